@@ -1,0 +1,1 @@
+"""What stands at a crosspoint and learns: one file an algorithm."""

@@ -1,0 +1,1 @@
+"""Single pulsed devices: parameter classes, crosspoint draws, pulse traces and analysis."""

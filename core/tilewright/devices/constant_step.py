@@ -1,0 +1,24 @@
+"""Devices whose step does not depend on the weight."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilewright.devices.pulsed import PulsedDevice
+
+
+class ConstantStepDevice(PulsedDevice):
+    """Constant step between hard bounds: ``w += s (1 + sigma xi)``, then clip.
+
+    Has no symmetry point unless its steps are equal. Source: Gokmen and Vlasov, Front. Neurosci. 10:333 (2016).
+    """
+
+    kernel_kind: ClassVar[int] = 0
+
+    def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Noise-free ``(up, down)`` step sizes."""
+        up, down = self.steps
+        return np.full_like(weights, up, dtype=float), np.full_like(weights, down, dtype=float)

@@ -1,0 +1,124 @@
+"""Soft-bounds devices: the step vanishes at the bound."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import model_validator
+from torch import Tensor
+
+from tilewright.devices.pulsed import Draw, PulsedDevice
+from tilewright.parameters import parameter
+
+
+def soft_bounds_symmetry_point(up: Any, down: Any, max_bound: Any, min_bound: Any) -> Any:
+    """Weight where up and down steps of a soft-bounds device are equal (arrays or numbers)."""
+    return (up - down) / (up / max_bound - down / min_bound)
+
+
+class SoftBoundsDevice(PulsedDevice):
+    """Step that vanishes at the device's own bound: ``up: s (1 - w / b_max)``, ``down: s (1 - w / b_min)``.
+
+    Source: Gokmen and Haensch, Front. Neurosci. 14:103 (2020).
+    """
+
+    kernel_kind: ClassVar[int] = 2
+    supports_write_noise: ClassVar[bool] = True
+
+    mult_noise: bool = parameter(
+        True, "cycle noise in units of the current step instead of the step at weight 0", group="Step"
+    )
+    write_noise_std: float = parameter(
+        0.0,
+        "noise of the visible weight, renewed by each write",
+        unit="dw_min",
+        ge=0,
+        group="Write noise",
+        typical=(0, 100),
+    )
+    apply_write_noise_on_set: bool = parameter(True, "setting weights also draws write noise", group="Write noise")
+
+    def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Noise-free ``(up, down)`` step sizes at visible weights."""
+        up, down = self.steps
+        raw = np.asarray(weights, dtype=float) + self.nominal_reference
+        toward_max = raw / self.w_max if self.w_max > 0 else np.zeros_like(raw)
+        toward_min = raw / self.w_min if self.w_min < 0 else np.zeros_like(raw)
+        return up * (1 - toward_max), down * (1 - toward_min)
+
+
+class SoftBoundsReferenceDevice(SoftBoundsDevice):
+    """Soft-bounds device read against a static reference: ``w = raw - r``.
+
+    The stored state is ``raw``; pulses, bounds, decay and reset act on it, so the visible window is
+    ``[b_min - r, b_max - r]``. With ``subtract_symmetry_point`` the reference holds each device's own symmetry point.
+    Sources: Gong et al., IEDM (2022); Rasch et al., Nat. Commun. 15:7133 (2024).
+    """
+
+    mult_noise: bool = parameter(
+        False, "cycle noise in units of the current step instead of the step at weight 0", group="Step"
+    )
+    slope_up_dtod: float = parameter(
+        0.0, "spread of the up slope, realised by moving the upper bound", ge=0, group="Variation", typical=(0, 0.5)
+    )
+    slope_down_dtod: float = parameter(
+        0.0, "spread of the down slope, realised by moving the lower bound", ge=0, group="Variation", typical=(0, 0.5)
+    )
+    reference_mean: float = parameter(
+        0.0, "reference subtracted on read", unit="weight", group="Reference", typical=(-1, 1)
+    )
+    reference_std: float = parameter(
+        0.0, "device-to-device spread of the reference", unit="weight", ge=0, group="Reference", typical=(0, 0.5)
+    )
+    subtract_symmetry_point: bool = parameter(
+        False, "the reference holds each device's symmetry point", group="Reference"
+    )
+    reset_to_reference: bool = parameter(
+        True, "a reset goes to the reference (visible 0) instead of a raw level", group="Reset"
+    )
+
+    @model_validator(mode="after")
+    def _reference_leaves_a_window(self) -> SoftBoundsReferenceDevice:
+        if self.subtract_symmetry_point and not (self.w_min < 0 < self.w_max):
+            raise ValueError("subtract_symmetry_point needs w_min < 0 < w_max")
+        return self
+
+    @property
+    def nominal_reference(self) -> float:
+        """Reference of the nominal device."""
+        reference = self.reference_mean
+        if self.subtract_symmetry_point:
+            up, down = self.steps
+            reference += float(soft_bounds_symmetry_point(up, down, self.w_max, self.w_min))
+        return reference
+
+    def _draw_model(self, drawn: dict[str, Tensor], draw: Draw) -> None:
+        straddles = (drawn["max_bound"] > 0) & (drawn["min_bound"] < 0)
+        for name, bound, dtod in (
+            ("slope_up", "max_bound", self.slope_up_dtod),
+            ("slope_down", "min_bound", self.slope_down_dtod),
+        ):
+            if dtod > 0:
+                drawn[bound] = torch.where(straddles, drawn[bound] / (1 + dtod * draw(name)).abs(), drawn[bound])
+        reference = torch.full((1,), self.reference_mean)
+        if self.reference_std > 0:
+            reference = reference + self.reference_std * draw("reference")
+        if self.subtract_symmetry_point:
+            point = soft_bounds_symmetry_point(drawn["up"], drawn["down"], drawn["max_bound"], drawn["min_bound"])
+            reference = reference + torch.where(straddles & torch.isfinite(point), point, torch.zeros(1))
+        if self.reference_std > 0 or self.subtract_symmetry_point or self.reference_mean != 0:
+            drawn["reference"] = reference
+
+    def cautions(self) -> list[str]:
+        """Settings that are allowed but unlikely to be meant."""
+        found = super().cautions()
+        reference, span = self.nominal_reference, self.w_max - self.w_min
+        if min(self.w_max - reference, reference - self.w_min) < 0.1 * span:
+            found.append(
+                f"the reference ({reference:.3g}) leaves less than 10 % of the range on one side; "
+                "change reference_mean or the bounds"
+            )
+        return found

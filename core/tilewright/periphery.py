@@ -1,0 +1,258 @@
+"""What stands around the array: converters and noise of the matrix-vector product, and the pulsed update scheme."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from tilewright.parameters import Choice, Parameters, parameter
+
+
+class MVType(Choice):
+    """How signed inputs are applied to the array."""
+
+    IDEAL = "Ideal"
+    ONE_PASS = "OnePass"
+    POS_NEG_SEPARATE = "PosNegSeparate"
+    POS_NEG_SEPARATE_DIGITAL_SUM = "PosNegSeparateDigitalSum"
+
+
+class NoiseManagementType(Choice):
+    """How inputs are scaled into the DAC range."""
+
+    NONE = "None"
+    ABS_MAX = "AbsMax"
+    MAX = "Max"
+    CONSTANT = "Constant"
+    ABS_MAX_NP_SUM = "AbsMaxNPSum"
+
+
+class BoundManagementType(Choice):
+    """What is done when an output saturates the ADC."""
+
+    NONE = "None"
+    ITERATIVE = "Iterative"
+    ITERATIVE_WORST_CASE = "IterativeWorstCase"
+
+
+class WeightNoiseType(Choice):
+    """Noise of the weights, fresh in each product."""
+
+    NONE = "None"
+    ADDITIVE_CONSTANT = "AdditiveConstant"
+    PCM_READ = "PCMRead"
+
+
+class PulseType(Choice):
+    """How the rank-one update reaches the array."""
+
+    NONE = "None"
+    STOCHASTIC_COMPRESSED = "StochasticCompressed"
+    STOCHASTIC = "Stochastic"
+    NONE_WITH_DEVICE = "NoneWithDevice"
+    MEAN_COUNT = "MeanCount"
+    DETERMINISTIC_IMPLICIT = "DeterministicImplicit"
+
+
+class IRDropEnd(Choice):
+    """Which input line is the far end of the wire, where the voltage drop is largest."""
+
+    FIRST = "First"
+    LAST = "Last"
+
+
+def resolution_step(res: float, bound: float) -> float:
+    """Converter step for a resolution given as a fraction (0, 1], a number of steps (> 1) or off (<= 0).
+
+    Returns 0 when the converter does not quantise (also when its range is infinite, ``bound <= 0``).
+    """
+    if res <= 0 or bound <= 0:
+        return 0.0
+    fraction = 1.0 / res if res > 1 else res
+    return 2.0 * bound * fraction
+
+
+class IOParameters(Parameters):
+    """Non-idealities of one direction of the analog matrix-vector product.
+
+    The input passes noise management, DAC and input noise, is multiplied with the array, and the result passes
+    IR drop, weight noise, output noise and ADC; bound management repeats saturated products with smaller inputs.
+    Source of the scheme: Gokmen, Onen and Haensch, Front. Neurosci. 11:538 (2017); Rasch et al., AICAS (2021).
+    """
+
+    is_perfect: bool = parameter(False, "exact product; only out_scale still applies", group="Mode")
+    mv_type: MVType = parameter(MVType.ONE_PASS, "how signed inputs are applied", group="Mode")
+
+    inp_bound: float = parameter(
+        1.0, "DAC range; 0 or less is unlimited and turns the DAC off", unit="input", group="Input", typical=(0.1, 2)
+    )
+    inp_res: float = parameter(
+        1 / 126,
+        "DAC resolution: up to 1 a fraction of the full range, above 1 a number of steps, 0 or less off",
+        group="Input",
+        typical=(0.0, 0.1),
+    )
+    inp_sto_round: bool = parameter(False, "stochastic rounding in the DAC", group="Input")
+    inp_noise: float = parameter(
+        0.0, "Gaussian noise after the DAC", unit="DAC input", ge=0, group="Input", typical=(0, 0.2)
+    )
+    inp_asymmetry: float = parameter(
+        0.0, "relative loss of negative inputs", ge=-1, le=1, group="Input", typical=(-0.2, 0.2)
+    )
+
+    out_bound: float = parameter(
+        12.0,
+        "ADC range; 0 or less is unlimited and turns the ADC off",
+        unit="weight x input",
+        group="Output",
+        typical=(1, 30),
+    )
+    out_res: float = parameter(
+        1 / 510,
+        "ADC resolution: up to 1 a fraction of the full range, above 1 a number of steps, 0 or less off",
+        group="Output",
+        typical=(0.0, 0.05),
+    )
+    out_sto_round: bool = parameter(False, "stochastic rounding in the ADC", group="Output")
+    out_noise: float = parameter(
+        0.06, "Gaussian noise before the ADC", unit="ADC input", ge=0, group="Output", typical=(0, 0.5)
+    )
+    out_noise_std: float = parameter(
+        0.0, "relative spread of out_noise over the outputs, frozen", ge=0, group="Output", typical=(0, 1)
+    )
+    out_scale: float = parameter(1.0, "digital factor at the end", group="Output", typical=(0.1, 10))
+    out_asymmetry: float = parameter(
+        0.0, "relative loss of negative outputs", ge=-1, le=1, group="Output", typical=(-0.2, 0.2)
+    )
+    out_nonlinearity: float = parameter(
+        0.0, "S-shaped output nonlinearity at out_bound", ge=0, group="Output", typical=(0, 1)
+    )
+    out_nonlinearity_std: float = parameter(
+        0.0, "relative spread of the nonlinearity, frozen", ge=0, group="Output", typical=(0, 1)
+    )
+    slope_calibration: float = parameter(
+        0.0, "gain that makes the slope 1 at this fraction of out_bound", ge=0, le=1, group="Output"
+    )
+
+    noise_management: NoiseManagementType = parameter(
+        NoiseManagementType.ABS_MAX, "how inputs are scaled into the DAC range", group="Management"
+    )
+    nm_thres: float = parameter(
+        0.0, "Constant: the scale; AbsMax, Max, AbsMaxNPSum: its upper limit", ge=0, group="Management", typical=(0, 5)
+    )
+    nm_assumed_wmax: float = parameter(
+        0.6, "largest weight assumed by AbsMaxNPSum", unit="weight", gt=0, group="Management", typical=(0.1, 2)
+    )
+    bound_management: BoundManagementType = parameter(
+        BoundManagementType.ITERATIVE,
+        "what is done when an output saturates; ignored in the backward pass",
+        group="Management",
+    )
+    max_bm_factor: int = parameter(
+        1000, "bound management stops at this reduction", ge=1, group="Management", typical=(1, 1000)
+    )
+    max_bm_res: float = parameter(
+        0.25,
+        "bound management stops when the DAC step reaches this part of the input",
+        gt=0,
+        group="Management",
+        typical=(0.01, 1),
+    )
+    bm_test_negative_bound: bool = parameter(
+        True, "whether negative saturation also asks for another pass", group="Management"
+    )
+
+    w_noise: float = parameter(
+        0.0, "weight noise, fresh in each product", unit="weight", ge=0, group="Array", typical=(0, 0.2)
+    )
+    w_noise_type: WeightNoiseType = parameter(WeightNoiseType.NONE, "kind of weight noise", group="Array")
+    ir_drop: float = parameter(0.0, "scale of the steady-state IR drop", ge=0, group="Array", typical=(0, 10))
+    ir_drop_g_ratio: float = parameter(
+        1.0 / 0.35 / 5e-6, "wire conductance between cells over g_max", gt=0, log=True, group="Array"
+    )
+    ir_drop_far_end: IRDropEnd = parameter(IRDropEnd.LAST, "input line with the largest drop", group="Array")
+    v_offset_std: float = parameter(0.0, "spread of the output voltage offset", ge=0, group="Array", typical=(0, 0.2))
+    v_offset_w_min: float = parameter(
+        -1.0, "weight level of the implicit reference device", unit="weight", le=0, group="Array", typical=(-2, 0)
+    )
+    r_series: float = parameter(0.0, "series resistance per unit of output", ge=0, group="Array", typical=(0, 0.2))
+    w_read_asymmetry_dtod: float = parameter(
+        0.0,
+        "spread of the weight seen by negative inputs (separate-polarity products only)",
+        ge=0,
+        group="Array",
+        typical=(0, 0.2),
+    )
+
+    @model_validator(mode="after")
+    def _managed_inputs_fill_the_dac(self) -> IOParameters:
+        if (
+            self.noise_management is not NoiseManagementType.NONE
+            and not self.is_perfect
+            and self.inp_bound not in (1.0,)
+        ):
+            if self.inp_bound > 0:
+                raise ValueError(
+                    f"inp_bound = {self.inp_bound:g} needs noise_management None: management scales inputs to a bound of 1"
+                )
+        return self
+
+    @property
+    def dac_step(self) -> float:
+        """Step of the DAC in input units, 0 when it does not quantise."""
+        return resolution_step(self.inp_res, self.inp_bound)
+
+    @property
+    def adc_step(self) -> float:
+        """Step of the ADC in output units, 0 when it does not quantise."""
+        return resolution_step(self.out_res, self.out_bound)
+
+    def cautions(self) -> list[str]:
+        """Settings that are allowed but unlikely to be meant."""
+        found = super().cautions()
+        if self.noise_management is NoiseManagementType.MAX:
+            found.append(
+                "noise_management Max returns exactly 0 for inputs that are nowhere positive; use AbsMax for signed inputs"
+            )
+        if self.w_noise > 0 and self.w_noise_type is WeightNoiseType.NONE:
+            found.append("w_noise has no effect while w_noise_type is None; choose AdditiveConstant or PCMRead")
+        return found
+
+
+class UpdateParameters(Parameters):
+    """How the rank-one update ``-lr * outer(d, x)`` is turned into pulses.
+
+    Source: Gokmen and Vlasov, Front. Neurosci. 10:333 (2016); update management: Gokmen, Onen and Haensch (2017);
+    pulse-train length management: Rasch, Gokmen and Haensch (2019).
+    """
+
+    desired_bl: int = parameter(
+        31,
+        "length of the pulse train; its upper limit under length management",
+        unit="pulses",
+        ge=1,
+        le=1024,
+        typical=(1, 63),
+    )
+    fixed_bl: bool = parameter(
+        True, "False: the length may grow with the learning rate (without length management only)"
+    )
+    pulse_type: PulseType = parameter(PulseType.STOCHASTIC_COMPRESSED, "how the update reaches the array")
+    res: float = parameter(
+        0.0, "step of the pulse probability: up to 1 a width, from 2 a number of steps, 0 or less off", typical=(0, 0.2)
+    )
+    x_res_implicit: float = parameter(0.0, "step of the input probability in DeterministicImplicit", typical=(0, 0.2))
+    d_res_implicit: float = parameter(0.0, "step of the error probability in DeterministicImplicit", typical=(0, 0.2))
+    sto_round: bool = parameter(False, "stochastic rounding of the probabilities")
+    update_bl_management: bool = parameter(True, "choose the train length for each sample; turns update_management on")
+    update_management: bool = parameter(True, "balance the pulse probabilities of rows and columns")
+    um_grad_scale: float = parameter(1.0, "below 1 errors saturate earlier than inputs", gt=0, typical=(0.1, 1))
+
+    @model_validator(mode="after")
+    def _number_of_steps_is_whole(self) -> UpdateParameters:
+        for name in ("res", "x_res_implicit", "d_res_implicit"):
+            value = getattr(self, name)
+            if 1 < value < 2:
+                raise ValueError(f"{name} = {value:g}: give a width up to 1, or a number of steps from 2")
+        if not self.fixed_bl and self.update_management and not self.update_bl_management:
+            raise ValueError("fixed_bl = False needs update_management = False: a growing train is not balanced")
+        return self
