@@ -1,0 +1,29 @@
+"""Figure factories: data in, plotly figure out. The same figure on a page, in a notebook, in a report."""
+
+from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
+from tilewright.figures.frame import empty_figure, figure_data
+from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
+from tilewright.figures.palette import algorithm_colour, algorithm_label
+from tilewright.figures.tile import plot_mvm_scatter, plot_update_scatter, relative_error
+from tilewright.figures.training import Curve, plot_comparison, plot_losses, running_mean
+
+__all__ = [
+    "Curve",
+    "algorithm_colour",
+    "algorithm_label",
+    "branches",
+    "empty_figure",
+    "figure_data",
+    "plot_comparison",
+    "plot_device_compact",
+    "plot_fit",
+    "plot_losses",
+    "plot_measurement",
+    "plot_mvm_scatter",
+    "plot_overlay",
+    "plot_step_curves",
+    "plot_update_scatter",
+    "ramp_pulses",
+    "relative_error",
+    "running_mean",
+]

@@ -1,0 +1,94 @@
+"""Figures of a tile: what its products and updates deliver against what was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from tilewright.figures.frame import dress, empty_figure, thinned
+from tilewright.figures.palette import DOWN, REFERENCE, UP
+
+Array = NDArray[Any]
+
+
+def plot_mvm_scatter(
+    wanted: Array, delivered: Array, *, wanted_backward: Array | None = None, delivered_backward: Array | None = None
+) -> go.Figure:
+    """Each output of an analog matrix-vector product against the exact product; on the line there is no error.
+
+    Args:
+        wanted: exact forward products, any shape.
+        delivered: forward products of the tile, same shape.
+        wanted_backward: exact backward products, when they are shown too.
+        delivered_backward: backward products of the tile.
+    """
+    figure = go.Figure()
+    pairs = [("Forward", DOWN, wanted, delivered)]
+    if wanted_backward is not None and delivered_backward is not None:
+        pairs.append(("Backward", UP, wanted_backward, delivered_backward))
+    _add_pairs(figure, pairs)
+    dress(figure, height=400, key="mvm")
+    figure.update_xaxes(title_text="Exact product")
+    figure.update_yaxes(title_text="Product of the tile")
+    return figure
+
+
+def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
+    """Weight change a tile made against the change that was asked, one dot a crosspoint."""
+    wanted, delivered = np.ravel(wanted), np.ravel(delivered)
+    if wanted.size == 0:
+        return empty_figure("No crosspoint was updated.")
+    figure = go.Figure()
+    _add_pairs(figure, [("Crosspoints", DOWN, wanted, delivered)])
+    centres, mean, std = _binned(wanted, delivered)
+    figure.add_trace(
+        go.Scatter(
+            x=centres, y=mean, error_y={"array": std, "thickness": 1.2, "width": 3}, mode="markers",
+            name="Mean ± 1 standard deviation", marker={"size": 9, "color": UP, "symbol": "diamond"},
+            hovertemplate="asked %{x:.3g}<br>made %{y:.3g} on average<extra></extra>",
+        )
+    )  # fmt: skip
+    dress(figure, height=400, key="update")
+    figure.update_xaxes(title_text="Weight change asked")
+    figure.update_yaxes(title_text="Weight change made")
+    return figure
+
+
+def relative_error(wanted: Array, delivered: Array) -> float:
+    """Root-mean-square difference over the root-mean-square of what was wanted; nan when nothing was."""
+    wanted, delivered = np.ravel(wanted), np.ravel(delivered)
+    size = float(np.sqrt(np.mean(wanted**2)))
+    return float(np.sqrt(np.mean((delivered - wanted) ** 2)) / size) if size > 0 else float("nan")
+
+
+def _add_pairs(figure: go.Figure, pairs: list[tuple[str, str, Array, Array]]) -> None:
+    low = min(float(np.min(wanted)) for _, _, wanted, _ in pairs)
+    high = max(float(np.max(wanted)) for _, _, wanted, _ in pairs)
+    figure.add_trace(
+        go.Scatter(
+            x=[low, high], y=[low, high], mode="lines", name="Exact", hoverinfo="skip",
+            line={"color": REFERENCE, "width": 1.5, "dash": "dash"},
+        )
+    )  # fmt: skip
+    for name, colour, wanted, delivered in pairs:
+        x, y = np.ravel(wanted), np.ravel(delivered)
+        keep = thinned(x.size)
+        figure.add_trace(
+            go.Scatter(
+                x=x[keep], y=y[keep], mode="markers", name=name, marker={"size": 5, "color": colour, "opacity": 0.6},
+                hovertemplate="asked %{x:.3g}<br>got %{y:.3g}<extra>" + name + "</extra>",
+            )
+        )  # fmt: skip
+
+
+def _binned(x: Array, y: Array, bins: int = 9) -> tuple[Array, Array, Array]:
+    edges = np.linspace(x.min(), x.max(), bins + 1)
+    place = np.clip(np.digitize(x, edges) - 1, 0, bins - 1)
+    used = [number for number in range(bins) if np.count_nonzero(place == number) > 2]
+    centres = np.array([x[place == number].mean() for number in used])
+    mean = np.array([y[place == number].mean() for number in used])
+    std = np.array([y[place == number].std() for number in used])
+    return centres, mean, std
