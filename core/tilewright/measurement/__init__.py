@@ -1,0 +1,36 @@
+"""Reading what people measured: layouts, units, pulse protocols, normalisation, quality."""
+
+from tilewright.measurement.examples import example_names, load_example
+from tilewright.measurement.normalisation import NORMALISATIONS, suggested_normalisation
+from tilewright.measurement.options import Decimal, Layout, ReadOptions, Sampling, Separator
+from tilewright.measurement.protocol import TUTORIAL_PROTOCOL, parse_protocol, tutorial_pulses
+from tilewright.measurement.quality import Finding, quality_report
+from tilewright.measurement.reader import read_measurement
+from tilewright.measurement.record import AffineMap, Measurement, MeasurementError, Record, describe_pulses, runs_of
+from tilewright.measurement.storage import measurement_from_csv, measurement_to_csv
+
+__all__ = [
+    "NORMALISATIONS",
+    "TUTORIAL_PROTOCOL",
+    "AffineMap",
+    "Decimal",
+    "Finding",
+    "Layout",
+    "Measurement",
+    "MeasurementError",
+    "ReadOptions",
+    "Record",
+    "Sampling",
+    "Separator",
+    "describe_pulses",
+    "example_names",
+    "load_example",
+    "measurement_from_csv",
+    "measurement_to_csv",
+    "parse_protocol",
+    "quality_report",
+    "read_measurement",
+    "runs_of",
+    "suggested_normalisation",
+    "tutorial_pulses",
+]
