@@ -1,0 +1,14 @@
+"""The studio: page set-up and navigation. Start it with ``tilewright studio``."""
+
+from __future__ import annotations
+
+import streamlit as st
+from studio.errors import guarded
+from studio.places import LOGO, PAGES, WORDMARK
+
+st.set_page_config(page_title="Tilewright", page_icon=str(LOGO), layout="wide")
+st.logo(str(WORDMARK), size="medium", icon_image=str(LOGO))
+
+page = st.navigation([PAGES[name] for name in PAGES], position="top")
+with guarded():
+    page.run()

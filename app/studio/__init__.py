@@ -1,0 +1,1 @@
+"""What the studio's pages share: places, widgets from parameter classes, the frame round a figure, readable errors."""

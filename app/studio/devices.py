@@ -1,0 +1,54 @@
+"""Devices a page can start from: presets and the workspace's own."""
+
+from __future__ import annotations
+
+import streamlit as st
+from studio.errors import show_error
+from studio.forms import named_choice
+from studio.workspace import workspace
+
+from tilewright.configs import ConstantStepDevice, LinearStepDevice, SoftBoundsDevice, SoftBoundsReferenceDevice
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.parameters import ParameterError
+from tilewright.presets import DEVICE_PRESETS
+
+PLAIN_MODELS = {
+    cls.__name__: cls for cls in (SoftBoundsReferenceDevice, SoftBoundsDevice, LinearStepDevice, ConstantStepDevice)
+}
+
+
+def device_names() -> list[str]:
+    """Own devices first, then presets, then the plain models."""
+    return [*workspace().devices.names(), *DEVICE_PRESETS, *PLAIN_MODELS]
+
+
+def describe(name: str) -> str:
+    """How a device is listed."""
+    if name in PLAIN_MODELS:
+        return f"{name} · plain model"
+    if name in DEVICE_PRESETS:
+        return f"{name.removesuffix('PresetDevice')} · preset"
+    return f"{name} · yours"
+
+
+def load_device(name: str) -> PulsedDevice:
+    """The device of that name: the workspace's own wins over a preset."""
+    if workspace().devices.exists(name):
+        found = workspace().devices.load(name)
+        if not isinstance(found, PulsedDevice):
+            raise ParameterError(f"{name} holds a {type(found).__name__}, not a pulsed device; choose another")
+        return found
+    cls = DEVICE_PRESETS.get(name) or PLAIN_MODELS[name]
+    return cls()
+
+
+def choose_device(label: str = "Device", key: str = "device") -> tuple[str, PulsedDevice]:
+    """A selection of devices; returns the name and the object."""
+    names = device_names()
+    name = named_choice(label, names, key, format_func=describe, help="Yours come first, then published presets.")
+    name = name or names[0]
+    try:
+        return name, load_device(name)
+    except ParameterError as error:
+        show_error(error)
+        st.stop()
