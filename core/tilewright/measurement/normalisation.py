@@ -58,9 +58,8 @@ def suggested_normalisation(measurement: Measurement) -> str:
     low, high = np.quantile(samples, [0.02, 0.98])
     if not measurement.unit and low < -0.1 and high > 0.1 and 0.3 < (high - low) / 2 < 3:
         return "none"
-    if any(True for _ in _up_plateaus(measurement)):
-        return "symmetry-point" if _alternating(measurement) is not None and len(measurement.records) > 1 else "tutorial"
-    return "min-max"
+    falls = any(direction < 0 for record in measurement.records for _, _, direction in runs_of(record.pulses))
+    return "tutorial" if falls and any(True for _ in _up_plateaus(measurement)) else "min-max"
 
 
 def _up_plateaus(measurement: Measurement) -> Iterator[NDArray[np.float64]]:

@@ -1,0 +1,152 @@
+"""What a fit gives back: parameters with errors, the fitted device, the model response, and a verdict in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tilewright.devices.pulsed import PulsedDevice
+
+
+class FitError(ValueError):
+    """The fit cannot be done as asked; the message says why and what to change."""
+
+
+class FitCancelled(Exception):  # noqa: N818 - a wish of the user, not an error
+    """The fit was stopped by ``cancelled``. Holds the best values so far."""
+
+    def __init__(self, evaluations: int, best_rms: float, best_values: dict[str, float]) -> None:
+        self.evaluations, self.best_rms, self.best_values = evaluations, best_rms, best_values
+        super().__init__(f"cancelled after {evaluations} evaluations at rms {best_rms:.4g}")
+
+
+@dataclass(frozen=True)
+class FittedParameter:
+    """One parameter of a fit.
+
+    Attributes:
+        name: field of the device, or ``w0`` (``w0_1``, ``w0_2`` ...) for the start of a record.
+        value: best value, in the units of the field.
+        stderr: standard error, allowing for correlated residuals; NaN when fixed, at a bound or not determined.
+        low, high: the range it was varied in.
+        initial: where the fit started.
+        vary: False when it was held fixed or tied by an expression.
+        at_bound: it ran into ``low`` or ``high``: its value is a limit, not an estimate.
+        expr: the expression that ties it; empty when free.
+        unit_value: the value in the unit of the measurement, where it has one; NaN otherwise.
+        unit: that unit.
+    """
+
+    name: str
+    value: float
+    stderr: float
+    low: float
+    high: float
+    initial: float
+    vary: bool = True
+    at_bound: bool = False
+    expr: str = ""
+    unit_value: float = math.nan
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """Value and error with as many digits as the error allows: ``"0.0116 ± 0.0003"``."""
+        return value_with_error(self.value, self.stderr)
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceFit:
+    """The outcome of :func:`tilewright.fitting.fit_device`.
+
+    Attributes:
+        device: the fitted device, with every spread and noise field at 0.
+        class_name: its device class.
+        parameters: all parameters, fixed ones too.
+        rms: root mean square of model minus response, in the units of the (normalised) response.
+        r2: 1 - residual / total sum of squares, over all records together.
+        bic: Bayesian information criterion; smaller is better.
+        n_points, n_varied, n_evaluations, seconds: size and cost of the fit.
+        model: model response of each record, sample for sample.
+        residuals: response minus model of each record.
+        starts: state before the first pulse of each record.
+        correlation: correlation matrix of the varied parameters (square, named).
+        notes: sentences about what to mind.
+        success: the optimiser reports convergence.
+    """
+
+    device: PulsedDevice
+    class_name: str
+    parameters: list[FittedParameter]
+    rms: float
+    r2: float
+    bic: float
+    n_points: int
+    n_varied: int
+    n_evaluations: int
+    seconds: float
+    model: tuple[NDArray[np.float64], ...]
+    residuals: tuple[NDArray[np.float64], ...]
+    starts: tuple[float, ...]
+    correlation: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    success: bool = True
+
+    def __getitem__(self, name: str) -> FittedParameter:
+        """The parameter of that name."""
+        for item in self.parameters:
+            if item.name == name:
+                return item
+        raise KeyError(f"no parameter {name!r}; known: {', '.join(item.name for item in self.parameters)}")
+
+    def table(self) -> pd.DataFrame:
+        """One row per parameter: name, value, standard error, range, flags, value in the measured unit."""
+        rows: list[dict[str, Any]] = [
+            {
+                "parameter": item.name,
+                "value": item.value,
+                "stderr": item.stderr,
+                "text": item.text,
+                "low": item.low,
+                "high": item.high,
+                "varied": item.vary,
+                "at bound": item.at_bound,
+                "measured": item.unit_value,
+                "unit": item.unit,
+            }
+            for item in self.parameters
+        ]
+        return pd.DataFrame(rows)
+
+    def summary(self) -> str:
+        """The fit in a few lines of text."""
+        lines = [f"{self.class_name}: rms {self.rms:.4g}, R² {self.r2:.4f}, BIC {self.bic:.1f}, {self.n_points} points"]
+        lines += [
+            f"  {item.name} = {item.text}"
+            + ("" if item.vary else f" ({'= ' + item.expr if item.expr else 'fixed'})")
+            + (" (at its limit)" if item.at_bound else "")
+            for item in self.parameters
+        ]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def value_with_error(value: float, error: float) -> str:
+    """``value ± error`` with two significant digits of the error at most."""
+    if not math.isfinite(value):
+        return "not determined"
+    if not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}"
+    magnitude = math.floor(math.log10(error))
+    leading = error / 10**magnitude
+    decimals = -magnitude + (1 if leading < 2 else 0)
+    if decimals > 12 or (value != 0 and abs(value) < 1e-4):
+        digits = max(1, min(12, math.floor(math.log10(abs(value) or 1)) + decimals + 1))
+        return f"{value:.{digits}g} ± {error:.1g}"
+    if decimals <= 0:
+        return f"{round(value, decimals):.0f} ± {round(error, decimals):.0f}"
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
