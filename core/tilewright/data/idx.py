@@ -12,7 +12,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +43,16 @@ def read_idx(path: str | Path, dimensions: int) -> NDArray[np.uint8]:
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            stream: IO[bytes] = gzip.open(raw) if compressed else raw  # type: ignore[assignment]
-            return _read_stream(stream, dimensions, path)
+            if not compressed:
+                return _read_stream(raw, dimensions, path)
+            with gzip.GzipFile(fileobj=raw) as stream:
+                return _read_stream(stream, dimensions, path)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error) or "the compressed data ends early"
         raise DataError(f"{path} cannot be read: {reason}") from None
 
 
-def _read_stream(stream: IO[bytes], dimensions: int, path: Path) -> NDArray[np.uint8]:
+def _read_stream(stream: IO[Any], dimensions: int, path: Path) -> NDArray[np.uint8]:
     header = stream.read(4)
     if len(header) < 4 or header[:2] != b"\0\0":
         raise DataError(f"{path} is not an idx file: it starts with {header.hex(' ') or 'nothing'} instead of 00 00")

@@ -1,0 +1,90 @@
+"""What a page or a script can ask of whatever trains the runs: five functions."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import Self
+
+from tilewright.runs.spec import RunSpec
+from tilewright.runs.store import MetricRow, RunRow, RunStore, StoreError
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be started or reached. The message says why and what to do."""
+
+
+class Engine(ABC):
+    """Trains the runs of a store. What it knows is in the store; an engine can be closed and opened at any time.
+
+    Use as a context manager or call :meth:`close`: that ends this connection, and with a :class:`DaskEngine` nothing
+    else, since its workers go on by themselves.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the five ----------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: RunSpec) -> str:
+        """Queue a run and return its id; comes back before training starts.
+
+        Raises:
+            ParameterError: the specification contradicts itself or its data.
+            DataError: the data cannot be read.
+            EngineError: nothing can train it.
+        """
+        row = self.store.add(spec.completed())
+        self._hand_over(row)
+        return row.id
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop; it writes a checkpoint first, so that :meth:`resume` goes on from there."""
+        self.store.request_cancel(run_id)
+
+    def resume(self, run_id: str) -> None:
+        """Go on with a failed or cancelled run from its last checkpoint, or from the start when it has none.
+
+        Raises:
+            StoreError: no such run, or it is neither failed nor cancelled.
+        """
+        self._hand_over(self.store.requeue(run_id))
+
+    def list(self) -> list[RunRow]:
+        """All runs of the workspace, newest first. Never waits for training."""
+        return self.store.list()
+
+    def follow(self, run_id: str, since: int = 0) -> list[MetricRow]:
+        """Metrics that arrived after ``since`` (a ``MetricRow.seq``). Names: ``loss``, ``throughput`` (images per
+        second), ``learning_rate``, per epoch ``train_accuracy``, ``test_accuracy``, ``test_loss``, and health readings.
+        """
+        return self.store.metrics(run_id, since=since)
+
+    # --- beside the five ---------------------------------------------------------------------------------------------
+
+    def wait(self, run_id: str, timeout: float | None = None) -> RunRow:
+        """Wait until a run is over; raises ``TimeoutError`` after ``timeout`` seconds. For scripts, not for pages."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            row = self.store.get(run_id)
+            if not row.active:
+                return row
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"run {run_id} is still {row.state} after {timeout:g} s")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End this connection."""
+
+    @abstractmethod
+    def _hand_over(self, row: RunRow) -> None:
+        """Bring a queued run to what trains it."""
+
+
+__all__ = ["Engine", "EngineError", "StoreError"]

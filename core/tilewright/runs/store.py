@@ -1,0 +1,485 @@
+"""The truth about runs: one SQLite index and one folder per run, shared by studio, workers and scripts.
+
+A worker *claims* a run before it trains it. The newest claim owns the run; every write of an older claim is refused,
+so a run that two workers hold by accident still has one history. A checkpoint and the metrics up to it are committed
+together, and a new claim drops the metrics past the last checkpoint: the history has no gaps and no repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Connection, Engine, RowMapping
+
+from tilewright.runs.spec import RunSpec
+
+RUN_STATES = ("queued", "running", "finished", "failed", "cancelled")
+ACTIVE_STATES = ("queued", "running")
+CLAIMS_WITHOUT_PROGRESS = 5  # a run that kills its worker this often without a new checkpoint is given up
+
+_tables = sql.MetaData()
+_run = sql.Table(
+    "run",
+    _tables,
+    sql.Column("id", sql.String, primary_key=True),
+    sql.Column("name", sql.String, nullable=False),
+    sql.Column("algorithm", sql.String, nullable=False),
+    sql.Column("digest", sql.String, nullable=False, index=True),
+    sql.Column("setting_digest", sql.String, nullable=False),
+    sql.Column("spec", sql.Text, nullable=False),
+    sql.Column("state", sql.String, nullable=False, index=True),
+    sql.Column("message", sql.Text, nullable=False, default=""),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("started", sql.Float),
+    sql.Column("ended", sql.Float),
+    sql.Column("heartbeat", sql.Float),
+    sql.Column("cancel_requested", sql.Boolean, nullable=False, default=False),
+    sql.Column("submission", sql.Integer, nullable=False, default=0),
+    sql.Column("submitted", sql.Float),
+    sql.Column("attempt", sql.Integer, nullable=False, default=0),
+    sql.Column("fruitless_claims", sql.Integer, nullable=False, default=0),
+    sql.Column("worker", sql.String, nullable=False, default=""),
+    sql.Column("versions", sql.Text, nullable=False, default="{}"),
+    sql.Column("step", sql.Integer, nullable=False, default=0),
+    sql.Column("total_steps", sql.Integer, nullable=False, default=0),
+    sql.Column("epoch", sql.Integer, nullable=False, default=0),
+    sql.Column("seconds", sql.Float, nullable=False, default=0.0),
+    sql.Column("loss", sql.Float),
+    sql.Column("train_accuracy", sql.Float),
+    sql.Column("test_accuracy", sql.Float),
+    sql.Column("checkpoint", sql.String, nullable=False, default=""),
+    sql.Column("checkpoint_step", sql.Integer, nullable=False, default=0),
+)
+_metric = sql.Table(
+    "metric",
+    _tables,
+    sql.Column("seq", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("run_id", sql.ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
+    sql.Column("name", sql.String, nullable=False),
+    sql.Column("step", sql.Integer, nullable=False),
+    sql.Column("value", sql.Float, nullable=False),
+    sql.Column("t", sql.Float, nullable=False),
+    sql.UniqueConstraint("run_id", "name", "step"),
+    sql.Index("metric_by_arrival", "run_id", "seq"),
+    sqlite_autoincrement=True,
+)
+_artifact = sql.Table(
+    "artifact",
+    _tables,
+    sql.Column("run_id", sql.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    sql.Column("name", sql.String, primary_key=True),
+    sql.Column("path", sql.String, nullable=False),
+    sql.Column("sha256", sql.String, nullable=False),
+    sql.Column("size", sql.Integer, nullable=False),
+    sql.Column("t", sql.Float, nullable=False),
+)
+
+
+class StoreError(RuntimeError):
+    """The index cannot be used, or what is asked of a run is not possible. The message says what to do."""
+
+
+class RunLost(StoreError):
+    """Another worker has claimed the run, or it is no longer running: stop working on it."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as the index knows it. Times are seconds since 1970; ``seconds`` is the time spent training."""
+
+    id: str
+    name: str
+    algorithm: str
+    digest: str
+    setting_digest: str
+    spec_yaml: str
+    state: str
+    message: str
+    created: float
+    started: float | None
+    ended: float | None
+    heartbeat: float | None
+    cancel_requested: bool
+    submission: int
+    submitted: float | None
+    attempt: int
+    worker: str
+    versions: dict[str, str]
+    step: int
+    total_steps: int
+    epoch: int
+    seconds: float
+    loss: float | None
+    train_accuracy: float | None
+    test_accuracy: float | None
+    checkpoint: str
+    checkpoint_step: int
+
+    @property
+    def spec(self) -> RunSpec:
+        """The specification the run was submitted with; raises ``ParameterError`` when this release cannot read it."""
+        return RunSpec.from_yaml(self.spec_yaml)
+
+    @property
+    def active(self) -> bool:
+        """Whether the run waits or trains."""
+        return self.state in ACTIVE_STATES
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps done, 0 to 1."""
+        return self.step / self.total_steps if self.total_steps else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated training time that remains, from the time per step so far; None while nothing is known."""
+        if not self.step or not self.total_steps:
+            return None
+        return self.seconds / self.step * (self.total_steps - self.step)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether :meth:`Engine.resume` has something to do."""
+        return self.state in ("failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One value of one metric. ``seq`` grows with arrival: ask for what came after it. ``t`` is the wall time."""
+
+    seq: int
+    name: str
+    step: int
+    value: float
+    t: float
+
+
+@dataclass(frozen=True)
+class ArtifactRow:
+    """A file that belongs to a run; ``path`` is relative to the run's folder."""
+
+    name: str
+    path: str
+    sha256: str
+    size: int
+    t: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a run, and where to go on from: ``checkpoint`` is None for a fresh start."""
+
+    run_id: str
+    attempt: int
+    spec: RunSpec
+    checkpoint: Path | None
+    seconds: float
+
+
+class RunStore:
+    """The runs of a workspace folder: ``runs.sqlite`` and one folder per run under ``runs/``.
+
+    Any number of processes may use it at once. Nothing here starts or stops training: that is the engine's part.
+
+    Args:
+        folder: the workspace folder; made when it does not exist.
+
+    Raises:
+        StoreError: the folder cannot be written or the index is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser().resolve()
+        self.path = self.folder / "runs.sqlite"
+        try:
+            (self.folder / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot hold a workspace: {error.strerror}") from None
+        self._engine = _open(self.path)
+        self._writing = self._engine.execution_options(writes=True)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self._engine.dispose()
+
+    def run_folder(self, run_id: str) -> Path:
+        """The folder of a run's files; it exists once the run was added."""
+        if not re.fullmatch(r"[0-9A-Za-z-]+", run_id):
+            raise StoreError(f"{run_id!r} is not the id of a run")
+        return self.folder / "runs" / run_id
+
+    # --- what pages and scripts ask ----------------------------------------------------------------------------------
+
+    def add(self, spec: RunSpec) -> RunRow:
+        """Write a new run in state ``queued``. The stored specification spells out every field."""
+        now = time.time()
+        run_id = f"{datetime.fromtimestamp(now):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        self.run_folder(run_id).mkdir()
+        values = {
+            "id": run_id,
+            "name": spec.name,
+            "algorithm": spec.algorithm,
+            "digest": spec.digest(),
+            "setting_digest": spec.setting_digest(),
+            "spec": spec.to_yaml(full=True),
+            "state": "queued",
+            "created": now,
+        }
+        with self._writing.begin() as connection:
+            connection.execute(_run.insert().values(values))
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> RunRow:
+        """One run; raises :class:`StoreError` when there is none of that id."""
+        with self._engine.connect() as connection:
+            return _row(_find(connection, run_id))
+
+    def list(self, states: Sequence[str] | None = None) -> list[RunRow]:
+        """All runs, newest first; only those in ``states`` when given."""
+        query = sql.select(_run).order_by(_run.c.created.desc(), _run.c.id.desc())
+        if states is not None:
+            query = query.where(_run.c.state.in_(states))
+        with self._engine.connect() as connection:
+            return [_row(found) for found in connection.execute(query).mappings()]
+
+    def metrics(self, run_id: str, names: Sequence[str] | None = None, since: int = 0) -> list[MetricRow]:
+        """Values in order of arrival, those after ``since`` (a ``seq``) only."""
+        query = sql.select(_metric).where(_metric.c.run_id == run_id, _metric.c.seq > since).order_by(_metric.c.seq)
+        if names is not None:
+            query = query.where(_metric.c.name.in_(names))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query)
+            return [MetricRow(r.seq, r.name, r.step, r.value, r.t) for r in rows]
+
+    def artifacts(self, run_id: str) -> list[ArtifactRow]:
+        """Files that belong to a run."""
+        query = sql.select(_artifact).where(_artifact.c.run_id == run_id).order_by(_artifact.c.name)
+        with self._engine.connect() as connection:
+            return [ArtifactRow(r.name, r.path, r.sha256, r.size, r.t) for r in connection.execute(query)]
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Give a run another label."""
+        RunSpec(name=name)  # the same rule as at submission
+        with self._writing.begin() as connection:
+            _find(connection, run_id)
+            connection.execute(_run.update().where(_run.c.id == run_id).values(name=name))
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run and its files; raises :class:`StoreError` while it waits or trains."""
+        folder = self.run_folder(run_id)
+        with self._writing.begin() as connection:
+            if _find(connection, run_id)["state"] in ACTIVE_STATES:
+                raise StoreError(f"run {run_id} is not over; cancel it first")
+            connection.execute(_run.delete().where(_run.c.id == run_id))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    # --- what engines ask --------------------------------------------------------------------------------------------
+
+    def request_cancel(self, run_id: str) -> RunRow:
+        """Ask a run to stop: a waiting one is cancelled at once, a training one when its worker next looks."""
+        with self._writing.begin() as connection:
+            state = _find(connection, run_id)["state"]
+            this = _run.update().where(_run.c.id == run_id)
+            if state == "queued":
+                connection.execute(
+                    this.values(state="cancelled", ended=time.time(), message="cancelled before it began")
+                )
+            elif state == "running":
+                connection.execute(this.values(cancel_requested=True))
+        return self.get(run_id)
+
+    def requeue(self, run_id: str) -> RunRow:
+        """Put a failed or cancelled run back in the queue; it goes on from its last checkpoint."""
+        with self._writing.begin() as connection:
+            state = _find(connection, run_id)["state"]
+            if state not in ("failed", "cancelled"):
+                raise StoreError(f"run {run_id} is {state}: only failed and cancelled runs can be resumed")
+            connection.execute(
+                _run.update()
+                .where(_run.c.id == run_id)
+                .values(state="queued", message="", ended=None, cancel_requested=False, fruitless_claims=0)
+            )
+        return self.get(run_id)
+
+    def next_submission(self, run_id: str, submission: int) -> int | None:
+        """Count another hand-over to a scheduler; None when the run is over or somebody else has just done it."""
+        changed = self._change(
+            [_run.c.id == run_id, _run.c.submission == submission, _run.c.state.in_(ACTIVE_STATES)],
+            {"submission": submission + 1, "submitted": time.time()},
+        )
+        return submission + 1 if changed else None
+
+    def end_unclaimed(self, run_id: str, attempt: int, state: str, message: str) -> bool:
+        """End a run that no worker holds any more, unless somebody has claimed it since ``attempt``."""
+        return self._change(
+            [_run.c.id == run_id, _run.c.attempt == attempt, _run.c.state.in_(ACTIVE_STATES)],
+            {"state": state, "message": message, "ended": time.time()},
+        )
+
+    def _change(self, where: list[Any], values: dict[str, Any]) -> bool:
+        with self._writing.begin() as connection:
+            return connection.execute(_run.update().where(*where).values(values)).rowcount == 1
+
+    # --- what the worker that holds a claim asks ----------------------------------------------------------------------
+
+    def claim(self, run_id: str, worker: str, versions: dict[str, str] | None = None) -> Claim | None:
+        """Take over a run; None when there is nothing to do because it is over or was cancelled."""
+        now = time.time()
+        with self._writing.begin() as connection:
+            found = _find(connection, run_id)
+            this = _run.update().where(_run.c.id == run_id)
+            if found["state"] not in ACTIVE_STATES:
+                return None
+            if found["cancel_requested"]:
+                connection.execute(this.values(state="cancelled", ended=now, message="cancelled"))
+                return None
+            if found["fruitless_claims"] >= CLAIMS_WITHOUT_PROGRESS:
+                message = (
+                    f"its worker stopped {CLAIMS_WITHOUT_PROGRESS} times without getting further; "
+                    "the machine may be short of memory: see the log of the workers, then resume"
+                )
+                connection.execute(this.values(state="failed", ended=now, message=message))
+                return None
+            attempt = found["attempt"] + 1
+            connection.execute(
+                this.values(
+                    state="running",
+                    message="",
+                    attempt=attempt,
+                    fruitless_claims=found["fruitless_claims"] + 1,
+                    started=found["started"] or now,
+                    heartbeat=now,
+                    worker=worker,
+                    versions=json.dumps(versions or {}),
+                    step=found["checkpoint_step"],
+                )
+            )
+            connection.execute(
+                _metric.delete().where(_metric.c.run_id == run_id, _metric.c.step > found["checkpoint_step"])
+            )
+        checkpoint = self.run_folder(run_id) / found["checkpoint"] if found["checkpoint"] else None
+        return Claim(run_id, attempt, RunSpec.from_yaml(found["spec"]), checkpoint, found["seconds"])
+
+    def stop_requested(self, claim: Claim) -> bool:
+        """Whether somebody asked the run to stop; raises :class:`RunLost` when the claim no longer holds."""
+        query = sql.select(_run.c.cancel_requested, _run.c.attempt, _run.c.state).where(_run.c.id == claim.run_id)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).one_or_none()
+        if found is None or found.attempt != claim.attempt or found.state != "running":
+            raise RunLost(f"run {claim.run_id} is no longer this worker's")
+        return bool(found.cancel_requested)
+
+    def record(
+        self,
+        claim: Claim,
+        metrics: Iterable[tuple[str, int, float]] = (),
+        checkpoint: ArtifactRow | None = None,
+        **fields: Any,
+    ) -> None:
+        """Write what happened since the last call in one transaction.
+
+        Args:
+            claim: the right to write; :class:`RunLost` when it no longer holds.
+            metrics: ``(name, step, value)``.
+            checkpoint: the file that a resume starts from after this call; give ``step`` with it.
+            fields: columns of the run, such as ``step``, ``epoch``, ``seconds``, ``state``, ``message``.
+        """
+        now = time.time()
+        values: dict[str, Any] = {"heartbeat": now, **fields}
+        if checkpoint is not None:
+            values |= {"checkpoint": checkpoint.path, "checkpoint_step": fields["step"], "fruitless_claims": 0}
+        if fields.get("state", "running") != "running":
+            values["ended"] = now
+        rows = [
+            {"run_id": claim.run_id, "name": name, "step": step, "value": value, "t": now}
+            for name, step, value in metrics
+        ]
+        with self._writing.begin() as connection:
+            held = (_run.c.id == claim.run_id, _run.c.attempt == claim.attempt, _run.c.state == "running")
+            if connection.execute(_run.update().where(*held).values(values)).rowcount != 1:
+                raise RunLost(f"run {claim.run_id} is no longer this worker's")
+            if rows:
+                connection.execute(_metric.insert(), rows)
+            if checkpoint is not None:
+                _replace_artifact(connection, claim.run_id, checkpoint)
+
+    def add_artifact(self, run_id: str, artifact: ArtifactRow) -> None:
+        """Note a file that was written into the run's folder, replacing one of the same name."""
+        with self._writing.begin() as connection:
+            _replace_artifact(connection, run_id, artifact)
+
+
+def _replace_artifact(connection: Connection, run_id: str, artifact: ArtifactRow) -> None:
+    same = (_artifact.c.run_id == run_id, _artifact.c.name == artifact.name)
+    connection.execute(_artifact.delete().where(*same))
+    connection.execute(_artifact.insert().values(run_id=run_id, **vars(artifact)))
+
+
+def _find(connection: Connection, run_id: str) -> RowMapping:
+    found = connection.execute(sql.select(_run).where(_run.c.id == run_id)).mappings().one_or_none()
+    if found is None:
+        raise StoreError(f"there is no run {run_id!r} in this workspace")
+    return found
+
+
+def _row(found: RowMapping) -> RunRow:
+    fields = dict(found)
+    fields["spec_yaml"] = fields.pop("spec")
+    fields["versions"] = json.loads(fields["versions"])
+    del fields["fruitless_claims"]
+    return RunRow(**fields)
+
+
+# --- opening the index ------------------------------------------------------------------------------------------------
+
+
+def _open(path: Path) -> Engine:
+    engine = sql.create_engine(
+        sql.URL.create("sqlite", database=str(path)), connect_args={"timeout": 30, "check_same_thread": False}
+    )
+    sql.event.listen(engine, "connect", _configure)
+    sql.event.listen(engine, "begin", _begin)
+    try:
+        with engine.connect().execution_options(writes=True) as connection:
+            _tables.create_all(connection)
+            connection.commit()
+    except sql.exc.DatabaseError as error:
+        engine.dispose()
+        raise StoreError(
+            f"the index of runs {path} cannot be used: {error.orig}. If it is damaged, move it away: "
+            "a new one is started, and the files of the runs stay where they are"
+        ) from None
+    return engine
+
+
+def _configure(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # transactions begin below, not in the driver
+    cursor = connection.cursor()
+    for _ in range(50):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except Exception as error:
+            # Only the very first change to WAL can meet another process doing the same; SQLite does not wait there.
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.05)
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the lock at once: upgrading a read transaction fails instead of waiting.
+    immediate = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
