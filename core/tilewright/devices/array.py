@@ -1,0 +1,168 @@
+"""An array of pulsed devices: the tensors of every crosspoint and what can be done to them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tilewright import kernels
+from tilewright.devices.pulsed import PulsedDevice
+
+_PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
+_RETENTION = ("diffusion_rate", "decay_factor", "reset_level")
+
+
+def device_model(device: PulsedDevice) -> kernels.DeviceModel:
+    """Kind and noise of a device, for the kernels. Write noise is absolute, in weight units."""
+    return kernels.DeviceModel(
+        kind=device.kernel_kind,
+        mult_noise=getattr(device, "mult_noise", True),
+        cycle_noise=device.dw_min_std,
+        write_noise=getattr(device, "write_noise_std", 0.0) * device.dw_min,
+    )
+
+
+class DeviceArray(nn.Module):
+    """Devices of one kind at every crosspoint of an array.
+
+    The visible weights are passed in by their owner; everything else (the state pulses act on where it differs from
+    the visible weight, and the parameters drawn for each crosspoint) is a buffer here.
+
+    Args:
+        device: its parameters.
+        shape: (outputs, inputs).
+        draw_seed: key of the device-to-device draws.
+        noise_seed: key of pulse trains and noise.
+    """
+
+    def __init__(self, device: PulsedDevice, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> None:
+        super().__init__()
+        self.device = device
+        self.shape = shape
+        self.noise_seed = noise_seed
+        self.calls = 0
+        drawn = device.draw_crosspoints(
+            shape,
+            lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
+            lambda name: kernels.uniform_field(shape, kernels.derive_seed(draw_seed, name, "uniform")),
+        )
+        for name in (*_PARAMETERS, *_RETENTION):
+            self.register_buffer(name, drawn.get(name))
+        self.write_noise = getattr(device, "write_noise_std", 0.0) * device.dw_min
+        own_state = self.write_noise > 0 or "reference" in drawn
+        self.register_buffer("persistent", torch.zeros(shape) if own_state else None)
+        self._model: kernels.DeviceModel | None = None
+
+    def get_extra_state(self) -> Tensor:
+        """Position in the random numbers, so that a reloaded array goes on as if never interrupted."""
+        return torch.tensor([self.noise_seed, self.calls], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.noise_seed, self.calls = (int(v) for v in state)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_model": None}
+
+    # --- kernels ----------------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> kernels.DeviceModel:
+        """Kind and noise, as the kernels take them."""
+        if self._model is None:
+            self._model = device_model(self.device)
+        return self._model
+
+    def crosspoints(self, visible: Tensor) -> kernels.Crosspoints:
+        """The tensors of this array around the visible weights (outputs, inputs)."""
+        buffers = self._buffers
+        return kernels.Crosspoints(
+            visible,
+            buffers["persistent"],
+            buffers["up"],  # type: ignore[arg-type]
+            buffers["down"],  # type: ignore[arg-type]
+            buffers["max_bound"],  # type: ignore[arg-type]
+            buffers["min_bound"],  # type: ignore[arg-type]
+            buffers["slope_up"],
+            buffers["slope_down"],
+            buffers["reference"],
+        )
+
+    def update(
+        self,
+        visible: Tensor,
+        x: Tensor,
+        d: Tensor,
+        lr: Tensor,
+        settings: kernels.UpdateSettings,
+        first_sample: int,
+        snapshots: kernels.Snapshots | None = None,
+    ) -> kernels.UpdateStats:
+        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`."""
+        self.calls += 1
+        return kernels.pulsed_update(
+            self.model,
+            self.crosspoints(visible),
+            x,
+            d,
+            lr,
+            settings,
+            seed=self.noise_seed,
+            first_sample=first_sample,
+            call=self.calls,
+            snapshots=snapshots,
+        )
+
+    # --- the whole array at once ------------------------------------------------------------------------------------
+
+    def _noise(self) -> Tensor:
+        self.calls += 1
+        return kernels.normal_field(self.shape, self.noise_seed, self.calls)
+
+    def _raw(self, visible: Tensor) -> Tensor:
+        return visible if self.persistent is None else self.persistent
+
+    def _write(self, visible: Tensor, raw: Tensor, noise: bool) -> None:
+        """Clip a new state to the bounds and show it."""
+        raw = torch.minimum(torch.maximum(raw, self.min_bound), self.max_bound)
+        if self.persistent is not None:
+            self.persistent.copy_(raw)
+        shown = raw if self.reference is None else raw - self.reference
+        if noise and self.write_noise > 0:
+            shown = shown + self.write_noise * self._noise()
+        visible.copy_(shown)
+
+    @torch.no_grad()
+    def set_weights(self, visible: Tensor, wanted: Tensor) -> None:
+        """Set visible weights, clipped to each device's window; draws write noise if the device says so."""
+        raw = wanted if self.reference is None else wanted + self.reference
+        self._write(visible, raw, noise=getattr(self.device, "apply_write_noise_on_set", False))
+
+    @torch.no_grad()
+    def pass_time(self, visible: Tensor) -> None:
+        """Diffusion, then decay, of one optimiser step."""
+        if self.diffusion_rate is None and self.decay_factor is None:
+            return
+        raw = self._raw(visible)
+        if self.diffusion_rate is not None:
+            raw = raw + self.diffusion_rate * self._noise()
+            raw = torch.minimum(torch.maximum(raw, self.min_bound), self.max_bound)
+        if self.decay_factor is not None:
+            level = self._resting_level()
+            raw = (raw - level) * self.decay_factor + level
+        self._write(visible, raw, noise=True)
+
+    def _resting_level(self) -> Tensor:
+        level: Tensor = self.reset_level
+        if self.reference is not None and getattr(self.device, "reset_to_reference", False):
+            level = level + self.reference
+        return level
+
+    @torch.no_grad()
+    def reset(self, visible: Tensor, probability: float = 1.0) -> None:
+        """Reset each device with the given probability."""
+        chosen = kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.calls) < probability
+        raw = self._resting_level() + self.device.reset_std * self._noise()
+        before = visible.clone()
+        self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)
+        visible.copy_(torch.where(chosen, visible, before))

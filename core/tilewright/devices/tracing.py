@@ -1,0 +1,81 @@
+"""Pulse responses of devices: single pulses, no learning rate, no probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from tilewright import kernels
+from tilewright.devices.array import DeviceArray
+from tilewright.devices.linear_step import LinearStepDevice
+from tilewright.devices.pulsed import PulsedDevice
+
+
+def pulse_sequence(pulses: ArrayLike) -> NDArray[np.int8]:
+    """Signed pulse counts as the kernels take them.
+
+    Raises:
+        ValueError: not one-dimensional, not whole numbers, or more than 127 pulses in one entry.
+    """
+    array = np.asarray(pulses)
+    if array.ndim != 1:
+        raise ValueError(f"pulses must be one-dimensional, found shape {array.shape}")
+    whole = np.rint(array)
+    if array.size and (not np.all(np.isfinite(array)) or np.any(whole != array) or np.any(np.abs(whole) > 127)):
+        raise ValueError("pulses must be whole numbers between -127 and 127: +1 is one up pulse, -1 one down pulse")
+    return np.ascontiguousarray(whole, dtype=np.int8)
+
+
+def trace_pulses(
+    device: PulsedDevice, pulses: ArrayLike, n_traces: int = 1, seed: int = 0, w0: ArrayLike | None = None
+) -> NDArray[np.float32]:
+    """Visible weight of devices that all take the same pulses.
+
+    Args:
+        device: its parameters; device-to-device spread and noise are drawn as the fields say.
+        pulses: (n_pulses,) signed counts, +1 one up pulse, -1 one down pulse.
+        n_traces: number of devices.
+        seed: seed of the noise, and of the devices when ``device.construction_seed`` is 0.
+        w0: start weight, one or (n_traces,); None starts at each device's lower bound.
+
+    Returns:
+        (n_pulses + 1, n_traces) float32; row 0 is the start, row k the weight after k entries of ``pulses``.
+    """
+    if n_traces < 1:
+        raise ValueError(f"n_traces must be at least 1, found {n_traces}")
+    sequence = pulse_sequence(pulses)
+    draw_seed = kernels.derive_seed(device.construction_seed or seed, "trace devices", int(device.construction_seed == 0))
+    array = DeviceArray(device, (1, n_traces), draw_seed, kernels.derive_seed(seed, "trace noise"))
+    visible = torch.zeros(1, n_traces)
+    start = torch.full((1, n_traces), -torch.inf) if w0 is None else torch.as_tensor(np.asarray(w0), dtype=torch.float32)
+    array.set_weights(visible, start.broadcast_to(1, n_traces))
+    return kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, kernels.derive_seed(seed, "trace"))
+
+
+def nominal_response(device: PulsedDevice, pulses: ArrayLike, w0: float) -> NDArray[np.float64]:
+    """Visible weight (n_pulses + 1,) of the nominal device: no spread, no noise, double precision.
+
+    The start is clipped to the device's window, as a tile would.
+    """
+    sequence = pulse_sequence(pulses)
+    up, down = device.steps
+    reference = device.nominal_reference
+    slope_up, slope_down = nominal_slopes(device)
+    start = min(max(float(w0) + reference, device.w_min), device.w_max)
+    response = kernels.nominal_response(
+        device.kernel_kind, up, down, device.w_max, device.w_min, slope_up, slope_down, sequence, start
+    )
+    return response - reference if reference else response
+
+
+def nominal_slopes(device: PulsedDevice) -> tuple[float, float]:
+    """Relative change of the nominal up and down step per unit of weight (linear-step devices)."""
+    if not isinstance(device, LinearStepDevice):
+        return 0.0, 0.0
+    weights: NDArray[Any] = np.array([1.0])
+    up, down = device.steps
+    at_one = device.nominal_steps(weights)
+    return float(1 - at_one[0][0] / up), float(1 - at_one[1][0] / down)

@@ -1,0 +1,379 @@
+"""The only door to the compiled kernels: checks tensors once, passes addresses, gives clear errors.
+
+Kernels own nothing. They read and write the tensors they are given, use no hidden random state (each call names its
+seed and counter) and give the same bits for any number of threads and on any instruction set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch  # before the compiled module, so that both share one OpenMP runtime
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tilewright import _cpu
+from tilewright._cpu import DeviceModel, ReadSettings, TransferPlan, UpdateSettings, UpdateStats
+
+__all__ = [
+    "Crosspoints",
+    "DeviceModel",
+    "ReadSettings",
+    "Snapshots",
+    "TransferPlan",
+    "TransferState",
+    "UpdateSettings",
+    "UpdateStats",
+    "capabilities",
+    "derive_seed",
+    "matrix_product",
+    "nominal_response",
+    "normal_field",
+    "plan_transfers",
+    "pulse_trace",
+    "pulsed_update",
+    "read_into_buffer",
+    "uniform_field",
+]
+
+
+def capabilities() -> dict[str, Any]:
+    """What this installation can run: backends, instruction sets (plainest first), the one in use, threads."""
+    return {
+        "backends": ["cpu"],
+        "instruction_sets": list(_cpu.instruction_sets()),
+        "instruction_set": _cpu.instruction_set(),
+        "openmp": _cpu.openmp(),
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "cuda": "not compiled in",
+    }
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _rows_of(tensor: Tensor, width: int, what: str) -> Tensor:
+    """A contiguous float32 CPU tensor of shape (n, width), or an error that names it."""
+    if tensor.dtype is not torch.float32:
+        raise TypeError(f"{what} must be float32, found {tensor.dtype}; convert it with .float()")
+    if tensor.device.type != "cpu":
+        raise RuntimeError(
+            f"{what} is on {tensor.device}, but only CPU kernels are compiled in; move the model and data to the CPU"
+        )
+    if tensor.dim() != 2 or tensor.shape[1] != width:
+        raise ValueError(f"{what} must have shape (batch, {width}), found {tuple(tensor.shape)}")
+    return tensor.contiguous()
+
+
+@dataclass(slots=True)
+class Crosspoints:
+    """The tensors of an array of devices, each (outputs, inputs) float32; parameters may hold a single value.
+
+    ``persistent`` is None when the visible weight is the state itself.
+    """
+
+    visible: Tensor
+    persistent: Tensor | None
+    up: Tensor
+    down: Tensor
+    max_bound: Tensor
+    min_bound: Tensor
+    slope_up: Tensor | None = None
+    slope_down: Tensor | None = None
+    reference: Tensor | None = None
+
+    def addresses(self) -> tuple[int, ...]:
+        """Addresses for the kernels; negative for a parameter with a single value."""
+        return (
+            self.visible.data_ptr(),
+            0 if self.persistent is None else self.persistent.data_ptr(),
+            _plane(self.up),
+            _plane(self.down),
+            _plane(self.max_bound),
+            _plane(self.min_bound),
+            _plane(self.slope_up),
+            _plane(self.slope_down),
+            _plane(self.reference),
+        )
+
+
+def _plane(tensor: Tensor | None) -> int:
+    if tensor is None:
+        return 0
+    return -tensor.data_ptr() if tensor.numel() == 1 else tensor.data_ptr()
+
+
+# --- random numbers ---------------------------------------------------------------------------------------------------
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from numbers and words; different parts give unrelated seeds."""
+    seed = 0x7469_6C65
+    for part in parts:
+        if isinstance(part, str):
+            words = [int.from_bytes(part.encode()[i : i + 8], "little") for i in range(0, len(part.encode()), 8)]
+            words.append(len(part))
+        else:
+            words = [part & 0xFFFF_FFFF_FFFF_FFFF]
+        for word in words:
+            seed = _cpu.mix(seed, word)
+    return seed >> 1
+
+
+def normal_field(shape: Sequence[int], seed: int, counter: int = 0) -> Tensor:
+    """Standard normal numbers that depend on (seed, counter, position) alone."""
+    return _field(shape, seed, counter, uniform=False)
+
+
+def uniform_field(shape: Sequence[int], seed: int, counter: int = 0) -> Tensor:
+    """Uniform numbers in [0, 1) that depend on (seed, counter, position) alone."""
+    return _field(shape, seed, counter, uniform=True)
+
+
+def _field(shape: Sequence[int], seed: int, counter: int, uniform: bool) -> Tensor:
+    out = torch.empty(tuple(shape), dtype=torch.float32)
+    _cpu.normals(out.data_ptr(), out.numel(), seed, counter, uniform)
+    return out
+
+
+# --- update -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Snapshots:
+    """Lines of an array to copy while an update passes: line ``line[e]`` after sample ``after[e]``, in time order."""
+
+    line: Tensor  # int32 (events)
+    after: Tensor  # int32 (events)
+    out: Tensor  # float32 (events, length)
+    rows: bool
+
+
+_NO_SNAPSHOTS = _cpu.Snapshots()
+_NO_LINES = torch.empty(0, dtype=torch.int32)
+
+
+def pulsed_update(
+    model: DeviceModel,
+    crosspoints: Crosspoints,
+    x: Tensor,
+    d: Tensor,
+    lr: Tensor,
+    settings: UpdateSettings,
+    *,
+    seed: int,
+    first_sample: int,
+    call: int,
+    snapshots: Snapshots | None = None,
+    counts: tuple[Tensor, Tensor] | None = None,
+) -> UpdateStats:
+    """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
+
+    Args:
+        model: kind of device and its cycle and write noise.
+        crosspoints: state and parameters, (outputs, inputs).
+        x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
+        d: errors (samples, outputs), or int32 (samples,).
+        lr: learning rate, one value or one for each sample.
+        settings: pulse scheme.
+        seed: key of the pulse trains and of the noise.
+        first_sample: number of the first sample in the life of the array; trains depend on it alone.
+        call: number of this call; cycle noise depends on it.
+        snapshots: lines to copy on the way.
+        counts: int64 up and down counters (outputs, inputs) to add to.
+    """
+    rows, cols = crosspoints.visible.shape
+    x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
+    x = x if x_hot else _rows_of(x, cols, "x")
+    d = d if d_hot else _rows_of(d, rows, "d")
+    samples = x.shape[0]
+    if d.shape[0] != samples:
+        raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
+    if lr.numel() not in (1, samples):
+        raise ValueError(f"lr must hold 1 or {samples} values, found {lr.numel()}")
+    taken = _NO_SNAPSHOTS
+    if snapshots is not None and snapshots.line.numel():
+        taken = _cpu.Snapshots(
+            snapshots.line.numel(),
+            snapshots.line.data_ptr(),
+            snapshots.after.data_ptr(),
+            snapshots.out.data_ptr(),
+            snapshots.rows,
+        )
+    up, down = (counts[0].data_ptr(), counts[1].data_ptr()) if counts else (0, 0)
+    return _cpu.update(
+        model, crosspoints.addresses(), rows, cols, settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples,
+        lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(), taken, up, down,
+    )  # fmt: skip
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+def pulse_trace(model: DeviceModel, crosspoints: Crosspoints, pulses: NDArray[np.int8], seed: int) -> NDArray[np.float32]:
+    """Visible weights (n_pulses + 1, devices) of devices that all take the same pulses; the state is updated in place."""
+    devices = crosspoints.visible.numel()
+    out = np.empty((len(pulses) + 1, devices), dtype=np.float32)
+    _cpu.trace(
+        model, crosspoints.addresses(), devices, pulses.ctypes.data, len(pulses), out.ctypes.data, seed,
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def nominal_response(
+    kind: int,
+    up: float,
+    down: float,
+    max_bound: float,
+    min_bound: float,
+    slope_up: float,
+    slope_down: float,
+    pulses: NDArray[np.int8],
+    start: float,
+) -> NDArray[np.float64]:
+    """State (n_pulses + 1,) of one noise-free device in double precision."""
+    out = np.empty(len(pulses) + 1, dtype=np.float64)
+    _cpu.nominal_response(
+        kind, up, down, max_bound, min_bound, slope_up, slope_down, pulses.ctypes.data, len(pulses), start, out.ctypes.data
+    )
+    return out
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+def matrix_product(
+    settings: ReadSettings,
+    frozen: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    weight: Tensor,
+    x: Tensor,
+    *,
+    transposed: bool,
+    seed: int,
+    first_sample: int,
+    want_saturated: bool = False,
+) -> tuple[Tensor, Tensor | None, Any]:
+    """Analog product ``x W^T`` (or ``x W`` when transposed) through one direction of the periphery.
+
+    Args:
+        settings: periphery.
+        frozen: per-output noise, nonlinearity and offset, and the read asymmetry matrix; None where all are equal.
+        weight: (outputs, inputs).
+        x: (batch, inputs), or (batch, outputs) when transposed.
+        transposed: which direction.
+        seed: key of the noise.
+        first_sample: number of the first sample in the life of the tile; noise depends on it and on the position.
+        want_saturated: also return which outputs hit the ADC bound.
+
+    Returns:
+        product (batch, outputs or inputs), saturation mask (bool) or None, counts of passes and clippings.
+    """
+    rows, cols = weight.shape
+    x = _rows_of(x, rows if transposed else cols, "d" if transposed else "x")
+    samples = x.shape[0]
+    width = cols if transposed else rows
+    y = torch.empty((samples, width), dtype=torch.float32)
+    saturated = torch.empty((samples, width), dtype=torch.bool) if want_saturated else None
+    stats = _cpu.product(
+        settings,
+        tuple(0 if t is None else t.data_ptr() for t in frozen),
+        weight.data_ptr(), rows, cols, transposed, x.data_ptr(), y.data_ptr(),
+        0 if saturated is None else saturated.data_ptr(),
+        samples, seed, first_sample, torch.get_num_threads(),
+    )  # fmt: skip
+    return y, saturated, stats
+
+
+# --- transfer cells ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class TransferState:
+    """State of a transfer schedule, updated in place."""
+
+    counters: Tensor  # int64 (4): vectors seen, next line, sweeps done, reads done
+    maxima: Tensor  # float64 (2): running maxima of |x| and |d|
+    in_chop: Tensor  # int8 (lines)
+    out_chop: Tensor  # int8 (length of a line)
+
+
+@dataclass(slots=True)
+class Transfers:
+    """What a mini-batch of a transfer cell does: inputs for the fast array and the reads on the way."""
+
+    x: Tensor
+    d: Tensor
+    fast_lr: Tensor
+    after: Tensor
+    line: Tensor
+    lr: Tensor
+    line_sign: Tensor
+    out_sign: Tensor
+
+
+def plan_transfers(
+    plan: TransferPlan, state: TransferState, x: Tensor, d: Tensor, *, columns: bool, chopped: bool, period: int, lr: float, seed: int
+) -> Transfers:
+    """Settle the learning rate of each vector, the reads and the choppers of a mini-batch; advances ``state``."""
+    x, d = _rows_of(x, x.shape[-1], "x"), _rows_of(d, d.shape[-1], "d")
+    samples, inputs, outputs = x.shape[0], x.shape[1], d.shape[1]
+    length = outputs if columns else inputs
+    out = Transfers(
+        x=torch.empty_like(x) if chopped else x,
+        d=torch.empty_like(d) if chopped else d,
+        fast_lr=torch.empty(samples, dtype=torch.float32),
+        after=torch.empty(samples, dtype=torch.int32),
+        line=torch.empty(samples, dtype=torch.int32),
+        lr=torch.empty(samples, dtype=torch.float32),
+        line_sign=torch.empty(samples, dtype=torch.int8),
+        out_sign=torch.empty((samples, length), dtype=torch.int8),
+    )
+    events = _cpu.plan_transfers(
+        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
+        (state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr()),
+        (
+            out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
+            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(), out.out_sign.data_ptr(),
+        ),
+    )  # fmt: skip
+    out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
+    out.line_sign, out.out_sign = out.line_sign[:events], out.out_sign[:events]
+    return out
+
+
+def read_into_buffer(
+    settings: ReadSettings,
+    transfers: Transfers,
+    lines: Tensor,
+    buffer: Tensor,
+    gain: Tensor,
+    *,
+    columns: bool,
+    read_input: float,
+    momentum: float,
+    forget: bool,
+    restart: bool,
+    max_pulses: int,
+    seed: int,
+    first_event: int,
+) -> Tensor:
+    """Read the copied lines, add them to the buffer (outputs, inputs) in place, and return minus the pulses to send.
+
+    Returns:
+        (events, length) float32: whole numbers, the error vector of the write onto the slow array.
+    """
+    events, length = lines.shape
+    pulses = torch.empty((events, length), dtype=torch.float32)
+    inputs = buffer.shape[1]
+    _cpu.buffer(
+        settings, read_input, events, length, lines.data_ptr(), transfers.line.data_ptr(), transfers.line_sign.data_ptr(),
+        transfers.out_sign.data_ptr(), buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1,
+        gain.data_ptr(), momentum, forget, restart, max_pulses, pulses.data_ptr(), seed, first_event,
+    )  # fmt: skip
+    return pulses

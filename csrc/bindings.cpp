@@ -1,0 +1,311 @@
+// The compiled module: addresses and sizes in, nothing owned. Shapes and types are checked by tilewright.kernels.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "dispatch.hpp"
+#include "nominal.hpp"
+#define TW_ISA portable
+#include "random.hpp"
+#include "transfer_plan.hpp"
+
+namespace py = pybind11;
+using namespace tilewright;
+
+namespace {
+
+template <class T>
+T* at(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
+// Addresses of (visible, persistent, up, down, max_bound, min_bound, slope_up, slope_down, reference); a parameter that
+// is the same at every crosspoint is given as the negative of its address.
+using Addresses = std::array<intptr_t, 9>;
+
+Plane plane(intptr_t address) { return {at<const float>((uintptr_t)(address < 0 ? -address : address)), address < 0}; }
+
+DeviceArgs with_arrays(const DeviceArgs& model, const Addresses& p, int64_t rows, int64_t cols) {
+    DeviceArgs a = model;
+    a.rows = rows;
+    a.cols = cols;
+    a.visible = at<float>((uintptr_t)p[0]);
+    a.persistent = at<float>((uintptr_t)p[1]);
+    a.up = plane(p[2]);
+    a.down = plane(p[3]);
+    a.max_bound = plane(p[4]);
+    a.min_bound = plane(p[5]);
+    a.slope_up = plane(p[6]);
+    a.slope_down = plane(p[7]);
+    a.reference = plane(p[8]);
+    return a;
+}
+
+struct Snapshots {
+    int64_t count = 0;
+    uintptr_t line = 0, after = 0, out = 0;
+    bool rows = false;
+};
+
+UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t rows, int64_t cols, const UpdateArgs& settings,
+                       uintptr_t x, bool x_hot, uintptr_t d, bool d_hot, int64_t samples, uintptr_t lr, bool lr_uniform,
+                       uint64_t seed, uint64_t first_sample, uint64_t call, int threads, const Snapshots& snapshots,
+                       uintptr_t up_counts, uintptr_t down_counts) {
+    py::gil_scoped_release release;
+    const DeviceArgs device = with_arrays(model, arrays, rows, cols);
+    UpdateArgs u = settings;
+    (x_hot ? (void)(u.x_hot = at<const int32_t>(x)) : (void)(u.x = at<const float>(x)));
+    (d_hot ? (void)(u.d_hot = at<const int32_t>(d)) : (void)(u.d = at<const float>(d)));
+    u.samples = samples;
+    u.lr = at<const float>(lr);
+    u.lr_uniform = lr_uniform;
+    u.seed = seed;
+    u.first_sample = first_sample;
+    u.call = call;
+    u.threads = threads;
+    u.snapshots = snapshots.count;
+    u.snapshot_line = at<const int32_t>(snapshots.line);
+    u.snapshot_after = at<const int32_t>(snapshots.after);
+    u.snapshot_out = at<float>(snapshots.out);
+    u.snapshot_rows = snapshots.rows;
+    u.up_counts = at<int64_t>(up_counts);
+    u.down_counts = at<int64_t>(down_counts);
+    UpdateStats stats;
+    u.stats = &stats;
+    active_table().update(device, u);
+    return stats;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cpu, m) {
+    m.doc() = "Compiled kernels; use them through tilewright.kernels.";
+
+    m.def("instruction_sets", [] {
+        std::vector<std::string> names;
+        for (const KernelTable* table : runnable_tables()) names.emplace_back(table->name);
+        return names;
+    });
+    m.def("instruction_set", [] { return std::string(active_table().name); });
+    m.def("openmp", [] {
+#if defined(_OPENMP)
+        return true;
+#else
+        return false;
+#endif
+    });
+    m.def("mix", [](uint64_t a, uint64_t b) { return portable::mix(a ^ portable::mix(b)); });
+
+    py::class_<DeviceArgs>(m, "DeviceModel")
+        .def(py::init([](int kind, bool mult_noise, float cycle_noise, float write_noise) {
+                 DeviceArgs a;
+                 a.kind = static_cast<DeviceKind>(kind);
+                 a.mult_noise = mult_noise;
+                 a.cycle_noise = cycle_noise;
+                 a.write_noise = write_noise;
+                 return a;
+             }),
+             py::kw_only(), py::arg("kind"), py::arg("mult_noise"), py::arg("cycle_noise"), py::arg("write_noise"));
+
+    py::class_<UpdateArgs>(m, "UpdateSettings")
+        .def(py::init([](double granularity, int desired_bl, bool fixed_bl, bool length_management, bool balance,
+                         double um_grad_scale, float res, float x_res, float d_res, bool sto_round, int kind) {
+                 UpdateArgs u;
+                 u.granularity = granularity;
+                 u.desired_bl = desired_bl;
+                 u.fixed_bl = fixed_bl;
+                 u.length_management = length_management;
+                 u.balance = balance;
+                 u.um_grad_scale = um_grad_scale;
+                 u.res = res;
+                 u.x_res = x_res;
+                 u.d_res = d_res;
+                 u.sto_round = sto_round;
+                 u.kind = static_cast<PulseKind>(kind);
+                 return u;
+             }),
+             py::kw_only(), py::arg("granularity"), py::arg("desired_bl"), py::arg("fixed_bl"), py::arg("length_management"),
+             py::arg("balance"), py::arg("um_grad_scale"), py::arg("res"), py::arg("x_res"), py::arg("d_res"),
+             py::arg("sto_round"), py::arg("kind"));
+
+    py::class_<UpdateStats>(m, "UpdateStats")
+        .def_readonly("pulses", &UpdateStats::pulses)
+        .def_readonly("truncated", &UpdateStats::truncated)
+        .def_readonly("empty", &UpdateStats::empty)
+        .def_readonly("slots", &UpdateStats::slots);
+
+    py::class_<Snapshots>(m, "Snapshots")
+        .def(py::init<>())
+        .def(py::init([](int64_t count, uintptr_t line, uintptr_t after, uintptr_t out, bool rows) {
+            return Snapshots{count, line, after, out, rows};
+        }));
+
+    m.def("update", &run_update);
+
+    m.def("trace", [](const DeviceArgs& model, const Addresses& arrays, int64_t devices, uintptr_t pulses, int64_t n_pulses,
+                      uintptr_t out, uint64_t seed, int threads) {
+        py::gil_scoped_release release;
+        TraceArgs t;
+        t.device = with_arrays(model, arrays, 1, devices);
+        t.pulses = at<const int8_t>(pulses);
+        t.n_pulses = n_pulses;
+        t.out = at<float>(out);
+        t.seed = seed;
+        t.threads = threads;
+        active_table().trace(t);
+    });
+
+    m.def("nominal_response", [](int kind, double up, double down, double max_bound, double min_bound, double slope_up,
+                                 double slope_down, uintptr_t pulses, int64_t n, double start, uintptr_t out) {
+        py::gil_scoped_release release;
+        const NominalDevice device{static_cast<DeviceKind>(kind), up, down, max_bound, min_bound, slope_up, slope_down};
+        nominal_response(device, at<const int8_t>(pulses), n, start, at<double>(out));
+    });
+
+    py::class_<ReadArgs>(m, "ReadSettings")
+        .def(py::init<>())
+        .def_readwrite("inp_bound", &ReadArgs::inp_bound)
+        .def_readwrite("dac_step", &ReadArgs::dac_step)
+        .def_readwrite("inp_noise", &ReadArgs::inp_noise)
+        .def_readwrite("inp_asymmetry", &ReadArgs::inp_asymmetry)
+        .def_readwrite("inp_sto_round", &ReadArgs::inp_sto_round)
+        .def_readwrite("out_bound", &ReadArgs::out_bound)
+        .def_readwrite("adc_step", &ReadArgs::adc_step)
+        .def_readwrite("out_noise", &ReadArgs::out_noise)
+        .def_readwrite("out_scale", &ReadArgs::out_scale)
+        .def_readwrite("out_asymmetry", &ReadArgs::out_asymmetry)
+        .def_readwrite("out_sto_round", &ReadArgs::out_sto_round)
+        .def_readwrite("nonlinearity_gain", &ReadArgs::nonlinearity_gain)
+        .def_readwrite("nm_thres", &ReadArgs::nm_thres)
+        .def_readwrite("nm_assumed_wmax", &ReadArgs::nm_assumed_wmax)
+        .def_readwrite("max_bm_factor", &ReadArgs::max_bm_factor)
+        .def_readwrite("max_bm_res", &ReadArgs::max_bm_res)
+        .def_readwrite("test_negative_bound", &ReadArgs::test_negative_bound)
+        .def_readwrite("w_noise", &ReadArgs::w_noise)
+        .def_readwrite("ir_drop", &ReadArgs::ir_drop)
+        .def_readwrite("ir_drop_g_ratio", &ReadArgs::ir_drop_g_ratio)
+        .def_readwrite("ir_drop_first", &ReadArgs::ir_drop_first)
+        .def_readwrite("v_offset_w_min", &ReadArgs::v_offset_w_min)
+        .def_readwrite("r_series", &ReadArgs::r_series)
+        .def("set_kinds", [](ReadArgs& r, int mode, int noise_management, int bound_management, int weight_noise) {
+            r.mode = static_cast<ProductMode>(mode);
+            r.noise_management = static_cast<NoiseManagement>(noise_management);
+            r.bound_management = static_cast<BoundManagement>(bound_management);
+            r.w_noise_kind = static_cast<WeightNoise>(weight_noise);
+        });
+
+    py::class_<ProductStats>(m, "ProductStats")
+        .def_readonly("passes", &ProductStats::passes)
+        .def_readonly("clipped_outputs", &ProductStats::clipped_outputs)
+        .def_readonly("clipped_inputs", &ProductStats::clipped_inputs);
+
+    // `frozen` holds the addresses of output noise, nonlinearity, offsets and read asymmetry (0 when absent).
+    m.def("product", [](const ReadArgs& io, std::array<uintptr_t, 4> frozen, uintptr_t weight, int64_t rows, int64_t cols,
+                        bool transposed, uintptr_t x, uintptr_t y, uintptr_t saturated, int64_t samples, uint64_t seed,
+                        uint64_t first_sample, int threads) {
+        py::gil_scoped_release release;
+        ProductArgs p;
+        p.io = io;
+        p.io.out_noise_values = at<const float>(frozen[0]);
+        p.io.nonlinearity_values = at<const float>(frozen[1]);
+        p.io.offset_values = at<const float>(frozen[2]);
+        p.io.asymmetry_values = at<const float>(frozen[3]);
+        p.weight = at<const float>(weight);
+        p.rows = rows;
+        p.cols = cols;
+        p.transposed = transposed;
+        p.x = at<const float>(x);
+        p.y = at<float>(y);
+        p.saturated = at<uint8_t>(saturated);
+        p.samples = samples;
+        p.seed = seed;
+        p.first_sample = first_sample;
+        p.threads = threads;
+        ProductStats stats;
+        p.stats = &stats;
+        active_table().product(p);
+        return stats;
+    });
+
+    py::class_<TransferPlanArgs>(m, "TransferPlan")
+        .def(py::init([](bool columns, bool auto_scale, double auto_momentum, double largest_step, double in_chop_prob,
+                         double out_chop_prob, bool in_chop_random) {
+                 TransferPlanArgs t;
+                 t.columns = columns;
+                 t.auto_scale = auto_scale;
+                 t.auto_momentum = auto_momentum;
+                 t.largest_step = largest_step;
+                 t.in_chop_prob = in_chop_prob;
+                 t.out_chop_prob = out_chop_prob;
+                 t.in_chop_random = in_chop_random;
+                 return t;
+             }),
+             py::kw_only(), py::arg("columns"), py::arg("auto_scale"), py::arg("auto_momentum"), py::arg("largest_step"),
+             py::arg("in_chop_prob"), py::arg("out_chop_prob"), py::arg("in_chop_random"));
+
+    m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
+                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 4> state,
+                               std::array<uintptr_t, 8> results) {
+        py::gil_scoped_release release;
+        TransferPlanArgs t = settings;
+        t.x = at<const float>(x);
+        t.d = at<const float>(d);
+        t.samples = samples;
+        t.inputs = inputs;
+        t.outputs = outputs;
+        t.period = period;
+        t.lr = lr;
+        t.seed = seed;
+        t.counters = at<int64_t>(state[0]);
+        t.maxima = at<double>(state[1]);
+        t.in_chop = at<int8_t>(state[2]);
+        t.out_chop = at<int8_t>(state[3]);
+        t.fast_lr = at<float>(results[0]);
+        t.x_chopped = at<float>(results[1]);
+        t.d_chopped = at<float>(results[2]);
+        t.event_after = at<int32_t>(results[3]);
+        t.event_line = at<int32_t>(results[4]);
+        t.event_lr = at<float>(results[5]);
+        t.event_sign = at<int8_t>(results[6]);
+        t.event_out_sign = at<int8_t>(results[7]);
+        return plan_transfers(t);
+    });
+
+    m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
+                       uintptr_t line_sign, uintptr_t out_sign, uintptr_t buffer, int64_t line_stride, int64_t element_stride,
+                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, uintptr_t pulses,
+                       uint64_t seed, uint64_t first_event) {
+        py::gil_scoped_release release;
+        BufferArgs b;
+        b.io = io;
+        b.read_input = read_input;
+        b.events = events;
+        b.length = length;
+        b.lines = at<const float>(lines);
+        b.line = at<const int32_t>(line);
+        b.line_sign = at<const int8_t>(line_sign);
+        b.out_sign = at<const int8_t>(out_sign);
+        b.buffer = at<float>(buffer);
+        b.line_stride = line_stride;
+        b.element_stride = element_stride;
+        b.gain = at<const float>(gain);
+        b.momentum = momentum;
+        b.forget = forget;
+        b.restart = restart;
+        b.max_pulses = max_pulses;
+        b.pulses = at<float>(pulses);
+        b.seed = seed;
+        b.first_event = first_event;
+        active_table().buffer(b);
+    });
+
+    m.def("normals", [](uintptr_t out, int64_t n, uint64_t seed, uint64_t counter, bool uniform) {
+        py::gil_scoped_release release;
+        NormalArgs a;
+        a.out = at<float>(out);
+        a.n = n;
+        a.seed = seed;
+        a.counter = counter;
+        a.uniform = uniform;
+        active_table().normals(a);
+    });
+}

@@ -1,0 +1,157 @@
+// What the bindings and the per-instruction-set builds agree on: plain argument structures and a table of functions.
+// Nothing here owns memory; every pointer belongs to a tensor of the caller.
+#pragma once
+#include <cstdint>
+
+namespace tilewright {
+
+// A per-crosspoint parameter: one value for each crosspoint, or one for all of them.
+struct Plane {
+    const float* data = nullptr;
+    bool uniform = true;
+};
+
+enum class DeviceKind : int { ConstantStep = 0, LinearStep = 1, SoftBounds = 2 };
+
+// An array of pulsed devices, row-major (rows = outputs, cols = inputs).
+struct DeviceArgs {
+    DeviceKind kind = DeviceKind::ConstantStep;
+    bool mult_noise = true;
+    int64_t rows = 0, cols = 0;
+    float* visible = nullptr;     // what the network reads
+    float* persistent = nullptr;  // what pulses act on; null when it is the visible weight itself
+    Plane up, down, max_bound, min_bound, slope_up, slope_down, reference;
+    float cycle_noise = 0;  // relative to the step
+    float write_noise = 0;  // in weight units
+};
+
+enum class PulseKind : int { Stochastic = 0, MeanCount = 1, DeterministicImplicit = 2, ExactClipped = 3 };
+
+struct UpdateStats {
+    int64_t pulses = 0;            // coincidences delivered
+    int64_t truncated = 0;         // samples whose strongest crosspoint asked for more pulses than the train holds
+    int64_t empty = 0;             // samples that sent no train at all
+    int64_t slots = 0;             // train slots spent
+};
+
+// Rank-one updates of a device array, samples in order.
+struct UpdateArgs {
+    const float* x = nullptr;        // (samples, cols), or null when x_hot is given
+    const float* d = nullptr;        // (samples, rows), or null when d_hot is given
+    const int32_t* x_hot = nullptr;  // index of the single active line of each sample
+    const int32_t* d_hot = nullptr;
+    int64_t samples = 0;
+    const float* lr = nullptr;  // (samples) or a single value
+    bool lr_uniform = true;
+    double granularity = 0;
+    int desired_bl = 31;
+    bool fixed_bl = true, length_management = true, balance = true;
+    double um_grad_scale = 1;
+    float res = 0, x_res = 0, d_res = 0;
+    bool sto_round = false;
+    PulseKind kind = PulseKind::Stochastic;
+    uint64_t seed = 0, first_sample = 0, call = 0;
+    int threads = 1;
+    // Lines of the array copied out after a given sample, in time order.
+    int64_t snapshots = 0;
+    const int32_t* snapshot_line = nullptr;
+    const int32_t* snapshot_after = nullptr;
+    bool snapshot_rows = false;
+    float* snapshot_out = nullptr;  // (snapshots, cols) or (snapshots, rows)
+    int64_t* up_counts = nullptr;   // (rows, cols), optional
+    int64_t* down_counts = nullptr;
+    UpdateStats* stats = nullptr;
+};
+
+struct TraceArgs {
+    DeviceArgs device;  // rows = 1, cols = number of devices
+    const int8_t* pulses = nullptr;
+    int64_t n_pulses = 0;
+    float* out = nullptr;  // (n_pulses + 1, cols), or null for the final state only
+    uint64_t seed = 0;
+    int threads = 1;
+};
+
+enum class NoiseManagement : int { None = 0, AbsMax = 1, Max = 2, Constant = 3, AbsMaxNPSum = 4 };
+enum class BoundManagement : int { None = 0, Iterative = 1, IterativeWorstCase = 2 };
+enum class ProductMode : int { Perfect = 0, OnePass = 1, PosNegSeparate = 2, PosNegSeparateDigitalSum = 3 };
+enum class WeightNoise : int { None = 0, AdditiveConstant = 1, PCMRead = 2 };
+
+struct ReadArgs {  // one direction of the periphery
+    ProductMode mode = ProductMode::OnePass;
+    float inp_bound = 1, dac_step = 0, inp_noise = 0, inp_asymmetry = 0;
+    bool inp_sto_round = false;
+    float out_bound = 12, adc_step = 0, out_noise = 0, out_scale = 1, out_asymmetry = 0;
+    bool out_sto_round = false;
+    float nonlinearity_gain = 1;
+    NoiseManagement noise_management = NoiseManagement::AbsMax;
+    float nm_thres = 0, nm_assumed_wmax = 0.6f;
+    BoundManagement bound_management = BoundManagement::None;
+    float max_bm_factor = 1000, max_bm_res = 0.25f;
+    bool test_negative_bound = true;
+    WeightNoise w_noise_kind = WeightNoise::None;
+    float w_noise = 0;
+    float ir_drop = 0, ir_drop_g_ratio = 571428.57f;
+    bool ir_drop_first = false;
+    float v_offset_w_min = -1, r_series = 0;
+    // Frozen draws, one value per output (matrix for the last); null when all are equal.
+    const float* out_noise_values = nullptr;
+    const float* nonlinearity_values = nullptr;
+    const float* offset_values = nullptr;
+    const float* asymmetry_values = nullptr;
+};
+
+struct ProductStats {
+    int64_t passes = 0, clipped_outputs = 0, clipped_inputs = 0;
+};
+
+struct ProductArgs {
+    const float* weight = nullptr;  // (rows, cols)
+    int64_t rows = 0, cols = 0;
+    bool transposed = false;  // false: y = W x, true: y = W^T x
+    const float* x = nullptr;
+    float* y = nullptr;
+    uint8_t* saturated = nullptr;  // optional, same shape as y
+    int64_t samples = 0;
+    ReadArgs io;
+    uint64_t seed = 0, first_sample = 0;
+    int threads = 1;
+    ProductStats* stats = nullptr;
+};
+
+// Reads of single lines, the buffer they pass, and the pulses that leave it.
+struct BufferArgs {
+    int64_t events = 0, length = 0;
+    const float* lines = nullptr;      // (events, length) weights of the line at the time of its read
+    const int32_t* line = nullptr;     // which line
+    const int8_t* line_sign = nullptr; // (events) chopper of the line
+    const int8_t* out_sign = nullptr;  // (events, length) choppers of the outputs, optional
+    ReadArgs io;
+    float read_input = 1;              // the one, after the DAC
+    float* buffer = nullptr;           // digital buffer
+    int64_t line_stride = 0, element_stride = 1;
+    const float* gain = nullptr;       // (events) learning rate of the buffer
+    float momentum = 0;
+    bool forget = true, restart = false;
+    int max_pulses = 1;
+    float* pulses = nullptr;           // (events, length) minus the number of pulses: the error of the write
+    uint64_t seed = 0, first_event = 0;
+};
+
+struct NormalArgs {
+    float* out = nullptr;
+    int64_t n = 0;
+    uint64_t seed = 0, counter = 0;
+    bool uniform = false;
+};
+
+struct KernelTable {
+    const char* name;
+    void (*update)(const DeviceArgs&, const UpdateArgs&);
+    void (*trace)(const TraceArgs&);
+    void (*product)(const ProductArgs&);
+    void (*buffer)(const BufferArgs&);
+    void (*normals)(const NormalArgs&);
+};
+
+}  // namespace tilewright

@@ -1,0 +1,33 @@
+#define TW_ISA portable
+#include "nominal.hpp"
+
+#include "devices.hpp"
+
+namespace tilewright {
+namespace {
+
+template <class Device>
+void respond(const TW_ISA::Crosspoints<double>& nominal, const int8_t* pulses, int64_t n, double start, double* out) {
+    TW_ISA::Crosspoints<double> c = nominal;
+    c.state = start;
+    out[0] = start;
+    for (int64_t k = 0; k < n; ++k) {
+        const bool up = pulses[k] > 0;
+        for (int count = up ? pulses[k] : -pulses[k]; count > 0; --count) c.state = Device::template quiet_pulse<true>(c, up);
+        out[k + 1] = c.state;
+    }
+}
+
+}  // namespace
+
+void nominal_response(const NominalDevice& d, const int8_t* pulses, int64_t n, double start, double* out) {
+    TW_ISA::Crosspoints<double> c{start, d.up, d.down, d.max_bound, d.min_bound, d.slope_up, d.slope_down};
+    if (d.kind == DeviceKind::SoftBounds) {
+        c.slope_up = d.max_bound > 0 ? 1 / d.max_bound : 0;
+        c.slope_down = d.min_bound < 0 ? 1 / d.min_bound : 0;
+    }
+    if (d.kind == DeviceKind::ConstantStep) respond<TW_ISA::ConstantStep>(c, pulses, n, start, out);
+    else respond<TW_ISA::LinearStep>(c, pulses, n, start, out);
+}
+
+}  // namespace tilewright

@@ -1,0 +1,44 @@
+// Pulse responses: every device takes the same sequence of single pulses.
+#pragma once
+#include "devices.hpp"
+#include "random.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+struct TraceDevices {
+    const TraceArgs& t;
+
+    template <class Device, bool Mult>
+    void run() const {
+        const DeviceArgs& a = t.device;
+        const int64_t vectors = (a.cols + kLanes - 1) / kLanes;
+        const bool parallel = t.threads > 1 && vectors * t.n_pulses > (1 << 16);
+#pragma omp parallel for num_threads(t.threads) schedule(static) if (parallel)
+        for (int64_t vec = 0; vec < vectors; ++vec) {
+            NormalStream noise(t.seed, (uint32_t)vec, 0, 0);
+            const int64_t index = vec * kLanes, lanes = a.cols - index;
+            const uint32_t all = lanes >= kLanes ? 0xffu : (1u << lanes) - 1u;
+            Crosspoints<f8> c = load_crosspoints<Device>(a, index, lanes);
+            f8 seen = load_first(a.visible + index, lanes);
+            if (t.out) store_first(t.out + index, seen, lanes);
+            for (int64_t k = 0; k < t.n_pulses; ++k) {
+                const int count = t.pulses[k] < 0 ? -t.pulses[k] : t.pulses[k];
+                const i8 up = splat_i(t.pulses[k] > 0 ? -1 : 0);
+                for (int n = 0; n < count; ++n) {
+                    if (a.cycle_noise > 0) c.state = Device::template pulse<Mult>(c, up, a.cycle_noise * noise.take(all));
+                    else c.state = Device::template quiet_pulse<Mult>(c, up);
+                }
+                if (count) seen = visible_weight(a, c.state, index, lanes, all, noise);
+                if (t.out) store_first(t.out + (k + 1) * a.cols + index, seen, lanes);
+            }
+            store_first(a.visible + index, seen, lanes);
+            if (a.persistent) store_first(a.persistent + index, c.state, lanes);
+        }
+    }
+};
+
+void trace(const TraceArgs& t) { with_device(t.device, TraceDevices{t}); }
+
+}  // namespace
+}  // namespace tilewright::TW_ISA

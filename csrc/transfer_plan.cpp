@@ -1,0 +1,82 @@
+#define TW_ISA portable
+#include "transfer_plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "random.hpp"
+
+namespace tilewright {
+namespace {
+
+enum Counter { kVectors = 0, kNextLine = 1, kSweeps = 2, kReads = 3 };
+
+double absolute_maximum(const float* v, int64_t n) {
+    float m = 0;
+    for (int64_t i = 0; i < n; ++i) m = std::fmax(m, std::fabs(v[i]));
+    return m;
+}
+
+void follow(double& mean, double value, double rate) {
+    if (mean <= 0) mean = value;
+    else if (value > 0) mean = (1 - rate) * mean + rate * value;
+}
+
+bool drawn(uint64_t seed, uint64_t read, uint32_t which, double probability) {
+    const auto key = TW_ISA::make_key(seed, TW_ISA::kField);
+    return (double)TW_ISA::philox_single(key, which, 1, read) * 0x1p-32 < probability;
+}
+
+void write_chopped(const float* from, const int8_t* signs, int64_t n, float* to) {
+    for (int64_t i = 0; i < n; ++i) to[i] = signs[i] < 0 ? -from[i] : from[i];
+}
+
+}  // namespace
+
+int64_t plan_transfers(const TransferPlanArgs& a) {
+    const int64_t lines = a.columns ? a.inputs : a.outputs, length = a.columns ? a.outputs : a.inputs;
+    const double rate = (1 - a.auto_momentum) / (double)(a.samples > 0 ? a.samples : 1);
+    const int64_t chop_period = a.in_chop_prob > 0 ? std::max<int64_t>((int64_t)std::ceil(1 / a.in_chop_prob), 2) : 0;
+    int64_t events = 0;
+    for (int64_t s = 0; s < a.samples; ++s) {
+        const float* x = a.x + s * a.inputs;
+        const float* d = a.d + s * a.outputs;
+        double lr = a.lr;
+        if (a.auto_scale) {
+            follow(a.maxima[0], absolute_maximum(x, a.inputs), rate);
+            follow(a.maxima[1], absolute_maximum(d, a.outputs), rate);
+            lr *= a.largest_step;
+            if (a.maxima[0] > 0 && a.maxima[1] > 0) lr /= a.maxima[0] * a.maxima[1];
+        }
+        a.fast_lr[s] = (float)lr;
+        if (a.x_chopped) {
+            write_chopped(x, a.columns ? a.in_chop : a.out_chop, a.inputs, a.x_chopped + s * a.inputs);
+            write_chopped(d, a.columns ? a.out_chop : a.in_chop, a.outputs, a.d_chopped + s * a.outputs);
+        }
+        if (++a.counters[kVectors] % a.period != 0) continue;
+
+        const int64_t line = a.counters[kNextLine];
+        a.event_after[events] = (int32_t)s;
+        a.event_line[events] = (int32_t)line;
+        a.event_lr[events] = (float)lr;
+        a.event_sign[events] = a.in_chop[line];
+        for (int64_t i = 0; i < length; ++i) a.event_out_sign[events * length + i] = a.out_chop[i];
+        ++events;
+
+        const uint64_t read = (uint64_t)a.counters[kReads]++;
+        if (chop_period > 0) {
+            const bool flip = a.in_chop_random ? drawn(a.seed, read, 0, a.in_chop_prob)
+                                               : a.counters[kSweeps] % chop_period + 1 == chop_period;
+            if (flip) a.in_chop[line] = (int8_t)-a.in_chop[line];
+        }
+        a.counters[kNextLine] = (line + 1) % lines;
+        if (line + 1 < lines) continue;
+        ++a.counters[kSweeps];
+        if (a.out_chop_prob <= 0) continue;
+        for (int64_t i = 0; i < length; ++i)
+            if (drawn(a.seed, read, (uint32_t)(i + 1), a.out_chop_prob)) a.out_chop[i] = (int8_t)-a.out_chop[i];
+    }
+    return events;
+}
+
+}  // namespace tilewright

@@ -1,0 +1,162 @@
+// Eight lanes, whatever the machine: the same operations in the same order on every instruction set, so that results
+// agree to the last bit. Only data movement differs between builds.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace tilewright::TW_ISA {
+namespace {
+
+constexpr int64_t kLanes = 8;
+
+typedef float f8 __attribute__((vector_size(32)));
+typedef int32_t i8 __attribute__((vector_size(32)));
+typedef uint32_t u8 __attribute__((vector_size(32)));
+typedef uint64_t q4 __attribute__((vector_size(32)));
+
+#define TW_INLINE inline __attribute__((always_inline))
+
+TW_INLINE f8 splat(float v) { return f8{} + v; }
+TW_INLINE u8 splat_u(uint32_t v) { return u8{} + v; }
+TW_INLINE i8 splat_i(int32_t v) { return i8{} + v; }
+
+TW_INLINE f8 load(const float* p) {
+    f8 v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+TW_INLINE u8 load_u(const uint32_t* p) {
+    u8 v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+TW_INLINE void store(float* p, f8 v) { std::memcpy(p, &v, sizeof v); }
+TW_INLINE void store_u(uint32_t* p, u8 v) { std::memcpy(p, &v, sizeof v); }
+
+// The first n lanes; the others read as zero and are not written.
+TW_INLINE f8 load_first(const float* p, int64_t n) {
+    if (n >= kLanes) return load(p);
+    f8 v = {};
+    for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+    return v;
+}
+TW_INLINE void store_first(float* p, f8 v, int64_t n) {
+    if (n >= kLanes) {
+        store(p, v);
+        return;
+    }
+    for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+
+TW_INLINE f8 as_float(u8 v) { return (f8)v; }
+TW_INLINE u8 as_bits(f8 v) { return (u8)v; }
+TW_INLINE f8 to_float(i8 v) { return __builtin_convertvector(v, f8); }
+TW_INLINE i8 to_int(f8 v) { return __builtin_convertvector(v, i8); }
+
+TW_INLINE f8 blend(i8 mask, f8 yes, f8 no) {
+#if defined(__AVX2__)
+    return (f8)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+#else
+    return (f8)(((u8)mask & (u8)yes) | (~(u8)mask & (u8)no));
+#endif
+}
+TW_INLINE f8 minimum(f8 a, f8 b) {
+#if defined(__AVX2__)
+    return (f8)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return blend(a < b, a, b);
+#endif
+}
+TW_INLINE f8 maximum(f8 a, f8 b) {
+#if defined(__AVX2__)
+    return (f8)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return blend(a > b, a, b);
+#endif
+}
+TW_INLINE f8 magnitude(f8 v) { return (f8)((u8)v & 0x7fffffffu); }
+TW_INLINE f8 square_root(f8 v) {
+#if defined(__AVX2__)
+    return (f8)_mm256_sqrt_ps((__m256)v);
+#else
+    f8 r;
+    for (int i = 0; i < kLanes; ++i) r[i] = __builtin_sqrtf(v[i]);
+    return r;
+#endif
+}
+// Round to the nearest whole number, halves to even.
+TW_INLINE f8 round_even(f8 v) {
+#if defined(__AVX2__)
+    return (f8)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    f8 r;
+    for (int i = 0; i < kLanes; ++i) r[i] = __builtin_rintf(v[i]);
+    return r;
+#endif
+}
+TW_INLINE uint32_t lane_mask(i8 mask) {
+#if defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+    uint32_t m = 0;
+    for (int i = 0; i < kLanes; ++i) m |= ((uint32_t)mask[i] >> 31) << i;
+    return m;
+#endif
+}
+TW_INLINE bool any(u8 v) {
+#if defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i)v, (__m256i)v);
+#else
+    uint32_t m = 0;
+    for (int i = 0; i < kLanes; ++i) m |= v[i];
+    return m != 0;
+#endif
+}
+TW_INLINE f8 permute(f8 v, u8 index) { return __builtin_shuffle(v, (i8)index); }
+
+// A fixed tree, so that a sum does not depend on the build.
+TW_INLINE float sum_lanes(f8 v) {
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+TW_INLINE float max_lanes(f8 v) {
+    float m = v[0];
+    for (int i = 1; i < kLanes; ++i) m = m < v[i] ? v[i] : m;
+    return m;
+}
+
+// Products of 32-bit lanes to 64 bits: high and low halves.
+TW_INLINE void multiply_wide(u8 a, uint32_t b, u8& high, u8& low) {
+#if defined(__AVX2__)
+    const __m256i av = (__m256i)a, bv = _mm256_set1_epi32((int32_t)b);
+    const __m256i even = _mm256_mul_epu32(av, bv);
+    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(av, 32), bv);
+    low = (u8)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    high = (u8)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+#else
+    for (int i = 0; i < kLanes; ++i) {
+        const uint64_t product = (uint64_t)a[i] * b;
+        high[i] = (uint32_t)(product >> 32);
+        low[i] = (uint32_t)product;
+    }
+#endif
+}
+
+// Temporary storage of one call; freed when it leaves scope.
+template <class T>
+struct Scratch {
+    T* data;
+    explicit Scratch(int64_t n) : data((T*)__builtin_malloc((size_t)(n > 0 ? n : 1) * sizeof(T))) {
+        if (!data) __builtin_abort();
+    }
+    ~Scratch() { __builtin_free(data); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    T& operator[](int64_t i) const { return data[i]; }
+    void clear(int64_t n) { std::memset(data, 0, (size_t)n * sizeof(T)); }
+};
+
+}  // namespace
+}  // namespace tilewright::TW_ISA
