@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+
 from studio.errors import guarded
 from studio.places import LOGO, PAGES, WORDMARK
 

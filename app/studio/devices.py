@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
+
 from studio.errors import show_error
 from studio.forms import named_choice
 from studio.workspace import workspace
-
 from tilewright.configs import ConstantStepDevice, LinearStepDevice, SoftBoundsDevice, SoftBoundsReferenceDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import ParameterError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
 from pydantic.fields import FieldInfo
-from studio.numbers import significant
 
+from studio.numbers import significant
 from tilewright.parameters import (
     ParameterError,
     Parameters,
@@ -161,13 +162,28 @@ def _field_widget(base: Parameters, name: str, key: str) -> Any:
     if choice is not None:
         options = [str(member.value) for member in choice]
         return st.selectbox(options=options, index=options.index(str(value.value)), **common)
+    if _takes(info, bool) and _takes(info, type(None)):
+        options = {"automatic": None, "yes": True, "no": False}
+        words = list(options)
+        return options[st.selectbox(options=words, index=list(options.values()).index(value), **common)]
     if isinstance(value, bool):
         return st.toggle(value=value, **common)
+    if isinstance(value, str):
+        return st.text_input(value=value, **common)
+    if field_is_list(info):
+        text = st.text_input(value=", ".join(map(str, value)), placeholder="separated by commas", **common)
+        return [part.strip() for part in (text or "").split(",") if part.strip()]
+    if value is None and _takes(info, int):
+        return st.number_input(value=None, step=1, min_value=field_bounds(info).get("ge"), **common)
     if isinstance(value, int):
         return _whole_widget(info, value, common)
     if isinstance(value, float):
         return _number_widget(info, value, common)
     return value
+
+
+def _takes(info: FieldInfo, kind: type) -> bool:
+    return kind in (typing.get_args(info.annotation) or (info.annotation,))
 
 
 def _whole_widget(info: FieldInfo, value: int, common: dict[str, Any]) -> int:

@@ -17,19 +17,6 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}"
 
 
-def with_error(value: float, error: float | None) -> str:
-    """``0.0116 ± 0.0003``: the error to one digit (two when it starts with 1), the value to the same place."""
-    if error is None or not math.isfinite(error) or error <= 0:
-        return significant(value, 4)
-    magnitude = math.floor(math.log10(error))
-    if f"{error:.0e}"[0] == "1":
-        magnitude -= 1
-    places = max(-magnitude, 0)
-    if places > 7:
-        return f"{value:.3e} ± {error:.0e}"
-    return f"{value:.{places}f} ± {error:.{places}f}"
-
-
 def percent(value: float, digits: int = 1) -> str:
     """A fraction as per cent."""
     return "–" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"

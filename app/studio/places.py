@@ -53,5 +53,6 @@ def next_step(label: str, page: str, *, key: str | None = None, disabled: bool =
 
 def heading(title: str, sentence: str) -> None:
     """Title of a page and one line that says what it is for."""
-    st.title(title, anchor=False)
-    st.caption(sentence)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.title(title, anchor=False, width="content")
+        st.caption(sentence, width="stretch")

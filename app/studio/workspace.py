@@ -6,6 +6,7 @@ import os
 
 import streamlit as st
 
+from tilewright.runs import Engine, open_engine
 from tilewright.workspace import Workspace
 
 
@@ -19,11 +20,11 @@ def _opened(folder: str) -> Workspace:
     return Workspace(folder or None)
 
 
-def free_name(wanted: str, taken: list[str]) -> str:
-    """``wanted``, or ``wanted 2``, ``wanted 3`` ... when it is taken."""
-    if wanted not in taken:
-        return wanted
-    number = 2
-    while f"{wanted} {number}" in taken:
-        number += 1
-    return f"{wanted} {number}"
+def engine() -> Engine:
+    """What trains the runs of the workspace; started when first asked for."""
+    return _started(os.environ.get("TILEWRIGHT_WORKSPACE", ""))
+
+
+@st.cache_resource(show_spinner="Starting the workers that train …")
+def _started(folder: str) -> Engine:
+    return open_engine(_opened(folder).runs)

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
 from tilewright.devices import number_of_states, step_curves, symmetry_point, trace_pulses
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.figures.frame import dress, empty_figure, thinned
-from tilewright.figures.palette import DOWN, REFERENCE, SEQUENCE, UP, translucent
+from tilewright.figures.frame import empty_figure, framed, thinned
+from tilewright.figures.palette import DASHES, DOWN, REFERENCE, SEQUENCE, UP, translucent
 
 Array = NDArray[Any]
 
 MOST_STEPS = 20_000
 BAND_FROM = 11
 WEIGHT = "Weight (normalised)"
+LEFT, CENTRE, RIGHT = [0, 0.135], [0.165, 0.835], [0.865, 1]
 
 
 def ramp_pulses(n_steps: int, n_loops: int) -> Array:
@@ -45,7 +45,7 @@ def plot_device_compact(
         n_traces: devices drawn; from 11 on, their mean and spread are shown as a line and a band.
         n_loops: up and down ramps.
         w_noise: read noise added to each point, in weight units.
-        w_init: visible weight at the start, also the nominal lower bound when not given.
+        w_init: visible weight at the start; each device's own lower bound when not given.
         seed: draws the devices and their noise.
 
     Returns:
@@ -54,38 +54,42 @@ def plot_device_compact(
     curves = step_curves(device)
     if n_steps is None:
         n_steps = _default_steps(device)
-    if w_init is None:
-        w_init = device.w_min - device.nominal_reference
     pulses = ramp_pulses(max(int(n_steps), 1), max(int(n_loops), 1))
     traces = np.asarray(trace_pulses(device, pulses, n_traces=n_traces, seed=seed, w0=w_init), dtype=float)
     if w_noise > 0:
         traces = traces + w_noise * np.random.default_rng(seed).standard_normal(traces.shape)
 
-    figure = make_subplots(
-        rows=1, cols=3, column_widths=[0.15, 0.7, 0.15], shared_yaxes=True, horizontal_spacing=0.025
-    )
-    _add_responses(figure, traces, len(pulses))
-    for column, steps, colour, name in ((1, curves.up, UP, "Up step"), (3, np.abs(curves.down), DOWN, "Down step")):
-        figure.add_trace(
-            go.Scatter(
-                x=steps, y=curves.weights, mode="lines", name=name, line={"color": colour, "width": 2.5},
-                hovertemplate="weight %{y:.3f}<br>step %{x:.3g}<extra>" + name + "</extra>",
-            ),
-            row=1, col=column,
-        )  # fmt: skip
+    reach = 1.12 * max(float(np.nanmax(np.abs(traces))), float(np.abs(curves.weights).max()))
+    widest = 1.15 * max(float(np.max(curves.up)), float(np.max(curves.down)), 1e-12)
+    strip = {"range": [0, widest], "nticks": 3, "tickformat": ".2~g"}
+    weight = {"range": [-reach, reach]}
+    axes = {
+        "xaxis": {"title": "Up step", "domain": LEFT, **strip},
+        "yaxis": {"title": WEIGHT, **weight},
+        "xaxis2": {"title": "Pulse number", "domain": CENTRE, "range": [0, len(pulses)], "anchor": "y2"},
+        "yaxis2": {"matches": "y", "anchor": "x2", "showticklabels": False, **weight},
+        "xaxis3": {"title": "Down step", "domain": RIGHT, "anchor": "y3", **strip},
+        "yaxis3": {"matches": "y", "anchor": "x3", "showticklabels": False, **weight},
+    }
+    steps = [
+        {
+            "x": sizes, "y": curves.weights, "mode": "lines", "name": name, "line": {"color": colour, "width": 2.5},
+            "xaxis": f"x{axis}", "yaxis": f"y{axis}",
+            "hovertemplate": f"weight %{{y:.3f}}<br>step %{{x:.3g}}<extra>{name}</extra>",
+        }
+        for axis, sizes, colour, name in (("", curves.up, UP, "Up step"), ("3", curves.down, DOWN, "Down step"))
+    ]  # fmt: skip
     point = symmetry_point(device)
-    if math.isfinite(point):
-        figure.add_hline(y=point, line={"color": REFERENCE, "width": 1, "dash": "dot"})
-    dress(figure, height=440, key=f"{type(device).__name__}-response", legend=False)
-    reach = 1.12 * max(np.nanmax(np.abs(traces)), np.abs(curves.weights).max())
-    widest = 1.15 * float(max(np.max(curves.up), np.max(np.abs(curves.down)), 1e-12))
-    figure.update_yaxes(range=[-reach, reach])
-    figure.update_yaxes(title_text=WEIGHT, row=1, col=1)
-    for column, title in ((1, "Up step"), (3, "Down step")):
-        figure.update_xaxes(title_text=title, range=[0, widest], nticks=3, tickformat=".2~g", row=1, col=column)
-    figure.update_xaxes(title_text="Pulse number", range=[0, len(pulses)], row=1, col=2)
-    figure.update_layout(title={"text": type(device).__name__, "x": 0.5, "xanchor": "center", "font": {"size": 15}})
-    return figure
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": point, "y1": point}
+    return framed(
+        [*steps, *_responses(traces)],
+        axes,
+        key=f"{type(device).__name__}-response",
+        height=440,
+        legend=False,
+        title=type(device).__name__,
+        shapes=[{**line, "line": {"color": REFERENCE, "width": 1, "dash": "dot"}}] if math.isfinite(point) else [],
+    )
 
 
 def _default_steps(device: PulsedDevice) -> int:
@@ -93,35 +97,31 @@ def _default_steps(device: PulsedDevice) -> int:
     return int(min(max(round(states), 1), MOST_STEPS)) if math.isfinite(states) else 1000
 
 
-def _add_responses(figure: go.Figure, traces: Array, n_pulses: int) -> None:
-    keep = thinned(n_pulses + 1)
+def _responses(traces: Array) -> list[dict[str, Any]]:
+    """The centre panel: a line for each device, or a mean with a band where there are many."""
+    keep = thinned(len(traces))
+    place = {"xaxis": "x2", "yaxis": "y2", "mode": "lines"}
     if traces.shape[1] < BAND_FROM:
-        for number in range(traces.shape[1]):
-            figure.add_trace(
-                go.Scatter(
-                    x=keep, y=traces[keep, number], mode="lines", name=f"Device {number + 1}",
-                    line={"width": 1.4, "color": SEQUENCE[number % len(SEQUENCE)]},
-                    hovertemplate="pulse %{x}<br>weight %{y:.3f}<extra>%{fullData.name}</extra>",
-                ),
-                row=1, col=2,
-            )  # fmt: skip
-        return
+        return [
+            {
+                **place, "x": keep, "y": traces[keep, number], "name": f"Device {number + 1}",
+                "line": {"width": 1.4, "color": SEQUENCE[number % len(SEQUENCE)]},
+                "hovertemplate": "pulse %{x}<br>weight %{y:.3f}<extra>%{fullData.name}</extra>",
+            }
+            for number in range(traces.shape[1])
+        ]  # fmt: skip
     mean, std = traces[keep].mean(axis=1), traces[keep].std(axis=1)
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([keep, keep[::-1]]), y=np.concatenate([mean + std, (mean - std)[::-1]]), fill="toself",
-            fillcolor=translucent(SEQUENCE[0], 0.22), line={"width": 0}, name="± 1 standard deviation", hoverinfo="skip",
-        ),
-        row=1, col=2,
-    )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=keep, y=mean, mode="lines", name=f"Mean of {traces.shape[1]} devices",
-            line={"width": 2, "color": SEQUENCE[0]},
-            hovertemplate="pulse %{x}<br>mean weight %{y:.3f}<extra></extra>",
-        ),
-        row=1, col=2,
-    )  # fmt: skip
+    band = {
+        **place, "x": np.concatenate([keep, keep[::-1]]), "y": np.concatenate([mean + std, (mean - std)[::-1]]),
+        "fill": "toself", "fillcolor": translucent(SEQUENCE[0], 0.22), "line": {"width": 0}, "hoverinfo": "skip",
+        "name": "± 1 standard deviation",
+    }  # fmt: skip
+    middle = {
+        **place, "x": keep, "y": mean, "name": f"Mean of {traces.shape[1]} devices",
+        "line": {"width": 2, "color": SEQUENCE[0]},
+        "hovertemplate": "pulse %{x}<br>mean weight %{y:.3f}<extra></extra>",
+    }  # fmt: skip
+    return [band, middle]
 
 
 def plot_step_curves(devices: PulsedDevice | dict[str, PulsedDevice], weights: Array | None = None) -> go.Figure:
@@ -134,30 +134,33 @@ def plot_step_curves(devices: PulsedDevice | dict[str, PulsedDevice], weights: A
     named = {"": devices} if isinstance(devices, PulsedDevice) else dict(devices)
     if not named:
         return empty_figure("Choose a device to see its steps.")
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     for number, (name, device) in enumerate(named.items()):
-        curves = step_curves(device, weights)
-        dash = ("solid", "dash", "dot", "dashdot")[number % 4]
-        for label, steps, colour in (("Up step", curves.up, UP), ("Down step", np.abs(curves.down), DOWN)):
-            title = f"{label} {name}".strip()
-            figure.add_trace(
-                go.Scatter(
-                    x=curves.weights, y=steps, mode="lines", name=title,
-                    line={"color": colour, "width": 2.5, "dash": dash},
-                    hovertemplate="weight %{x:.3f}<br>step %{y:.4g}<extra>" + title + "</extra>",
-                )
-            )  # fmt: skip
-        point = symmetry_point(device)
-        if math.isfinite(point):
-            height = float(np.interp(point, curves.weights, curves.up))
-            figure.add_trace(
-                go.Scatter(
-                    x=[point], y=[height], mode="markers", name=f"Symmetry point {name}".strip(),
-                    marker={"size": 11, "symbol": "circle-open", "color": REFERENCE, "line": {"width": 2.5}},
-                    hovertemplate="symmetry point %{x:.3f}<extra></extra>",
-                )
-            )  # fmt: skip
-    dress(figure, height=340, key="step-curves")
-    figure.update_xaxes(title_text=WEIGHT)
-    figure.update_yaxes(title_text="Step (weight units)", rangemode="tozero")
-    return figure
+        traces += _step_traces(device, name, DASHES[number % len(DASHES)], weights)
+    axes = {"xaxis": {"title": WEIGHT}, "yaxis": {"title": "Step (weight units)", "rangemode": "tozero"}}
+    return framed(traces, axes, key="step-curves", height=340)
+
+
+def _step_traces(device: PulsedDevice, name: str, dash: str, weights: Array | None) -> list[dict[str, Any]]:
+    curves = step_curves(device, weights)
+    traces: list[dict[str, Any]] = []
+    for label, steps, colour in (("Up step", curves.up, UP), ("Down step", curves.down, DOWN)):
+        title = f"{label} {name}".strip()
+        traces.append(
+            {
+                "x": curves.weights, "y": steps, "mode": "lines", "name": title,
+                "line": {"color": colour, "width": 2.5, "dash": dash},
+                "hovertemplate": f"weight %{{x:.3f}}<br>step %{{y:.4g}}<extra>{title}</extra>",
+            }
+        )  # fmt: skip
+    point = symmetry_point(device)
+    if math.isfinite(point):
+        traces.append(
+            {
+                "x": [point], "y": [float(np.interp(point, curves.weights, curves.up))], "mode": "markers",
+                "name": f"Symmetry point {name}".strip(),
+                "marker": {"size": 11, "symbol": "circle-open", "color": REFERENCE, "line": {"width": 2.5}},
+                "hovertemplate": "symmetry point %{x:.3f}<extra></extra>",
+            }
+        )  # fmt: skip
+    return traces

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,38 +16,60 @@ from tilewright.figures.palette import AXIS, GRID, GROUND, SEQUENCE
 MAX_POINTS = 1500
 
 
-def dress(figure: go.Figure, *, height: int = 420, key: str = "figure", legend: bool = True) -> go.Figure:
-    """Give a figure the common look. ``key`` keeps zoom and hidden traces when the figure is drawn again."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 40, "b": 8},
-        paper_bgcolor=GROUND,
-        plot_bgcolor=GROUND,
-        colorway=list(SEQUENCE),
-        font={"size": 13},
-        hoverlabel={"font": {"size": 12}},
-        showlegend=legend,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
-        uirevision=key,
-    )
-    figure.update_xaxes(**_axis())
-    figure.update_yaxes(**_axis())
-    return figure
+def framed(
+    traces: Sequence[Mapping[str, Any]],
+    axes: Mapping[str, Mapping[str, Any]],
+    *,
+    key: str,
+    height: int = 420,
+    legend: bool = True,
+    title: str = "",
+    **layout: Any,
+) -> go.Figure:
+    """A figure with the common look, built in one go: plotly's step-by-step updates take a tenth of a second.
 
-
-def _axis() -> dict[str, Any]:
-    return {
-        "automargin": True,
-        "gridcolor": GRID,
-        "linecolor": AXIS,
-        "zerolinecolor": GRID,
-        "showline": True,
-        "ticks": "outside",
-        "tickcolor": AXIS,
-        "ticklen": 4,
-        "title": {"standoff": 8},
-        "exponentformat": "power",
+    Args:
+        traces: plotly traces as plain data; ``type`` is ``scatter`` unless given.
+        axes: settings by axis (``xaxis``, ``yaxis2`` ...); ``title`` may be a plain text.
+        key: keeps zoom and hidden traces when the figure is drawn again.
+        height: in pixels.
+        legend: whether one is shown, above the plot.
+        title: text above the plot.
+        layout: further layout settings.
+    """
+    settings: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 40 if legend or title else 12, "b": 8},
+        "paper_bgcolor": GROUND,
+        "plot_bgcolor": GROUND,
+        "colorway": list(SEQUENCE),
+        "font": {"size": 13},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
+        "uirevision": key,
+        **layout,
     }
+    if title:
+        settings["title"] = {"text": title, "x": 0.5, "xanchor": "center", "font": {"size": 15}}
+    for name, own in axes.items():
+        given = dict(own)
+        text = given.pop("title", "")
+        settings[name] = {**_AXIS, **given, "title": {"text": text, "standoff": 8, "font": {"size": 13}}}
+    return go.Figure(data=[{"type": "scatter", **trace} for trace in traces], layout=settings)
+
+
+_AXIS: dict[str, Any] = {
+    "automargin": True,
+    "gridcolor": GRID,
+    "linecolor": AXIS,
+    "zerolinecolor": GRID,
+    "showline": True,
+    "ticks": "outside",
+    "tickcolor": AXIS,
+    "ticklen": 4,
+    "tickfont": {"size": 12},
+    "exponentformat": "power",
+}
 
 
 def thinned(length: int, at_most: int = MAX_POINTS) -> NDArray[np.intp]:
@@ -58,11 +81,12 @@ def thinned(length: int, at_most: int = MAX_POINTS) -> NDArray[np.intp]:
 
 def empty_figure(sentence: str, height: int = 300) -> go.Figure:
     """A figure that says why there is nothing to draw."""
-    figure = dress(go.Figure(), height=height, legend=False)
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    figure.add_annotation(text=sentence, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15})
-    return figure
+    note = {"text": sentence, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    hidden = {"visible": False}
+    return framed(
+        [], {"xaxis": hidden, "yaxis": hidden}, key="empty", height=height, legend=False,
+        annotations=[{**note, "font": {"size": 15}}],
+    )  # fmt: skip
 
 
 def figure_data(figure: go.Figure) -> str:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
-from tilewright.figures.frame import dress, empty_figure, thinned
+from tilewright.figures.frame import empty_figure, framed, thinned
 from tilewright.figures.palette import DOWN, MEASURED, MIXED, MODEL, SEQUENCE, UP
 
 if TYPE_CHECKING:
@@ -37,43 +36,39 @@ def plot_measurement(measurement: Measurement) -> go.Figure:
     """The measured response against the pulse number, each branch in its colour; several records share the axes."""
     if not measurement.records:
         return empty_figure("This measurement holds no record.")
-    figure = go.Figure()
-    several = len(measurement.records) > 1
-    seen: set[int] = set()
-    for number, record in enumerate(measurement.records):
-        kinds = branches(record.pulses)
-        keep = thinned(len(kinds), 4000)
-        if several:
-            _add_record_line(figure, record, keep, number)
-            continue
-        for kind in (1, -1, 0):
-            chosen = keep[kinds[keep] == kind]
-            if chosen.size == 0:
-                continue
-            name, colour = BRANCH_STYLE[kind]
-            figure.add_trace(
-                go.Scatter(
-                    x=chosen, y=record.response[chosen], mode="markers", name=name, showlegend=kind not in seen,
-                    marker={"size": 4, "color": colour},
-                    hovertemplate="pulse %{x}<br>%{y:.4g}<extra>" + name + "</extra>",
-                )
+    if len(measurement.records) > 1:
+        traces = [_record_line(record, number) for number, record in enumerate(measurement.records)]
+    else:
+        traces = _branch_dots(measurement.records[0])
+    axes = {"xaxis": {"title": "Pulse number"}, "yaxis": {"title": response_title(measurement)}}
+    return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 12)
+
+
+def _branch_dots(record: Record) -> list[dict[str, Any]]:
+    kinds = branches(record.pulses)
+    keep = thinned(len(kinds), 4000)
+    traces = []
+    for kind, (name, colour) in BRANCH_STYLE.items():
+        chosen = keep[kinds[keep] == kind]
+        if chosen.size:
+            traces.append(
+                {
+                    "x": chosen, "y": record.response[chosen], "mode": "markers", "name": name,
+                    "marker": {"size": 4, "color": colour},
+                    "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<extra>{name}</extra>",
+                }
             )  # fmt: skip
-            seen.add(kind)
-    dress(figure, height=430, key=f"measurement-{measurement.name}", legend=True)
-    figure.update_xaxes(title_text="Pulse number")
-    figure.update_yaxes(title_text=response_title(measurement))
-    return figure
+    return traces
 
 
-def _add_record_line(figure: go.Figure, record: Record, keep: Array, number: int) -> None:
+def _record_line(record: Record, number: int) -> dict[str, Any]:
     name = record.label or f"Record {number + 1}"
-    figure.add_trace(
-        go.Scatter(
-            x=keep, y=record.response[keep], mode="lines", name=name, opacity=0.85,
-            line={"width": 1.4, "color": SEQUENCE[number % len(SEQUENCE)]},
-            hovertemplate="pulse %{x}<br>%{y:.4g}<extra>" + name + "</extra>",
-        )
-    )  # fmt: skip
+    keep = thinned(len(record.response))
+    return {
+        "x": keep, "y": record.response[keep], "mode": "lines", "name": name, "opacity": 0.85,
+        "line": {"width": 1.4, "color": SEQUENCE[number % len(SEQUENCE)]},
+        "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<extra>{name}</extra>",
+    }  # fmt: skip
 
 
 def response_title(measurement: Measurement) -> str:
@@ -97,37 +92,42 @@ def plot_overlay(
     data = measurement.records[record]
     response = np.asarray(data.response, dtype=float)
     keep = thinned(len(response), 3000)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.06)
-    figure.add_trace(
-        go.Scatter(
-            x=keep, y=response[keep], mode="markers", name="Measured", marker={"size": 4, "color": MEASURED},
-            hovertemplate="pulse %{x}<br>measured %{y:.4g}<extra></extra>",
-        ),
-        row=1, col=1,
+    traces: list[dict[str, Any]] = [
+        {
+            "x": keep, "y": response[keep], "mode": "markers", "name": "Measured",
+            "marker": {"size": 4, "color": MEASURED},
+            "hovertemplate": "pulse %{x}<br>measured %{y:.4g}<extra></extra>",
+        }
+    ]  # fmt: skip
+    axes: dict[str, dict[str, Any]] = {"yaxis": {"title": response_title(measurement)}}
+    if model is None:
+        axes["xaxis"] = {"title": "Pulse number"}
+        return framed(traces, axes, key=f"fit-{measurement.name}-{record}", height=470)
+    traces.append(
+        {
+            "x": keep, "y": model[keep], "mode": "lines", "name": model_name, "line": {"width": 2.5, "color": MODEL},
+            "hovertemplate": "pulse %{x}<br>model %{y:.4g}<extra></extra>",
+        }
     )  # fmt: skip
-    if model is not None:
-        figure.add_trace(
-            go.Scatter(
-                x=keep, y=model[keep], mode="lines", name=model_name, line={"width": 2.5, "color": MODEL},
-                hovertemplate="pulse %{x}<br>model %{y:.4g}<extra></extra>",
-            ),
-            row=1, col=1,
-        )  # fmt: skip
-        kinds = branches(data.pulses)
-        for kind in (1, -1, 0):
-            chosen = keep[kinds[keep] == kind]
-            if chosen.size:
-                name, colour = BRANCH_STYLE[kind]
-                figure.add_trace(
-                    go.Scatter(
-                        x=chosen, y=(response - model)[chosen], mode="markers", name=f"Residual, {name.lower()}",
-                        marker={"size": 3, "color": colour}, showlegend=False,
-                        hovertemplate="pulse %{x}<br>residual %{y:.3g}<extra></extra>",
-                    ),
-                    row=2, col=1,
-                )  # fmt: skip
-    dress(figure, height=470, key=f"fit-{measurement.name}-{record}")
-    figure.update_yaxes(title_text=response_title(measurement), row=1, col=1)
-    figure.update_yaxes(title_text="Residual", zeroline=True, row=2, col=1)
-    figure.update_xaxes(title_text="Pulse number", row=2, col=1)
-    return figure
+    traces += _residual_dots(data, response - model, keep)
+    axes["yaxis"]["domain"] = [0.32, 1]
+    axes["xaxis"] = {"anchor": "y", "matches": "x2", "showticklabels": False}
+    axes["xaxis2"] = {"title": "Pulse number", "anchor": "y2"}
+    axes["yaxis2"] = {"title": "Residual", "anchor": "x2", "domain": [0, 0.25], "zeroline": True}
+    return framed(traces, axes, key=f"fit-{measurement.name}-{record}", height=470)
+
+
+def _residual_dots(record: Record, residual: Array, keep: Array) -> list[dict[str, Any]]:
+    kinds = branches(record.pulses)
+    traces = []
+    for kind, (name, colour) in BRANCH_STYLE.items():
+        chosen = keep[kinds[keep] == kind]
+        if chosen.size:
+            traces.append(
+                {
+                    "x": chosen, "y": residual[chosen], "mode": "markers", "name": f"Residual, {name.lower()}",
+                    "marker": {"size": 3, "color": colour}, "showlegend": False, "xaxis": "x2", "yaxis": "y2",
+                    "hovertemplate": "pulse %{x}<br>residual %{y:.3g}<extra></extra>",
+                }
+            )  # fmt: skip
+    return traces

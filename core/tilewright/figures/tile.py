@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tilewright.figures.frame import dress, empty_figure, thinned
+from tilewright.figures.frame import empty_figure, framed, thinned
 from tilewright.figures.palette import DOWN, REFERENCE, UP
 
 Array = NDArray[Any]
@@ -25,15 +25,11 @@ def plot_mvm_scatter(
         wanted_backward: exact backward products, when they are shown too.
         delivered_backward: backward products of the tile.
     """
-    figure = go.Figure()
     pairs = [("Forward", DOWN, wanted, delivered)]
     if wanted_backward is not None and delivered_backward is not None:
         pairs.append(("Backward", UP, wanted_backward, delivered_backward))
-    _add_pairs(figure, pairs)
-    dress(figure, height=400, key="mvm")
-    figure.update_xaxes(title_text="Exact product")
-    figure.update_yaxes(title_text="Product of the tile")
-    return figure
+    axes = {"xaxis": {"title": "Exact product"}, "yaxis": {"title": "Product of the tile"}}
+    return framed(_pairs(pairs), axes, key="mvm", height=380)
 
 
 def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
@@ -41,20 +37,17 @@ def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
     wanted, delivered = np.ravel(wanted), np.ravel(delivered)
     if wanted.size == 0:
         return empty_figure("No crosspoint was updated.")
-    figure = go.Figure()
-    _add_pairs(figure, [("Crosspoints", DOWN, wanted, delivered)])
     centres, mean, std = _binned(wanted, delivered)
-    figure.add_trace(
-        go.Scatter(
-            x=centres, y=mean, error_y={"array": std, "thickness": 1.2, "width": 3}, mode="markers",
-            name="Mean ± 1 standard deviation", marker={"size": 9, "color": UP, "symbol": "diamond"},
-            hovertemplate="asked %{x:.3g}<br>made %{y:.3g} on average<extra></extra>",
-        )
+    traces = _pairs([("Crosspoints", DOWN, wanted, delivered)])
+    traces.append(
+        {
+            "x": centres, "y": mean, "error_y": {"array": std, "thickness": 1.2, "width": 3}, "mode": "markers",
+            "name": "Mean ± spread", "marker": {"size": 9, "color": UP, "symbol": "diamond"},
+            "hovertemplate": "asked %{x:.3g}<br>made %{y:.3g} on average<extra></extra>",
+        }
     )  # fmt: skip
-    dress(figure, height=400, key="update")
-    figure.update_xaxes(title_text="Weight change asked")
-    figure.update_yaxes(title_text="Weight change made")
-    return figure
+    axes = {"xaxis": {"title": "Weight change asked"}, "yaxis": {"title": "Weight change made"}}
+    return framed(traces, axes, key="update", height=380)
 
 
 def relative_error(wanted: Array, delivered: Array) -> float:
@@ -64,24 +57,25 @@ def relative_error(wanted: Array, delivered: Array) -> float:
     return float(np.sqrt(np.mean((delivered - wanted) ** 2)) / size) if size > 0 else float("nan")
 
 
-def _add_pairs(figure: go.Figure, pairs: list[tuple[str, str, Array, Array]]) -> None:
+def _pairs(pairs: list[tuple[str, str, Array, Array]]) -> list[dict[str, Any]]:
     low = min(float(np.min(wanted)) for _, _, wanted, _ in pairs)
     high = max(float(np.max(wanted)) for _, _, wanted, _ in pairs)
-    figure.add_trace(
-        go.Scatter(
-            x=[low, high], y=[low, high], mode="lines", name="Exact", hoverinfo="skip",
-            line={"color": REFERENCE, "width": 1.5, "dash": "dash"},
-        )
-    )  # fmt: skip
+    traces: list[dict[str, Any]] = []
     for name, colour, wanted, delivered in pairs:
         x, y = np.ravel(wanted), np.ravel(delivered)
         keep = thinned(x.size)
-        figure.add_trace(
-            go.Scatter(
-                x=x[keep], y=y[keep], mode="markers", name=name, marker={"size": 5, "color": colour, "opacity": 0.6},
-                hovertemplate="asked %{x:.3g}<br>got %{y:.3g}<extra>" + name + "</extra>",
-            )
+        traces.append(
+            {
+                "x": x[keep], "y": y[keep], "mode": "markers", "name": name,
+                "marker": {"size": 5, "color": colour, "opacity": 0.6},
+                "hovertemplate": f"asked %{{x:.3g}}<br>got %{{y:.3g}}<extra>{name}</extra>",
+            }
         )  # fmt: skip
+    exact = {
+        "x": [low, high], "y": [low, high], "mode": "lines", "name": "Exact", "hoverinfo": "skip",
+        "line": {"color": REFERENCE, "width": 1.5, "dash": "dash"},
+    }  # fmt: skip
+    return [*traces, exact]
 
 
 def _binned(x: Array, y: Array, bins: int = 9) -> tuple[Array, Array, Array]:

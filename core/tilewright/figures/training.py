@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tilewright.figures.frame import dress, empty_figure, thinned
-from tilewright.figures.palette import DASHES, algorithm_colour, algorithm_label
+from tilewright.figures.frame import empty_figure, framed, thinned
+from tilewright.figures.palette import DASHES, algorithm_colour, algorithm_key, algorithm_label
 
 Array = NDArray[Any]
 
@@ -55,39 +55,42 @@ def plot_losses(
     drawn = [curve for curve in curves if len(curve.x)]
     if not drawn:
         return empty_figure("Nothing to draw yet: the first values arrive in a few seconds.", height=380)
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     count: dict[str, int] = {}
     for curve in drawn:
-        turn = count.get(curve.algorithm, 0)
-        count[curve.algorithm] = turn + 1
-        _add_curve(figure, curve, DASHES[turn % len(DASHES)], smooth)
-    dress(figure, height=400, key=key)
-    figure.update_xaxes(title_text=x_title, rangemode="tozero", exponentformat="none", separatethousands=True)
-    figure.update_yaxes(title_text=y_title, type="log" if log_y else "linear")
-    return figure
+        kind = algorithm_key(curve.algorithm)
+        turn = count.get(kind, 0)
+        count[kind] = turn + 1
+        traces += _curve(curve, DASHES[turn % len(DASHES)], smooth)
+    axes = {
+        "xaxis": {"title": x_title, "rangemode": "tozero", "exponentformat": "none", "separatethousands": True},
+        "yaxis": {"title": y_title, "type": "log" if log_y else "linear"},
+    }
+    return framed(traces, axes, key=key, height=400)
 
 
-def _add_curve(figure: go.Figure, curve: Curve, dash: str, smooth: int) -> None:
+def _curve(curve: Curve, dash: str, smooth: int) -> list[dict[str, Any]]:
     colour = algorithm_colour(curve.algorithm)
     x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
-    few = len(x) <= 30
+    traces: list[dict[str, Any]] = []
     if smooth > 1 and len(y) > smooth:
         keep = thinned(len(x), 600)
-        figure.add_trace(
-            go.Scatter(
-                x=x[keep], y=y[keep], mode="lines", line={"color": colour, "width": 1}, opacity=0.25,
-                showlegend=False, name=f"{curve.label}, each value", hoverinfo="skip",
-            )
+        traces.append(
+            {
+                "x": x[keep], "y": y[keep], "mode": "lines", "line": {"color": colour, "width": 1}, "opacity": 0.25,
+                "showlegend": False, "name": f"{curve.label}, each value", "hoverinfo": "skip",
+            }
         )  # fmt: skip
         y = running_mean(y, smooth)
     keep = thinned(len(x), 800)
-    figure.add_trace(
-        go.Scatter(
-            x=x[keep], y=y[keep], name=curve.label, mode="lines+markers" if few else "lines",
-            line={"color": colour, "width": 2.5, "dash": dash}, marker={"size": 7},
-            hovertemplate="%{x:,.0f}<br>%{y:.4g}<extra>" + curve.label + "</extra>",
-        )
+    traces.append(
+        {
+            "x": x[keep], "y": y[keep], "name": curve.label, "mode": "lines+markers" if len(x) <= 30 else "lines",
+            "line": {"color": colour, "width": 2.5, "dash": dash}, "marker": {"size": 7},
+            "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{curve.label}</extra>",
+        }
     )  # fmt: skip
+    return traces
 
 
 def running_mean(values: Array, length: int) -> Array:
@@ -109,26 +112,25 @@ def plot_comparison(values: Mapping[str, Sequence[float]], *, y_title: str = "Te
     kept = {name: numbers for name, numbers in kept.items() if numbers}
     if not kept:
         return empty_figure("No finished run among those chosen yet.", height=300)
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     for name, numbers in kept.items():
         label, colour = algorithm_label(name), algorithm_colour(name)
-        figure.add_trace(
-            go.Bar(
-                x=[label], y=[float(np.mean(numbers))], name=label, marker={"color": colour, "opacity": 0.85}, width=0.55,
-                text=[f"{np.mean(numbers):.1f}"], textposition="outside", cliponaxis=False,
-                hovertemplate="%{x}<br>mean %{y:.2f}<extra></extra>",
-            )
+        traces.append(
+            {
+                "type": "bar", "x": [label], "y": [float(np.mean(numbers))], "name": label, "width": 0.55,
+                "marker": {"color": colour, "opacity": 0.85}, "text": [f"{np.mean(numbers):.1f}"],
+                "textposition": "outside", "cliponaxis": False,
+                "hovertemplate": "%{x}<br>mean %{y:.2f}<extra></extra>",
+            }
         )  # fmt: skip
         if len(numbers) > 1:
-            figure.add_trace(
-                go.Scatter(
-                    x=[label] * len(numbers), y=numbers, mode="markers", name=f"{label}, each run", showlegend=False,
-                    marker={"size": 8, "color": colour, "line": {"width": 1.5, "color": "white"}},
-                    hovertemplate="%{x}<br>%{y:.2f}<extra></extra>",
-                )
+            traces.append(
+                {
+                    "x": [label] * len(numbers), "y": numbers, "mode": "markers", "name": f"{label}, each run",
+                    "marker": {"size": 8, "color": colour, "line": {"width": 1.5, "color": "white"}},
+                    "hovertemplate": "%{x}<br>%{y:.2f}<extra></extra>",
+                }
             )  # fmt: skip
-    dress(figure, height=340, key="comparison", legend=False)
     top = max(max(numbers) for numbers in kept.values())
-    figure.update_yaxes(title_text=y_title, range=[0, top * 1.15 if top > 0 else 1])
-    figure.update_xaxes(ticks="")
-    return figure
+    axes = {"xaxis": {"ticks": ""}, "yaxis": {"title": y_title, "range": [0, top * 1.15 if top > 0 else 1]}}
+    return framed(traces, axes, key="comparison", height=340, legend=False)

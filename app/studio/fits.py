@@ -1,0 +1,124 @@
+"""Fits in the background: started from a page, found again by the name of the measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from studio.background import Task, find_task, start_task
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.fitting import (
+    DeviceFit,
+    NoiseEstimate,
+    Ranking,
+    default_ranges,
+    estimate_noise,
+    fit_all_devices,
+    fit_device,
+)
+from tilewright.measurement import Measurement
+from tilewright.presets import TutorialRRAMPresetDevice
+
+METHODS = {
+    "powell": "Powell (robust)",
+    "least_squares": "Least squares (fast)",
+    "nelder": "Nelder-Mead",
+    "differential_evolution": "Differential evolution (global, slow)",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fit task gives back: the measurement as it was fitted, the fit, and the noise around it."""
+
+    measurement: Measurement
+    fit: DeviceFit
+    noise: NoiseEstimate | None
+    ranking: Ranking | None = None
+
+
+def task_name(measurement: str) -> str:
+    """The name under which the fit of a measurement is found."""
+    return f"fit {measurement}"
+
+
+def find_fit(measurement: str) -> Task | None:
+    """The last fit of a measurement."""
+    return find_task(task_name(measurement))
+
+
+def parameter_table(device_class: type[PulsedDevice], measurement: Measurement) -> pd.DataFrame:
+    """Name, start and range of each fitted parameter, to be edited."""
+    ranges = default_ranges(device_class, measurement)
+    return pd.DataFrame(
+        [
+            {"parameter": name, "start": start, "min": low, "max": high, "fit": True}
+            for name, (start, low, high) in ranges.items()
+        ]
+    )
+
+
+def ranges_of(table: pd.DataFrame) -> dict[str, Any]:
+    """The table as the fit takes it: a range where it is fitted, a plain number where it is held."""
+    return {
+        str(row.parameter): (float(row.start), float(row.min), float(row.max)) if row.fit else float(row.start)
+        for row in table.itertuples()
+    }
+
+
+def start_fit(
+    measurement: Measurement, name: str, device_class: type[PulsedDevice], ranges: dict[str, Any], method: str
+) -> Task:
+    """Fit one device class, then estimate the noise around it."""
+
+    def work(task: Task) -> Outcome:
+        fit = fit_device(
+            measurement, device_class, parameters=ranges, method=method, progress=_reporter(task),
+            cancelled=task.cancelled,
+        )  # fmt: skip
+        task.report(stage="Estimating the noise")
+        return Outcome(measurement, fit, _noise(measurement, fit))
+
+    return start_task(task_name(name), work)
+
+
+def start_fit_of_all(measurement: Measurement, name: str) -> Task:
+    """Fit every device class and rank them."""
+
+    def work(task: Task) -> Outcome:
+        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled)
+        best = ranking.best.fit
+        return Outcome(measurement, best, _noise(measurement, best), ranking)
+
+    return start_task(task_name(name), work)
+
+
+def _noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate | None:
+    try:
+        return estimate_noise(measurement, fit)
+    except ValueError:
+        # A record may be too short to tell noise scales apart; the page then says that there is no estimate.
+        return None
+
+
+def _reporter(task: Task) -> Any:
+    def report(evaluation: int, best_rms: float, best_values: dict[str, float]) -> None:
+        task.report(evaluation=evaluation, rms=best_rms, values=dict(best_values))
+
+    return report
+
+
+def with_noise(outcome: Outcome) -> PulsedDevice:
+    """The fitted device with the estimated cycle and write noise."""
+    return outcome.noise.apply(outcome.fit.device) if outcome.noise else outcome.fit.device
+
+
+def with_typical_spread(device: PulsedDevice) -> PulsedDevice:
+    """The device with the spread between devices of the RRAM preset, since one device cannot tell its own."""
+    typical = TutorialRRAMPresetDevice()
+    fields = {name: getattr(device, name) for name in type(device).model_fields}
+    spread = [name for name in fields if name.endswith(("_dtod", "_dtod_log_normal")) and name in type(typical).model_fields]
+    extra = [n for n in ("subtract_symmetry_point", "reference_std", "enforce_consistency") if n in fields]
+    return type(device)(**fields | {name: getattr(typical, name) for name in [*spread, *extra]})

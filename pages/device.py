@@ -1,0 +1,100 @@
+"""Device: move a slider, see the response."""
+
+import math
+
+import streamlit as st
+
+from studio.devices import choose_device, device_names, load_device
+from studio.errors import live
+from studio.forms import changes_line, parameter_form, reset_button, slug
+from studio.numbers import significant
+from studio.places import go, heading
+from studio.plots import show_figure
+from studio.saving import save_as
+from studio.verdicts import device_verdict
+from studio.workspace import workspace
+from tilewright.devices import number_of_states, symmetry_point
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.figures import plot_device_compact, plot_step_curves
+
+heading("Device", "How a device answers pulses. Move a slider and watch; save what you like under a name of your own.")
+
+
+def show_numbers(device: PulsedDevice) -> None:
+    point, states = symmetry_point(device), number_of_states(device)
+    up, down = device.steps
+    shift = device.nominal_reference
+    row = st.columns(4)
+    row[0].metric("States", f"{states:,.0f}", help="Range divided by the mean step at weight 0.")
+    row[1].metric(
+        "Symmetry point",
+        significant(point, 2) if math.isfinite(point) else "none",
+        help="Weight at which an up and a down pulse cancel; alternating pulses pull the device there.",
+    )
+    row[2].metric("Step up / down", f"{significant(up, 2)} / {significant(down, 2)}", help="Nominal step scale.")
+    row[3].metric(
+        "Range", f"{significant(device.w_min - shift, 2)} … {significant(device.w_max - shift, 2)}",
+        help="Visible weight between the nominal bounds.",
+    )  # fmt: skip
+
+
+def show_response(device: PulsedDevice, n_traces: int, n_loops: int, seed: int) -> None:
+    figure = plot_device_compact(device, n_traces=n_traces, n_loops=n_loops, seed=seed)
+    code = (
+        f"from tilewright.figures import plot_device_compact\n{device.to_python('device')}\n"
+        f"plot_device_compact(device, n_traces={n_traces}, n_loops={n_loops}, seed={seed}).show()"
+    )
+    settings = f"{n_traces} device{'s' if n_traces > 1 else ''}, {n_loops} ramps up and down, seed {seed}"
+    show_figure(figure, "device-response", settings=settings, code=code)
+
+
+def show_steps(name: str, device: PulsedDevice) -> None:
+    others = st.multiselect(
+        "Compare its steps with", [n for n in device_names() if n != name], key="against", bind="query-params",
+        max_selections=3, placeholder="Choose up to three devices",
+    )  # fmt: skip
+    shown = {name: device, **{other: load_device(other) for other in others}} if others else device
+    code = f"from tilewright.figures import plot_step_curves\n{device.to_python('device')}\nplot_step_curves(device).show()"
+    show_figure(plot_step_curves(shown), "device-steps", settings="Nominal steps, without noise and spread", code=code)
+
+
+@live()
+def explore() -> None:
+    settings, view = st.columns([1, 2.3], gap="medium")
+    with settings:
+        name, base = choose_device()
+        key = slug(name)
+        with st.container(height=520, border=False):
+            device = parameter_form(base, key, open_groups=("Step", "Bounds"), skip=("construction_seed",))
+        changed = changes_line(base, device)
+        if changed:
+            st.caption(f"Changed: {changed}")
+            reset_button(base, key)
+    with view:
+        knobs = st.columns(3)
+        n_traces = knobs[0].slider("Devices drawn", 1, 30, 3, key="traces", bind="query-params")
+        n_loops = knobs[1].slider("Ramps", 1, 5, 2, key="loops", bind="query-params")
+        seed = knobs[2].slider("Draw", 0, 50, 0, key="draw", bind="query-params", help="Another draw, other devices.")
+        show_response(device, n_traces, n_loops, seed)
+        show_numbers(device)
+        st.info(device_verdict(device), icon=":material/lightbulb:")
+        for caution in device.cautions():
+            st.warning(caution, icon=":material/warning:")
+        show_steps(name, device)
+        next_actions(name, base, device)
+
+
+def next_actions(name: str, base: PulsedDevice, device: PulsedDevice) -> None:
+    saved = save_as(device, workspace().devices, "device", suggestion=f"my {name.removesuffix('PresetDevice')}")
+    if saved:
+        st.session_state["device"] = saved
+        st.rerun()
+    unsaved = bool(changes_line(base, device))
+    if st.button(
+        "Put it in a tile", type="primary", icon=":material/arrow_forward:", icon_position="right", width="stretch",
+        disabled=unsaved, help="Save your changes first." if unsaved else None, key="next-tile",
+    ):  # fmt: skip
+        go("tile", device=name)
+
+
+explore()

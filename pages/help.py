@@ -1,0 +1,38 @@
+"""Help: the documentation, offline."""
+
+import streamlit as st
+
+from studio.places import DOCS, heading
+from tilewright.kernels import capabilities
+
+TOPICS = {
+    "start": "First steps",
+    "measurements": "Measurements",
+    "fitting": "Fitting",
+    "device": "Devices",
+    "tile": "Tiles",
+    "training": "Training",
+    "compare": "Comparing",
+}
+
+
+def title_of(name: str) -> str:
+    return TOPICS.get(name, name.replace("-", " ").capitalize())
+
+
+heading("Help", "Everything here is on your own machine; nothing is fetched.")
+names = [name for name in TOPICS if (DOCS / f"{name}.md").is_file()]
+names += sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in TOPICS)
+
+contents, text = st.columns([1, 3.2], gap="large")
+with contents:
+    topic = st.radio("Topic", names, format_func=title_of, key="topic", bind="query-params")
+    with st.expander("This machine"):
+        for name, value in capabilities().items():
+            listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            st.caption(f"{name.replace('_', ' ')}: {listed}")
+with text:
+    if topic:
+        st.markdown((DOCS / f"{topic}.md").read_text(encoding="utf-8"))
+    else:
+        st.info("The documentation is missing from this installation.")
