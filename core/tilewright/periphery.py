@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from dataclasses import dataclass
 
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from tilewright import kernels
 from tilewright.parameters import Choice, Parameters, parameter
 
 
@@ -256,3 +261,124 @@ class UpdateParameters(Parameters):
         if not self.fixed_bl and self.update_management and not self.update_bl_management:
             raise ValueError("fixed_bl = False needs update_management = False: a growing train is not balanced")
         return self
+
+    def compiled(self, granularity: float) -> kernels.UpdateSettings:
+        """The scheme as the kernels take it, for a device of the given granularity."""
+        return kernels.UpdateSettings(
+            granularity=granularity,
+            desired_bl=self.desired_bl,
+            fixed_bl=self.fixed_bl,
+            length_management=self.update_bl_management,
+            balance=self.update_management or self.update_bl_management,
+            um_grad_scale=self.um_grad_scale,
+            res=self.res,
+            x_res=self.x_res_implicit,
+            d_res=self.d_res_implicit,
+            sto_round=self.sto_round,
+            kind=_PULSE_KINDS[self.pulse_type],
+        )
+
+
+# Numbers of the kernels. Both stochastic types send the same pulses: the signs of one sample do not change.
+_PULSE_KINDS = {
+    PulseType.STOCHASTIC_COMPRESSED: 0,
+    PulseType.STOCHASTIC: 0,
+    PulseType.MEAN_COUNT: 1,
+    PulseType.DETERMINISTIC_IMPLICIT: 2,
+    PulseType.NONE_WITH_DEVICE: 3,
+    PulseType.NONE: 3,
+}
+_MV_MODES = {
+    MVType.IDEAL: 0,
+    MVType.ONE_PASS: 1,
+    MVType.POS_NEG_SEPARATE: 2,
+    MVType.POS_NEG_SEPARATE_DIGITAL_SUM: 3,
+}
+_NOISE_MANAGEMENT = {
+    NoiseManagementType.NONE: 0,
+    NoiseManagementType.ABS_MAX: 1,
+    NoiseManagementType.MAX: 2,
+    NoiseManagementType.CONSTANT: 3,
+    NoiseManagementType.ABS_MAX_NP_SUM: 4,
+}
+_BOUND_MANAGEMENT = {
+    BoundManagementType.NONE: 0,
+    BoundManagementType.ITERATIVE: 1,
+    BoundManagementType.ITERATIVE_WORST_CASE: 2,
+}
+_WEIGHT_NOISE = {WeightNoiseType.NONE: 0, WeightNoiseType.ADDITIVE_CONSTANT: 1, WeightNoiseType.PCM_READ: 2}
+
+
+@dataclass(frozen=True)
+class FrozenDraws:
+    """What differs from output to output (and, for reads, from crosspoint to crosspoint) of one tile, drawn once."""
+
+    out_noise: Tensor | None
+    nonlinearity: Tensor | None
+    offset: Tensor | None
+    asymmetry: Tensor | None
+
+    def as_tuple(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """In the order the kernels expect."""
+        return self.out_noise, self.nonlinearity, self.offset, self.asymmetry
+
+
+def draw_frozen(io: IOParameters, outputs: int, shape: tuple[int, int], seed: int, asymmetry_seed: int) -> FrozenDraws:
+    """Draw the per-output values of one direction.
+
+    Args:
+        io: the periphery.
+        outputs: results of this direction.
+        shape: (outputs, inputs) of the tile.
+        seed: key of this direction's draws.
+        asymmetry_seed: key of the read asymmetry, the same for both directions since the devices are the same.
+    """
+
+    def normal(name: str) -> Tensor:
+        return kernels.normal_field((outputs,), kernels.derive_seed(seed, name))
+
+    bound = io.out_bound if io.out_bound > 0 else 1.0
+    out_noise = (io.out_noise * (1 + io.out_noise_std * normal("noise"))).abs() if io.out_noise_std > 0 else None
+    nonlinearity = None
+    if io.out_nonlinearity > 0 or io.r_series > 0:
+        relative = 1 + io.out_nonlinearity_std * normal("nonlinearity")
+        nonlinearity = (io.out_nonlinearity / bound * relative).abs()
+    offset = (io.v_offset_std * normal("offset")).clamp(min=0) if io.v_offset_std > 0 else None
+    asymmetry = None
+    if io.w_read_asymmetry_dtod > 0:
+        asymmetry = 1 + io.w_read_asymmetry_dtod * kernels.normal_field(shape, asymmetry_seed)
+    return FrozenDraws(out_noise, nonlinearity, offset, asymmetry)
+
+
+def compile_io(io: IOParameters, nonlinearity: Tensor | None, *, backward: bool) -> kernels.ReadSettings:
+    """One direction of the periphery as the kernels take it; bound management works in the forward direction only."""
+    read = kernels.ReadSettings()
+    perfect = io.is_perfect or io.mv_type is MVType.IDEAL
+    read.set_kinds(
+        0 if perfect else _MV_MODES[io.mv_type],
+        _NOISE_MANAGEMENT[io.noise_management],
+        0 if backward else _BOUND_MANAGEMENT[io.bound_management],
+        _WEIGHT_NOISE[io.w_noise_type],
+    )
+    for name in (
+        "inp_bound", "inp_noise", "inp_asymmetry", "inp_sto_round", "out_bound", "out_noise", "out_scale",
+        "out_asymmetry", "out_sto_round", "nm_thres", "nm_assumed_wmax", "max_bm_res", "w_noise", "ir_drop",
+        "ir_drop_g_ratio", "v_offset_w_min", "r_series", "dac_step", "adc_step",
+    ):  # fmt: skip
+        setattr(read, name, getattr(io, name))
+    read.max_bm_factor = float(io.max_bm_factor)
+    read.test_negative_bound = io.bm_test_negative_bound
+    read.ir_drop_first = io.ir_drop_far_end is IRDropEnd.FIRST
+    if nonlinearity is not None and io.slope_calibration > 0:
+        bound = io.out_bound if io.out_bound > 0 else 1.0
+        slope = 1 + (float(torch.mean(nonlinearity)) + io.r_series) * io.slope_calibration * bound
+        read.nonlinearity_gain = slope * slope
+    return read
+
+
+def line_read_input(io: IOParameters) -> float:
+    """The one of a line read, as the DAC delivers it."""
+    value = 1.0
+    if io.dac_step > 0:
+        value = round(value / io.dac_step) * io.dac_step
+    return min(value, io.inp_bound) if io.inp_bound > 0 else value

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+import math
 
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from tilewright import kernels
+from tilewright.cells.cell import Cell, SettingsCache
 from tilewright.cells.parameters import UnitCell
+from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
-from tilewright.periphery import BoundManagementType, IOParameters, NoiseManagementType, UpdateParameters
+from tilewright.periphery import (
+    BoundManagementType,
+    IOParameters,
+    MVType,
+    NoiseManagementType,
+    UpdateParameters,
+    compile_io,
+    line_read_input,
+)
 
 
 def unmanaged_io() -> IOParameters:
@@ -104,6 +119,18 @@ class ChoppedTransferCompound(UnitCell):
             raise ValueError(
                 "transfer_forward needs noise_management None and bound_management None: it reads single lines"
             )
+        extras = {
+            "inp_noise": io.inp_noise > 0,
+            "ir_drop": io.ir_drop > 0,
+            "out_nonlinearity": io.out_nonlinearity > 0,
+            "out_noise_std": io.out_noise_std > 0,
+            "v_offset_std": io.v_offset_std > 0,
+            "r_series": io.r_series > 0,
+            "mv_type": io.mv_type not in (MVType.ONE_PASS, MVType.IDEAL),
+        }
+        used = [name for name, on in extras.items() if on and not io.is_perfect]
+        if used:
+            raise ValueError(f"transfer_forward cannot use {', '.join(used)}: single lines are read without these effects")
         if self.transfer_every == 0:
             raise ValueError(
                 "transfer_every = 0 never reaches C; give a period from 1, or a negative factor for an automatic one"
@@ -114,3 +141,192 @@ class ChoppedTransferCompound(UnitCell):
     def visible_device(self) -> PulsedDevice:
         """The slow device C."""
         return self.unit_cell_devices[-1]
+
+    def period(self, samples: int, lines: int) -> int:
+        """Vectors between two reads of A, for mini-batches of ``samples`` vectors."""
+        every = self.transfer_every
+        if every < 0:
+            return max(1, round(self.unit_cell_devices[0].number_of_states / lines * -every))
+        return max(1, math.ceil(every * samples) if self.units_in_mbatch else round(every))
+
+    def threshold(self, lines: int) -> float:
+        """Change of the visible weight collected in the buffer before C is pulsed."""
+        scale = self.buffer_granularity if self.buffer_granularity > 0 else 1.0
+        if self.auto_granularity > 0:
+            scale *= self.auto_granularity / (lines * abs(self.transfer_every))
+        return scale * self.unit_cell_devices[0].granularity
+
+    def make_cell(self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> Cell:
+        """The runtime for an array of this shape."""
+        return ChoppedTransferCell(self, update, shape, draw_seed, noise_seed)
+
+
+class ChoppedTransferCell(Cell):
+    """State: arrays A and C, buffer H (outputs, inputs), choppers, running maxima and counters."""
+
+    def __init__(
+        self,
+        parameters: ChoppedTransferCompound,
+        update: UpdateParameters,
+        shape: tuple[int, int],
+        draw_seed: int,
+        noise_seed: int,
+    ) -> None:
+        super().__init__()
+        self.parameters_ = parameters
+        self.shape = shape
+        self.seed = kernels.derive_seed(noise_seed, "transfer")
+        fast, slow = parameters.unit_cell_devices
+        self.fast = DeviceArray(
+            fast, shape, kernels.derive_seed(draw_seed, "member", 0), kernels.derive_seed(noise_seed, "member", 0)
+        )
+        self.slow = DeviceArray(
+            slow, shape, kernels.derive_seed(draw_seed, "member", 1), kernels.derive_seed(noise_seed, "member", 1)
+        )
+        lines, length = (shape[1], shape[0]) if parameters.transfer_columns else shape
+        self.register_buffer("fast_weight", torch.zeros(shape))
+        self.register_buffer("slow_weight", torch.zeros(shape) if parameters.gamma > 0 else None)
+        self.register_buffer("buffer", torch.zeros(shape))
+        self.register_buffer("counters", torch.zeros(4, dtype=torch.int64))
+        self.register_buffer("maxima", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("in_chop", torch.ones(lines, dtype=torch.int8))
+        self.register_buffer("out_chop", torch.ones(length, dtype=torch.int8))
+        self._fast_settings = SettingsCache(update, fast.granularity)
+        self._slow_settings = SettingsCache(parameters.transfer_update, slow.granularity)
+        self._update = update
+        self._compiled: tuple[kernels.TransferPlan, kernels.ReadSettings] | None = None
+
+    def get_extra_state(self) -> Tensor:
+        """Key of the reads and choppers."""
+        return torch.tensor([self.seed], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.seed = int(state[0])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_compiled": None}
+
+    def _kernels(self) -> tuple[kernels.TransferPlan, kernels.ReadSettings]:
+        if self._compiled is None:
+            p = self.parameters_
+            scaled = p.auto_scale and p.fast_lr > 0
+            plan = kernels.TransferPlan(
+                columns=p.transfer_columns,
+                auto_scale=scaled,
+                auto_momentum=p.auto_momentum,
+                largest_step=self._update.desired_bl * p.unit_cell_devices[0].granularity,
+                in_chop_prob=p.in_chop_prob,
+                out_chop_prob=p.out_chop_prob,
+                in_chop_random=p.in_chop_random,
+            )
+            self._compiled = plan, compile_io(p.transfer_forward, None, backward=not p.transfer_columns)
+        return self._compiled
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Write a mini-batch onto A, read the lines that fall due, and pulse C where the buffer is full.
+
+        A does not depend on H or C, so the whole mini-batch passes A first, with copies of the lines at the time of
+        their reads; then the reads pass the buffer in order, then C. The result is that of one vector at a time.
+        """
+        if lr == 0:
+            return
+        p = self.parameters_
+        plan, read = self._kernels()
+        first_event = int(self.counters[3])
+        transfers = kernels.plan_transfers(
+            plan,
+            kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop),
+            x,
+            d,
+            columns=p.transfer_columns,
+            chopped=p.in_chop_prob > 0 or p.out_chop_prob > 0,
+            period=p.period(x.shape[0], self.in_chop.numel()),
+            lr=self._fast_lr(lr),
+            seed=self.seed,
+        )
+        lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
+        copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
+        fast_settings = self._fast_settings.get()
+        self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
+        if transfers.line.numel():
+            self._transfer(weight, transfers, lines, read, lr, first_event)
+        if p.gamma > 0:
+            self._show(weight)
+
+    def _fast_lr(self, lr: float) -> float:
+        p = self.parameters_
+        if p.fast_lr <= 0:
+            return lr
+        return p.fast_lr * lr if p.scale_fast_lr else p.fast_lr
+
+    def _transfer(
+        self,
+        weight: Tensor,
+        transfers: kernels.Transfers,
+        lines: Tensor,
+        read: kernels.ReadSettings,
+        lr: float,
+        first_event: int,
+    ) -> None:
+        p = self.parameters_
+        eps_fast, eps_slow = (device.granularity for device in p.unit_cell_devices)
+        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / p.threshold(self.in_chop.numel())
+        gains = torch.full((lines.shape[0],), gain)
+        if p.correct_gradient_magnitudes:
+            gains = gains / (transfers.lr * (eps_slow / eps_fast))
+        pulses = kernels.read_into_buffer(
+            read,
+            transfers,
+            lines,
+            self.buffer,
+            gains,
+            columns=p.transfer_columns,
+            read_input=line_read_input(p.transfer_forward),
+            momentum=p.momentum,
+            forget=p.forget_buffer,
+            restart=p.no_buffer,
+            max_pulses=p.transfer_update.desired_bl,
+            seed=self.seed,
+            first_event=first_event,
+        )
+        sent = pulses.any(dim=1)
+        if not bool(sent.any()):
+            return
+        pulses, line = pulses[sent], transfers.line[sent]
+        x, d = (line, pulses) if p.transfer_columns else (pulses, line)
+        slow = weight if self.slow_weight is None else self.slow_weight
+        self.slow.update(slow, x, d, torch.tensor([p.step * eps_slow], dtype=torch.float32), self._slow_settings.get())
+
+    def _show(self, weight: Tensor) -> None:
+        """Visible weight for gamma > 0: C plus the unchopped A."""
+        by_input, by_output = (
+            (self.in_chop, self.out_chop) if self.parameters_.transfer_columns else (self.out_chop, self.in_chop)
+        )
+        signed = self.fast_weight * by_output[:, None] * by_input[None, :]
+        weight.copy_(self.parameters_.gamma * signed + self.slow_weight)
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """A is emptied, C takes the weight, and buffer, choppers, maxima and counters start afresh."""
+        self.fast.set_weights(self.fast_weight, torch.zeros(self.shape))
+        self.slow.set_weights(weight if self.slow_weight is None else self.slow_weight, wanted)
+        self.buffer.zero_()
+        self.counters.zero_()
+        self.maxima.zero_()
+        self.in_chop.fill_(1)
+        self.out_chop.fill_(1)
+        if self.parameters_.gamma > 0:
+            self._show(weight)
+
+    def pass_time(self, weight: Tensor) -> None:
+        """Diffusion and decay of both arrays."""
+        self.fast.pass_time(self.fast_weight)
+        self.slow.pass_time(weight if self.slow_weight is None else self.slow_weight)
+
+    def device_arrays(self) -> dict[str, object]:
+        """Fast array A and slow array C."""
+        return {"A": self.fast, "C": self.slow}

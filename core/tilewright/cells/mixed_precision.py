@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
+from tilewright import kernels
+from tilewright.cells.cell import Cell, SettingsCache
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.single import exact_outer_sum
+from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
+from tilewright.periphery import PulseType, UpdateParameters
 
 
 class DigitalRankUpdateCell(UnitCell):
@@ -35,3 +43,110 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
     n_d_bins: int = parameter(0, "levels of the quantised error; 0 is exact", ge=0, typical=(0, 31))
     stoc_round_x: bool = parameter(True, "stochastic rounding of the input levels")
     stoc_round_d: bool = parameter(True, "stochastic rounding of the error levels")
+
+    def make_cell(self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> Cell:
+        """The runtime for an array of this shape."""
+        return MixedPrecisionCell(self, update, shape, draw_seed, noise_seed)
+
+
+class MixedPrecisionCell(Cell):
+    """State: one device array and the accumulator chi (outputs, inputs)."""
+
+    def __init__(
+        self,
+        parameters: MixedPrecisionCompound,
+        update: UpdateParameters,
+        shape: tuple[int, int],
+        draw_seed: int,
+        noise_seed: int,
+    ) -> None:
+        super().__init__()
+        self.parameters_ = parameters
+        self.shape = shape
+        self.array = DeviceArray(parameters.device, shape, draw_seed, noise_seed)
+        self.register_buffer("chi", torch.zeros(shape))
+        self.seed = kernels.derive_seed(noise_seed, "mixed precision")
+        self.batches = 0
+        self.next_row = 0
+        self.max_pulses = update.desired_bl
+        managed = UpdateParameters(**{**dict(update), "update_bl_management": True, "update_management": True, "fixed_bl": True})
+        if managed.pulse_type is PulseType.NONE:
+            managed.pulse_type = PulseType.NONE_WITH_DEVICE
+        self._settings = SettingsCache(managed, parameters.device.granularity)
+
+    def get_extra_state(self) -> Tensor:
+        """Position in the random numbers and in the sequence of transfers."""
+        return torch.tensor([self.seed, self.batches, self.next_row], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.seed, self.batches, self.next_row = (int(v) for v in state)
+
+    @property
+    def step(self) -> float:
+        """Size of one step of chi."""
+        return self.parameters_.granularity or self.parameters_.device.granularity
+
+    @torch.no_grad()
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Add the gradient of the mini-batch to chi; at its end, write the whole steps if a transfer is due."""
+        if lr == 0:
+            return
+        p = self.parameters_
+        x = self._quantised(x, p.n_x_bins, p.stoc_round_x, "x")
+        d = self._quantised(d, p.n_d_bins, p.stoc_round_d, "d")
+        self.chi.add_(exact_outer_sum(x, d), alpha=lr)
+        self.batches += 1
+        if self.batches % p.transfer_every == 0:
+            self._transfer(weight)
+
+    def _quantised(self, values: Tensor, bins: int, stochastic: bool, name: str) -> Tensor:
+        if bins == 0:
+            return values
+        half = max(bins // 2, 1)
+        width = values.abs().amax(dim=1, keepdim=True) / half
+        width = torch.where(width > 0, width, torch.ones_like(width))
+        steps = values / width
+        if stochastic:
+            seed = kernels.derive_seed(self.seed, "round", name)
+            steps = steps + kernels.uniform_field(values.shape, seed, self.batches) - 0.5
+        return steps.round().clamp(-half, half) * width
+
+    def _transfer(self, weight: Tensor) -> None:
+        p = self.parameters_
+        outputs = self.shape[0]
+        count = outputs if p.n_rows_per_transfer < 0 else min(p.n_rows_per_transfer, outputs)
+        if count == 0:
+            return
+        start = self.next_row
+        if p.random_row and count < outputs:
+            draw = kernels.uniform_field((1,), kernels.derive_seed(self.seed, "row"), self.batches)
+            start = int(draw.item() * outputs) % outputs
+        rows = (torch.arange(count) + start) % outputs
+        self.next_row = (start + count) % outputs
+        steps = torch.trunc(self.chi[rows] / self.step)
+        most = steps.abs().amax(dim=1)
+        busy = most > 0
+        if not bool(busy.any()):
+            return
+        rows, steps, most = rows[busy], steps[busy], most[busy]
+        # A train holds desired_bl pulses; what it cannot hold stays in chi.
+        asked = most * (self.step * p.transfer_lr / p.device.granularity)
+        sent = (self.max_pulses / asked).clamp(max=1.0)
+        self.chi[rows] -= steps * (self.step * sent)[:, None]
+        lr = torch.tensor([self.step * p.transfer_lr], dtype=torch.float32)
+        self.array.update(weight, steps, rows.to(torch.int32), lr, self._settings.get())
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """Set the devices and empty chi."""
+        self.array.set_weights(weight, wanted)
+        self.chi.zero_()
+
+    def pass_time(self, weight: Tensor) -> None:
+        """Diffusion and decay."""
+        self.array.pass_time(weight)
+
+    def device_arrays(self) -> dict[str, object]:
+        """The one array."""
+        return {"W": self.array}

@@ -41,6 +41,7 @@ class DeviceArray(nn.Module):
         self.shape = shape
         self.noise_seed = noise_seed
         self.calls = 0
+        self.samples = 0
         drawn = device.draw_crosspoints(
             shape,
             lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
@@ -55,11 +56,11 @@ class DeviceArray(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as if never interrupted."""
-        return torch.tensor([self.noise_seed, self.calls], dtype=torch.int64)
+        return torch.tensor([self.noise_seed, self.calls, self.samples], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.noise_seed, self.calls = (int(v) for v in state)
+        self.noise_seed, self.calls, self.samples = (int(v) for v in state)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_model": None}
@@ -95,12 +96,11 @@ class DeviceArray(nn.Module):
         d: Tensor,
         lr: Tensor,
         settings: kernels.UpdateSettings,
-        first_sample: int,
         snapshots: kernels.Snapshots | None = None,
     ) -> kernels.UpdateStats:
         """Pulse the array; see :func:`tilewright.kernels.pulsed_update`."""
         self.calls += 1
-        return kernels.pulsed_update(
+        stats = kernels.pulsed_update(
             self.model,
             self.crosspoints(visible),
             x,
@@ -108,10 +108,12 @@ class DeviceArray(nn.Module):
             lr,
             settings,
             seed=self.noise_seed,
-            first_sample=first_sample,
+            first_sample=self.samples,
             call=self.calls,
             snapshots=snapshots,
         )
+        self.samples += x.shape[0]
+        return stats
 
     # --- the whole array at once ------------------------------------------------------------------------------------
 

@@ -1,0 +1,74 @@
+"""One device at each crosspoint, trained in place by stochastic gradient descent; and the exact cell beside it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tilewright import kernels
+from tilewright.cells.cell import Cell, SettingsCache
+from tilewright.devices.array import DeviceArray
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.periphery import UpdateParameters
+
+_PERFECT = kernels.ReadSettings()
+_PERFECT.set_kinds(0, 0, 0, 0)
+
+
+def exact_outer_sum(x: Tensor, d: Tensor) -> Tensor:
+    """``sum_b outer(d_b, x_b)``, (outputs, inputs), in one fixed order of summation."""
+    product, _, _ = kernels.matrix_product(
+        _PERFECT, (None, None, None, None), x, d.t().contiguous(), transposed=True, seed=0, first_sample=0
+    )
+    return product
+
+
+class SingleDeviceCell(Cell):
+    """In-memory SGD: forward, backward and update on the same array. Source: Gokmen and Vlasov (2016)."""
+
+    def __init__(
+        self, device: PulsedDevice, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int
+    ) -> None:
+        super().__init__()
+        self.array = DeviceArray(device, shape, draw_seed, noise_seed)
+        self._settings = SettingsCache(update, device.granularity)
+        self.last_update: dict[str, int] = {}
+
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the array."""
+        if lr == 0:
+            return
+        stats = self.array.update(weight, x, d, torch.tensor([lr], dtype=torch.float32), self._settings.get())
+        self.last_update = {
+            "pulses": stats.pulses,
+            "truncated": stats.truncated,
+            "empty": stats.empty,
+            "samples": x.shape[0],
+        }
+
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """Set the devices."""
+        self.array.set_weights(weight, wanted)
+
+    def pass_time(self, weight: Tensor) -> None:
+        """Diffusion and decay."""
+        self.array.pass_time(weight)
+
+    def device_arrays(self) -> dict[str, object]:
+        """The one array."""
+        return {"W": self.array}
+
+
+class ExactCell(Cell):
+    """Floating-point weights and an exact update: ideal devices, or ``pulse_type`` None."""
+
+    @torch.no_grad()
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """``weight -= lr * sum_b outer(d_b, x_b)``."""
+        if lr != 0:
+            weight.sub_(exact_outer_sum(x, d), alpha=lr)
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """Copy."""
+        weight.copy_(wanted)

@@ -1,0 +1,19 @@
+"""Containers of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from tilewright.tile import AnalogTile
+
+
+class AnalogSequential(nn.Sequential):
+    """``nn.Sequential`` that knows its tiles."""
+
+    def analog_tiles(self) -> Iterator[AnalogTile]:
+        """Every tile below, in order."""
+        for module in self.modules():
+            if isinstance(module, AnalogTile):
+                yield module

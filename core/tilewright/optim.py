@@ -1,0 +1,55 @@
+"""The optimiser: stochastic gradient descent for digital parameters, pulses for analog tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from tilewright.tile import AnalogTile, AnalogWeight
+
+
+class AnalogSGD(SGD):
+    """``torch.optim.SGD`` for digital parameters; tiles get their pulsed update at the learning rate of their group.
+
+    Momentum, weight decay and nesterov act on digital parameters only: an analog weight has no gradient a digital
+    optimiser could keep. One update call per tile and step, with all samples since the last step.
+
+    Args:
+        params: parameters or groups, as for any torch optimiser.
+        lr: learning rate.
+        kwargs: further options of ``torch.optim.SGD``.
+    """
+
+    def __init__(self, params: Any, lr: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(params, lr=lr, **kwargs)
+
+    def regroup_param_groups(self, model: nn.Module | None = None) -> None:
+        """Accepted so that existing scripts run; tiles are found in any group, which keeps its own options."""
+
+    def tiles(self) -> list[tuple[AnalogTile, float]]:
+        """Every tile with the learning rate of its group."""
+        found = []
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if isinstance(parameter, AnalogWeight):
+                    found.append((parameter.tile, float(group["lr"])))
+        return found
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of the digital parameters, then one update of every tile, then the passing of time on the devices."""
+        loss = super().step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for tile, lr in self.tiles():
+                tile.apply_pending(lr)
+                tile.pass_time()
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and what tiles recorded since the last step."""
+        super().zero_grad(set_to_none)
+        for tile, _ in self.tiles():
+            tile.pending.clear()

@@ -1,0 +1,327 @@
+"""A crossbar: the weight the network sees, the cell behind it, the periphery around it, and arrays of such tiles."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tilewright import kernels
+from tilewright.cells.cell import Cell
+from tilewright.cells.parameters import UnitCell
+from tilewright.cells.single import ExactCell, SingleDeviceCell
+from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig, SingleRPUConfig
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.parameters import ParameterError
+from tilewright.periphery import IOParameters, PulseType, compile_io, draw_frozen
+
+_PERFECT = IOParameters(is_perfect=True)
+_FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry")
+
+
+class AnalogWeight(nn.Parameter):
+    """The visible weight of a tile. Torch optimisers list it and pass it over; :class:`AnalogSGD` pulses its tile."""
+
+    tile: AnalogTile
+
+    def __new__(cls, data: Tensor, requires_grad: bool = True) -> AnalogWeight:
+        """Wrap a tensor."""
+        return nn.Parameter.__new__(cls, data, requires_grad)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
+        # The link to the tile is made anew by the tile; only the data travels.
+        return AnalogWeight, (self.detach(), self.requires_grad)
+
+
+def seed_from_torch() -> int:
+    """A seed from torch's generator, so that ``torch.manual_seed`` governs everything."""
+    return int(torch.randint(1 << 62, ()).item())
+
+
+def construction_seed_of(config: RPUConfig) -> int:
+    """The construction seed a configuration asks for; that of a cell counts before that of its devices."""
+    device = config.device  # type: ignore[attr-defined]
+    seed = int(getattr(device, "construction_seed", 0))
+    if seed == 0 and isinstance(device, UnitCell):
+        seed = int(device.visible_device.construction_seed)
+    return seed
+
+
+class AnalogTile(nn.Module):
+    """One physical array with its converters and digital scales.
+
+    Weights are (outputs, inputs); ``x`` is (batch, inputs), ``d`` is (batch, outputs). Products and updates are in
+    logical weights: mapping scales are applied here, the bias and the learned output scale by the layer.
+
+    Args:
+        out_size: outputs, rows of the weight.
+        in_size: inputs, columns of the weight.
+        rpu_config: configuration; copied.
+        seed: of pulse trains and noise, and of the device draws when the configuration has no construction seed;
+            None takes one from torch's generator.
+        path: place of the tile in its model; tiles with one construction seed and different paths differ.
+    """
+
+    weight: AnalogWeight
+
+    def __init__(self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = "") -> None:
+        super().__init__()
+        if out_size < 1 or in_size < 1:
+            raise ValueError(f"a tile needs at least one input and one output, found {out_size} x {in_size}")
+        self.out_size, self.in_size = out_size, in_size
+        self.rpu_config = copy.deepcopy(rpu_config)
+        self.seed = seed_from_torch() if seed is None else int(seed)
+        self.forward_samples = self.backward_samples = 0
+        self.pending: list[tuple[Tensor, Tensor]] = []
+        self.weight = AnalogWeight(torch.zeros(out_size, in_size))
+        self.cell = self._make_cell(path)
+        self._draw_periphery()
+        mapping = rpu_config.mapping
+        scaled = mapping.weight_scaling_omega > 0
+        self.register_buffer(
+            "mapping_scales", torch.ones(out_size if mapping.weight_scaling_columnwise else 1) if scaled else None
+        )
+        self.out_scaling: nn.Parameter | None = None
+        if mapping.learn_out_scaling:
+            self.out_scaling = nn.Parameter(torch.ones(out_size if mapping.out_scaling_columnwise else 1))
+        self._compiled: tuple[kernels.ReadSettings, kernels.ReadSettings] | None = None
+        self._link()
+        self.cell.set_weights(self.weight.data, torch.zeros(out_size, in_size))
+
+    def _make_cell(self, path: str) -> Cell:
+        config, shape = self.rpu_config, (self.out_size, self.in_size)
+        if isinstance(config, FloatingPointRPUConfig):
+            return ExactCell()
+        if not isinstance(config, AnalogRPUConfig):
+            raise ParameterError(f"a tile cannot be built from {type(config).__name__}")
+        device = config.device  # type: ignore[attr-defined]
+        construction = construction_seed_of(config)
+        draw_seed = kernels.derive_seed(construction or self.seed, "devices", path if construction else "")
+        noise_seed = kernels.derive_seed(self.seed, "noise")
+        if isinstance(device, UnitCell):
+            return device.make_cell(config.update, shape, draw_seed, noise_seed)
+        if isinstance(device, PulsedDevice) and config.update.pulse_type is not PulseType.NONE:
+            return SingleDeviceCell(device, config.update, shape, draw_seed, noise_seed)
+        return ExactCell()
+
+    # --- periphery --------------------------------------------------------------------------------------------------
+
+    @property
+    def _directions(self) -> tuple[IOParameters, IOParameters]:
+        config = self.rpu_config
+        if isinstance(config, AnalogRPUConfig):
+            return config.forward, config.backward
+        return _PERFECT, _PERFECT
+
+    def _draw_periphery(self) -> None:
+        shape = (self.out_size, self.in_size)
+        asymmetry = kernels.derive_seed(self.seed, "read asymmetry")
+        for name, io, outputs in zip(("forward", "backward"), self._directions, shape, strict=True):
+            frozen = draw_frozen(io, outputs, shape, kernels.derive_seed(self.seed, name), asymmetry)
+            for field, value in zip(_FROZEN, frozen.as_tuple(), strict=True):
+                self.register_buffer(f"{name}_{field}", value)
+
+    def _read_settings(self) -> tuple[kernels.ReadSettings, kernels.ReadSettings]:
+        if self._compiled is None:
+            forward, backward = self._directions
+            self._compiled = (
+                compile_io(forward, self.forward_nonlinearity, backward=False),
+                compile_io(backward, self.backward_nonlinearity, backward=True),
+            )
+        return self._compiled
+
+    def _frozen(self, direction: str) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        values = tuple(self._buffers[f"{direction}_{field}"] for field in _FROZEN)
+        return values  # type: ignore[return-value]
+
+    # --- copies and checkpoints -------------------------------------------------------------------------------------
+
+    def _link(self) -> None:
+        self.weight.tile = self
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_compiled": None, "pending": []}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._link()
+
+    def get_extra_state(self) -> Tensor:
+        """Position in the random numbers."""
+        return torch.tensor([self.seed, self.forward_samples, self.backward_samples], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.seed, self.forward_samples, self.backward_samples = (int(v) for v in state)
+
+    def extra_repr(self) -> str:
+        """Size and configuration."""
+        return f"{self.out_size} x {self.in_size}, {type(self.rpu_config).__name__}"
+
+    # --- weights ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def set_weights(self, weights: Tensor) -> None:
+        """Set logical weights (outputs, inputs): scaled as the mapping says, then clipped by the devices."""
+        wanted = torch.as_tensor(weights, dtype=torch.float32).detach()
+        if wanted.shape != (self.out_size, self.in_size):
+            raise ValueError(f"weights must have shape {(self.out_size, self.in_size)}, found {tuple(wanted.shape)}")
+        mapping = self.rpu_config.mapping
+        if self.mapping_scales is not None:
+            largest = wanted.abs().amax(dim=1) if mapping.weight_scaling_columnwise else wanted.abs().amax().reshape(1)
+            scale = largest / mapping.weight_scaling_omega
+            self.mapping_scales.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
+            wanted = wanted / self.mapping_scales[:, None]
+        if self.out_scaling is not None:
+            self.out_scaling.fill_(1.0)
+        self.cell.set_weights(self.weight.data, wanted)
+
+    @torch.no_grad()
+    def get_weights(self) -> Tensor:
+        """Logical weights (outputs, inputs), a copy; exact, not read through the periphery."""
+        weights = self.weight.data.clone()
+        for scale in (self.mapping_scales, self.out_scaling):
+            if scale is not None:
+                weights *= scale[:, None]
+        return weights
+
+    # --- products and update ----------------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x W^T`` through the periphery; x (..., inputs) to (..., outputs). No gradient: layers add it."""
+        return self.product(x)[0]
+
+    @torch.no_grad()
+    def product(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Forward product and the mask of saturated outputs (None when nothing can saturate)."""
+        flat = x.reshape(-1, x.shape[-1])
+        io = self._directions[0]
+        bounded = io.out_bound > 0 and not io.is_perfect
+        y, saturated, stats = kernels.matrix_product(
+            self._read_settings()[0], self._frozen("forward"), self.weight.data, flat,
+            transposed=False, seed=self.seed, first_sample=self.forward_samples, want_saturated=bounded,
+        )  # fmt: skip
+        self.forward_samples += flat.shape[0]
+        if self.mapping_scales is not None:
+            y *= self.mapping_scales
+        if stats.clipped_outputs == 0:
+            saturated = None
+        return y.reshape(*x.shape[:-1], self.out_size), saturated
+
+    @torch.no_grad()
+    def backward(self, d: Tensor) -> Tensor:
+        """``d W`` through the backward periphery; d (..., outputs) to (..., inputs)."""
+        flat = d.reshape(-1, d.shape[-1])
+        if self.mapping_scales is not None:
+            flat = flat * self.mapping_scales
+        seed = kernels.derive_seed(self.seed, "backward")
+        g, _, _ = kernels.matrix_product(
+            self._read_settings()[1], self._frozen("backward"), self.weight.data, flat,
+            transposed=True, seed=seed, first_sample=self.backward_samples,
+        )  # fmt: skip
+        self.backward_samples += flat.shape[0]
+        return g.reshape(*d.shape[:-1], self.in_size)
+
+    @torch.no_grad()
+    def update(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Move the logical weights by ``-lr * sum_b outer(d_b, x_b)`` in expectation; not divided by the batch.
+
+        Raises:
+            ValueError: negative learning rate or shapes that do not fit.
+        """
+        if lr < 0:
+            raise ValueError(f"lr must not be negative, found {lr}")
+        x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
+        if x.shape[1] != self.in_size or d.shape[1] != self.out_size or x.shape[0] != d.shape[0]:
+            raise ValueError(
+                f"x must be (batch, {self.in_size}) and d (batch, {self.out_size}), "
+                f"found {tuple(x.shape)} and {tuple(d.shape)}"
+            )
+        scales = self.mapping_scales
+        if scales is not None:
+            factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
+            d, lr = d / (scales * factor), lr * factor
+        self.cell.update(self.weight.data, x, d, float(lr))
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def record(self, x: Tensor, d: Tensor) -> None:
+        """Keep a pair of inputs and errors until the optimiser's step."""
+        self.pending.append((x.detach().reshape(-1, self.in_size), d.detach().reshape(-1, self.out_size)))
+
+    def apply_pending(self, lr: float) -> None:
+        """Update with everything recorded since the last step, as one mini-batch."""
+        if not self.pending:
+            return
+        pairs, self.pending = self.pending, []
+        if len(pairs) == 1:
+            x, d = pairs[0]
+        else:
+            x, d = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        self.update(x, d, lr)
+
+    def pass_time(self) -> None:
+        """Diffusion and decay of one optimiser step."""
+        self.cell.pass_time(self.weight.data)
+
+
+def split_sizes(size: int, limit: int) -> list[int]:
+    """Balanced parts of at most ``limit``; 0 does not split. 784 with 512 gives 392 and 392."""
+    count = -(-size // limit) if limit > 0 else 1
+    base, extra = divmod(size, count)
+    return [base + 1] * extra + [base] * (count - extra)
+
+
+class TileArray(nn.Module):
+    """A logical matrix on a grid of tiles: inputs are split, partial sums are added in digital.
+
+    Args:
+        out_size: outputs of the logical matrix.
+        in_size: inputs.
+        rpu_config: configuration of every tile; its mapping gives the largest size of a tile.
+        seed: as for a tile; each tile derives its own.
+        path: place in the model.
+    """
+
+    def __init__(self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = "") -> None:
+        super().__init__()
+        self.out_size, self.in_size = out_size, in_size
+        self.rpu_config = copy.deepcopy(rpu_config)
+        self.in_sizes = split_sizes(in_size, rpu_config.mapping.max_input_size)
+        self.out_sizes = split_sizes(out_size, rpu_config.mapping.max_output_size)
+        root = seed_from_torch() if seed is None else int(seed)
+        self.tiles = nn.ModuleList(
+            AnalogTile(rows, cols, rpu_config, kernels.derive_seed(root, "tile", i, j), f"{path}[{i},{j}]")
+            for j, cols in enumerate(self.in_sizes)
+            for i, rows in enumerate(self.out_sizes)
+        )
+
+    def blocks(self) -> Iterator[tuple[AnalogTile, slice, slice]]:
+        """Each tile with the outputs and inputs it holds."""
+        tiles = iter(self.tiles)
+        column = 0
+        for cols in self.in_sizes:
+            row = 0
+            for rows in self.out_sizes:
+                tile = next(tiles)
+                assert isinstance(tile, AnalogTile)
+                yield tile, slice(row, row + rows), slice(column, column + cols)
+                row += rows
+            column += cols
+
+    def set_weights(self, weights: Tensor) -> None:
+        """Set logical weights (outputs, inputs)."""
+        wanted = torch.as_tensor(weights, dtype=torch.float32)
+        if wanted.shape != (self.out_size, self.in_size):
+            raise ValueError(f"weights must have shape {(self.out_size, self.in_size)}, found {tuple(wanted.shape)}")
+        for tile, rows, cols in self.blocks():
+            tile.set_weights(wanted[rows, cols])
+
+    def get_weights(self) -> Tensor:
+        """Logical weights (outputs, inputs), a copy."""
+        weights = torch.empty(self.out_size, self.in_size)
+        for tile, rows, cols in self.blocks():
+            weights[rows, cols] = tile.get_weights()
+        return weights
