@@ -35,8 +35,9 @@ class Decimal(Choice):
 
 
 class Sampling(Choice):
-    """When a row was read."""
+    """When a row was read; ``AUTO`` looks at the turns of a given polarity column and otherwise takes ``BEFORE``."""
 
+    AUTO = "auto"
     BEFORE = "before"
     AFTER = "after"
 
@@ -53,7 +54,7 @@ class ReadOptions(Parameters):
     protocol: str = parameter(
         "auto", "the pulses of each column, e.g. '200 up, 200 down, 100 x (up, down)'; 'auto' finds them"
     )
-    sampling: Sampling = parameter(Sampling.BEFORE, "row k was read before or after pulse k")
+    sampling: Sampling = parameter(Sampling.AUTO, "row k was read before or after pulse k")
     unit: str = parameter("", "unit of the values; empty takes it from the file", max_length=20)
     value_columns: list[str] = parameter(factory=list, meaning="columns that hold the response; empty finds them")
     pulse_column: str = parameter("", "column with the polarity or voltage of each pulse; empty finds it")

@@ -130,27 +130,45 @@ def find_protocol(response: Samples) -> FoundProtocol:
 
 
 def _as_tutorial(response: Samples) -> FoundProtocol | None:
+    """The tutorial's protocol where length and course agree: up, down, and a tail that settles or alternates.
+
+    The course is judged by the squared error of a rise, a fall and a monotone tail, against that of a rise and a fall
+    split where they fit best.
+    """
     n = len(response)
     if n % 600:
         return None
     third = n // 3
-    parts = [response[:third], response[third : 2 * third], response[2 * third :]]
-    tail = max(third // 10, 5)
-    start, top, bottom, end = (
-        float(np.median(part)) for part in (parts[0][:tail], parts[0][-tail:], parts[1][-tail:], parts[2][-tail:])
-    )
-    height = top - bottom
-    noise = float(np.std(np.diff(response))) / np.sqrt(2)
-    rises = top - start > max(0.25 * height, noise)
-    returns = bottom < end < top - 0.1 * height
-    settles = abs(float(np.median(parts[2][third // 2 :])) - end) < 0.25 * height + noise
-    if not (height > noise and rises and returns and settles):
+    calm = _without_glitches(response)
+    rise, fall, tail = calm[:third], calm[third : 2 * third], calm[2 * third :]
+    ends = max(third // 10, 5)
+    start, top, bottom = (float(np.median(part)) for part in (rise[:ends], rise[-ends:], fall[-ends:]))
+    if not (top > start and top > bottom):
         return None
-    scale = n // 600
-    words = describe_scaled(scale)
-    return FoundProtocol(
-        tutorial_pulses(scale), 0.9, (f"{n} samples that rise, fall and settle: taken as {words} pulses.",)
-    )
+    error = _isotonic_errors(rise)[-1] + _isotonic_errors(-fall)[-1]
+    error += min(_isotonic_errors(tail)[-1], _isotonic_errors(-tail)[-1])
+    split = _split(calm)
+    other = _isotonic_errors(calm[:split])[-1] + _isotonic_errors(-calm[split:])[-1]
+    if error > 1.3 * other + 1e-9 * float(np.sum((calm - calm.mean()) ** 2)):
+        return None
+    alternates = _alternation(response[2 * third :]) > 4
+    if not alternates and n != 600:
+        return None  # a length of 1200 or more is no evidence by itself
+    if not alternates and float(np.median(tail[-ends:])) > top - 0.1 * (top - bottom):
+        return None  # the tail comes back up: a third ramp
+    words = describe_scaled(n // 600)
+    if alternates:
+        return FoundProtocol(tutorial_pulses(n // 600), 0.97, (f"The last third alternates: taken as {words} pulses.",))
+    note = f"{n} samples that rise, fall and settle: taken as {words} pulses."
+    return FoundProtocol(tutorial_pulses(n // 600), 0.85, (note,))
+
+
+def _alternation(values: Samples) -> float:
+    """How clearly samples go up and down in turn: mean alternating step over its standard error."""
+    steps = np.diff(values)
+    signed = steps * np.where(np.arange(len(steps)) % 2 == 0, 1.0, -1.0)
+    error = 2 * float(np.std(steps)) / np.sqrt(len(steps))
+    return float(np.mean(signed)) / error if error > 0 else 0.0
 
 
 def describe_scaled(scale: int) -> str:
@@ -179,22 +197,68 @@ def smooth(values: Samples, width: int) -> Samples:
 def turning_points(response: Samples) -> tuple[list[int], bool]:
     """Samples at which the direction changes, and whether they were moved onto an even grid.
 
-    A turn counts when the smoothed response comes back by a quarter of its range.
+    A turn counts when the smoothed response comes back by 0.3 of its range. The smoothing is the finest at which the
+    number of turns no longer depends on it, so that noise makes no turns and short ramps are kept.
     """
     n = len(response)
     if n < 8:
         return [], False
-    width = max(3, n // 400)
-    noise = float(np.median(np.abs(np.diff(response)))) / 0.954
-    smoothed = smooth(response, width)
-    low, high = np.quantile(smoothed, [0.01, 0.99])
-    while noise / np.sqrt(width) > 0.06 * (high - low) and width < n // 20:
-        width *= 2
-        smoothed = smooth(response, width)
+    calm = _without_glitches(response)
+    tried: list[tuple[int, list[int]]] = []
+    width = 3
+    while width <= max(n // 6, 3):
+        smoothed = smooth(calm, width)
         low, high = np.quantile(smoothed, [0.01, 0.99])
-    threshold = max(0.25 * float(high - low), 4 * noise / np.sqrt(width))
-    turns = _extremes(smoothed, threshold)
-    return _snap(turns, n, tolerance=max(width, 3))
+        tried.append((width, _extremes(smoothed, 0.3 * float(high - low))))
+        width = 2 * width - 1
+    chosen = len(tried) - 1
+    for i in range(len(tried) - 2):
+        if len(tried[i][1]) == len(tried[i + 1][1]) == len(tried[i + 2][1]):
+            chosen = i
+            break
+    width, turns = tried[chosen]
+    edges = [0, *turns, n]
+    rising = bool(turns) and bool(calm[turns[0]] >= calm[0])
+    for i in range(1, len(edges) - 1):
+        sign = 1.0 if rising == (i % 2 == 1) else -1.0
+        edges[i] = edges[i - 1] + _split(sign * calm[edges[i - 1] : edges[i + 1]])
+    return _snap(edges[1:-1], n, tolerance=3)
+
+
+def _split(values: Samples) -> int:
+    """Where a rising course turns into a falling one: the end of the plateau, if the top is flat within the noise."""
+    if len(values) < 4:
+        return len(values) // 2
+    rising = np.concatenate([[0.0], _isotonic_errors(values)])
+    falling = np.concatenate([[0.0], _isotonic_errors(values[::-1])])[::-1]
+    total = rising + falling
+    least = float(total.min())
+    good = np.flatnonzero(total <= least * (1 + 6 / len(values)) + 1e-12 * float(np.var(values)))
+    return int(np.clip(good[-1] - 1, 1, len(values) - 1))
+
+
+def _isotonic_errors(values: Samples) -> Samples:
+    """Squared error of the best non-decreasing fit to each leading part, by pooling adjacent violators."""
+    levels: list[tuple[float, int, float]] = []  # mean, weight, squared error of the blocks before and in this one
+    errors = np.empty(len(values))
+    for k, value in enumerate(values.tolist()):
+        mean, weight, inner = value, 1, 0.0
+        before = levels[-1][2] if levels else 0.0
+        while levels and levels[-1][0] > mean:
+            other, count, _ = levels.pop()
+            before_other = levels[-1][2] if levels else 0.0
+            inner += (before - before_other) + (other - mean) ** 2 * weight * count / (weight + count)
+            mean = (mean * weight + other * count) / (weight + count)
+            weight, before = weight + count, before_other
+        levels.append((mean, weight, before + inner))
+        errors[k] = before + inner
+    return errors
+
+
+def _without_glitches(response: Samples) -> Samples:
+    """Running median over five samples."""
+    padded = np.pad(response, 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1))
 
 
 def _extremes(values: Samples, threshold: float) -> list[int]:
@@ -207,11 +271,11 @@ def _extremes(values: Samples, threshold: float) -> list[int]:
         if values[k] < values[low]:
             low = k
         if direction >= 0 and values[high] - values[k] > threshold:
-            if direction > 0 or high > 0:
+            if direction > 0:
                 turns.append(high)
             direction, low = -1, k
         elif direction <= 0 and values[k] - values[low] > threshold:
-            if direction < 0 or low > 0:
+            if direction < 0:
                 turns.append(low)
             direction, high = 1, k
     return turns
@@ -223,7 +287,7 @@ def _snap(turns: list[int], n: int, tolerance: int) -> tuple[list[int], bool]:
     if ramps < 2:
         return turns, False
     length = n / ramps
-    allowed = max(tolerance, 0.03 * length)
+    allowed = max(tolerance, 0.05 * length)
     even = [round(length * k) for k in range(1, ramps)]
     if n % ramps == 0 and all(abs(a - b) <= allowed for a, b in zip(turns, even, strict=True)):
         return even, True

@@ -1,0 +1,116 @@
+"""Splitting text into cells: comments, separator, decimal sign, quotes."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+
+from tilewright.measurement.options import Decimal, ReadOptions, Separator
+from tilewright.measurement.record import MeasurementError
+from tilewright.measurement.table import Table, check_size, parse_cell
+
+_COMMENT_SIGNS = ("#", "%", "//", "!")
+_SEPARATORS = {
+    Separator.TAB: ("\t", "tab"),
+    Separator.SEMICOLON: (";", "semicolon"),
+    Separator.COMMA: (",", "comma"),
+    Separator.SPACE: (None, "spaces"),
+}
+_WHOLE = "\x00"  # a separator that never occurs: the line is one cell
+
+
+def split_text(text: str, options: ReadOptions) -> Table:
+    """Cells of a text table; separator and decimal sign are found unless given."""
+    lines, numbers, comments = _without_comments(text)
+    if not lines:
+        raise MeasurementError("the file holds no data, only comments or blank lines")
+    separator, decimal_comma, notes = _choose(lines, options)
+    rows = []
+    cells = 0
+    for number, line in zip(numbers, lines, strict=True):
+        parts = _split(line, separator, number)
+        cells += len(parts)
+        check_size(cells, len(parts))
+        rows.append([parse_cell(part, decimal_comma) for part in parts])
+    word = next((name for sign, name in _SEPARATORS.values() if sign == separator), "")
+    if decimal_comma:
+        notes.append("Numbers are written with a decimal comma.")
+    return Table(rows, numbers, comments, word if separator != _WHOLE else "", notes)
+
+
+def _without_comments(text: str) -> tuple[list[str], list[int], list[str]]:
+    lines, numbers, comments = [], [], []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip(" \ufeff\x00")
+        if not line.strip():
+            continue
+        sign = next((s for s in _COMMENT_SIGNS if line.lstrip().startswith(s)), None)
+        # "#;G" and "# , G" are headers of an index column, not comments.
+        if sign == "#" and line.lstrip()[1:2] in {",", ";", "\t"}:
+            sign = None
+        if sign:
+            comments.append(line.lstrip().removeprefix(sign).strip())
+            continue
+        lines.append(line)
+        numbers.append(number)
+    return lines, numbers, comments
+
+
+def _split(line: str, separator: str | None, number: int = 0) -> list[str]:
+    if separator == _WHOLE:
+        return [line]
+    if separator is None:
+        return line.split()
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator))
+    except (csv.Error, StopIteration) as error:
+        raise MeasurementError(
+            f"quotes are not closed or a cell is too long ({error})", where=f"row {number}"
+        ) from None
+
+
+def _choose(lines: list[str], options: ReadOptions) -> tuple[str | None, bool, list[str]]:
+    """The separator and decimal sign under which most cells are numbers in rows of equal length."""
+    sample = lines if len(lines) <= 400 else lines[:50] + lines[50 :: max(1, len(lines) // 300)]
+    if options.separator is Separator.AUTO:
+        separators: list[str | None] = ["\t", ";", ",", None, _WHOLE]
+    else:
+        separators = [_SEPARATORS[options.separator][0]]
+    decimals = {Decimal.AUTO: [False, True], Decimal.POINT: [False], Decimal.COMMA: [True]}[options.decimal]
+    candidates = []
+    for order, separator in enumerate(separators):
+        parts = [_split(line, separator, number) for number, line in enumerate(sample, start=1)]
+        for comma in decimals:
+            if comma and separator == ",":
+                continue
+            candidates.append((_score(parts, comma), -order, separator, comma))
+    if not candidates:
+        raise MeasurementError("a comma cannot be separator and decimal sign at once")
+    best = max(candidates, key=lambda item: (item[0], item[1], not item[3]))
+    separator, comma = best[2], best[3]
+    automatic = options.decimal is Decimal.AUTO and options.separator is Separator.AUTO
+    if separator == "," and automatic and _comma_is_decimal(sample):
+        return _WHOLE, True, ["One column with decimal commas, told by the leading zeros after the comma."]
+    return separator, comma, []
+
+
+def _score(parts: list[list[str]], decimal_comma: bool) -> tuple[float, float]:
+    numeric = 0.0
+    widths: Counter[int] = Counter()
+    for cells in parts:
+        filled = [c for c in (parse_cell(cell, decimal_comma) for cell in cells) if c is not None]
+        share = sum(isinstance(c, float) for c in filled) / len(filled) if filled else 0.0
+        numeric += share
+        widths[len(cells)] += 1
+    equal = widths.most_common(1)[0][1] / len(parts)
+    return round(numeric / len(parts), 2), round(equal, 2)
+
+
+def _comma_is_decimal(sample: list[str]) -> bool:
+    pairs = [line.strip().split(",") for line in sample]
+    pairs = [p for p in pairs if len(p) == 2 and p[0].lstrip("+-").isdigit() and p[1].isdigit()]
+    if len(pairs) < 0.9 * len(sample) or len(pairs) < 2:
+        return False
+    return any(len(tail) > 1 and tail.startswith("0") for _, tail in pairs)

@@ -1,0 +1,93 @@
+"""Units and quantities as people write them in headers."""
+
+from __future__ import annotations
+
+import re
+
+_PREFIX = {"": "", "f": "f", "p": "p", "n": "n", "u": "µ", "µ": "µ", "μ": "µ", "m": "m", "k": "k", "M": "M", "G": "G"}
+_PREFIX_WORDS = {"": "", "femto": "f", "pico": "p", "nano": "n", "micro": "µ", "milli": "m", "kilo": "k", "mega": "M"}
+_BASE_WORDS = {"ampere": "A", "amperes": "A", "amps": "A", "amp": "A", "siemens": "S", "ohm": "Ω", "ohms": "Ω", "volt": "V", "volts": "V",
+               "second": "s", "seconds": "s"}  # fmt: skip
+_SHORT = re.compile(r"^([fpnuµμmkMG]?)(S|A|V|s|Ω|Ω|[Oo]hm|OHM)$")
+_LONG = re.compile(
+    rf"\b({'|'.join(w for w in _PREFIX_WORDS if w)})?({'|'.join(sorted(_BASE_WORDS, key=len, reverse=True))})\b"
+)
+
+QUANTITY_OF_UNIT = {"S": "conductance", "A": "current", "Ω": "resistance", "V": "voltage", "s": "time"}
+
+_QUANTITY_WORDS = {
+    "conductance": ("conductance", "leitwert", "leitfähigkeit", "conductancia", "cond"),
+    "current": ("current", "strom", "courant", "corriente"),
+    "resistance": ("resistance", "widerstand", "resistencia", "rlrs", "rhrs"),
+    "voltage": ("voltage", "volt", "spannung", "bias", "vpulse", "amplitude"),
+    "time": ("time", "zeit", "temps", "tiempo", "timestamp"),
+    "weight": ("weight", "gewicht", "poids", "normalised", "normalized", "norm"),
+}
+_QUANTITY_LETTERS = {"g": "conductance", "i": "current", "r": "resistance", "v": "voltage", "t": "time", "w": "weight"}
+_SI = {"conductance": "S", "current": "A", "resistance": "Ω", "voltage": "V", "time": "s"}
+
+
+def words_of(header: str) -> list[str]:
+    """Lower-case words of a header, split at spaces, signs and underscores."""
+    return [word for word in re.split(r"[^0-9A-Za-zÀ-ÿµμΩΩ#+%]+", header.lower()) if word]
+
+
+def parse_unit(text: str) -> str:
+    """The unit written as ``text`` (``"uS"``, ``"microampere"``), in its usual spelling; empty when it is none."""
+    word = text.strip(" ()[]{}.,:;")
+    short = _SHORT.match(word)
+    if short:
+        base = "Ω" if short[2].lower() == "ohm" or short[2] in "ΩΩ" else short[2]
+        return _PREFIX[short[1]] + base
+    long = _LONG.fullmatch(word.lower())
+    return _PREFIX_WORDS[long[1] or ""] + _BASE_WORDS[long[2]] if long else ""
+
+
+def unit_in_header(header: str) -> str:
+    """The unit named in a header such as ``"G_mS"``, ``"Current (A)"`` or ``"I [uA]"``; empty when there is none."""
+    for bracketed in re.findall(r"[(\[{]([^)\]}]*)[)\]}]", header):
+        unit = parse_unit(bracketed)
+        if unit:
+            return unit
+    pieces = [piece for piece in re.split(r"[\s_/,;:|]+", header) if piece]
+    for piece in reversed(pieces[1:]):
+        unit = parse_unit(piece)
+        if unit:
+            return unit
+    return ""
+
+
+def unit_in_sentence(text: str) -> str:
+    """The unit of a read-out named in a comment, e.g. ``"read current in microampere"``."""
+    for match in re.finditer(r"\bin\s+(\S+)|[(\[]([^)\]]+)[)\]]", text):
+        unit = parse_unit(match[1] or match[2] or "")
+        if unit and quantity_of_unit(unit) in {"conductance", "current", "resistance"}:
+            return unit
+    return ""
+
+
+def quantity_of_unit(unit: str) -> str:
+    """What a unit measures; empty when unknown."""
+    return QUANTITY_OF_UNIT.get(unit[-1:], "")
+
+
+def quantity_in_header(header: str) -> str:
+    """What a header names: conductance, current, resistance, voltage, time, weight; empty when unknown."""
+    words = words_of(header)
+    for quantity, known in _QUANTITY_WORDS.items():
+        if any(word.startswith(name) for word in words for name in known):
+            return quantity
+    if words and words[0] in _QUANTITY_LETTERS:
+        return _QUANTITY_LETTERS[words[0]]
+    unit = unit_in_header(header)
+    return quantity_of_unit(unit) if unit else ""
+
+
+def si_unit(quantity: str) -> str:
+    """The SI unit of a quantity; empty for a weight."""
+    return _SI.get(quantity, "")
+
+
+def inverse_unit(unit: str) -> str:
+    """Conductance unit that belongs to a resistance unit: kΩ to mS, MΩ to µS."""
+    return {"Ω": "S", "kΩ": "mS", "MΩ": "µS", "GΩ": "nS", "mΩ": "kS"}.get(unit, "")
