@@ -8,7 +8,7 @@ from studio.errors import guarded
 from studio.places import LOGO, PAGES, WORDMARK
 
 st.set_page_config(page_title="Tilewright", page_icon=str(LOGO), layout="wide")
-st.logo(str(WORDMARK), size="medium", icon_image=str(LOGO))
+st.logo(str(WORDMARK), size="medium", icon_image=str(WORDMARK))
 
 page = st.navigation([PAGES[name] for name in PAGES], position="top")
 with guarded():

@@ -21,7 +21,7 @@ heading("Device", "How a device answers pulses. Move a slider and watch; save wh
 
 
 def show_numbers(device: PulsedDevice) -> None:
-    point, states = symmetry_point(device), number_of_states(device)
+    point, states = round(symmetry_point(device), 6), number_of_states(device)
     up, down = device.steps
     shift = device.nominal_reference
     row = st.columns(4)
@@ -54,7 +54,10 @@ def show_steps(name: str, device: PulsedDevice) -> None:
         max_selections=3, placeholder="Choose up to three devices",
     )  # fmt: skip
     shown = {name: device, **{other: load_device(other) for other in others}} if others else device
-    code = f"from tilewright.figures import plot_step_curves\n{device.to_python('device')}\nplot_step_curves(device).show()"
+    code = (
+        f"from tilewright.figures import plot_step_curves\n{device.to_python('device')}\n"
+        "plot_step_curves(device).show()"
+    )
     show_figure(plot_step_curves(shown), "device-steps", settings="Nominal steps, without noise and spread", code=code)
 
 

@@ -104,7 +104,9 @@ with settings:
 with view:
     if measurement is None:
         if content is None:
-            st.info("Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:")
+            st.info(
+                "Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:"
+            )
         st.stop()
     shown = measurement
     if rule != "measured":

@@ -1,4 +1,124 @@
-"""Placeholder."""
+"""Tile: a device, an algorithm and the periphery round the array."""
+
 import streamlit as st
 
-st.title("tile")
+from studio.devices import choose_device
+from studio.errors import guarded, live
+from studio.forms import named_choice, slug
+from studio.numbers import percent
+from studio.places import go, heading
+from studio.plots import show_figure
+from studio.saving import save_as
+from studio.tiles import ALGORITHMS, differences, new_tile, pasted, probed, tile_form
+from studio.workspace import workspace
+from tilewright.configs import RPUConfig
+from tilewright.figures import (
+    algorithm_label,
+    plot_device_compact,
+    plot_mvm_scatter,
+    plot_update_scatter,
+    relative_error,
+)
+from tilewright.figures.probe import visible_device
+from tilewright.runs import algorithm_of
+
+NEW = "New tile"
+
+heading("Tile", "An array of devices with converters, noise and an update scheme: what a product and an update become.")
+
+
+def choose_base() -> tuple[str, RPUConfig]:
+    """A name for the forms and the configuration they start from."""
+    saved = workspace().tiles.names()
+    tile = named_choice("Tile", [NEW, *saved], "tile") if saved else NEW
+    if tile != NEW:
+        return tile, workspace().tiles.load(tile)
+    device_name, device = choose_device()
+    algorithm = st.pills(
+        "Algorithm", ALGORITHMS, default="ttv2", required=True, format_func=algorithm_label, key="algorithm",
+        bind="query-params",
+    )  # fmt: skip
+    recommended = st.toggle(
+        "Recommended settings", value=True, key="recommended", bind="query-params", disabled=algorithm == "fp",
+        help="On: settings that learn on this device. Off: the plain settings of the publication.",
+    )  # fmt: skip
+    name = f"{device_name} {algorithm}" + ("" if recommended else " plain")
+    return name, new_tile(algorithm, device, recommended)
+
+
+def show_probe(config: RPUConfig, seed: int) -> None:
+    probe = probed(config.to_yaml(full=True), seed)
+    code = (
+        "from tilewright.figures.probe import probe_tile\nfrom tilewright.figures import plot_mvm_scatter\n"
+        f"{config.to_python('config')}\nprobe = probe_tile(config, seed={seed})\n"
+        "plot_mvm_scatter(probe.forward_wanted, probe.forward).show()"
+    )
+    products, updates = st.columns(2, gap="medium")
+    with products:
+        st.subheader("Products", anchor=False)
+        forward = relative_error(probe.forward_wanted, probe.forward)
+        backward = relative_error(probe.backward_wanted, probe.backward)
+        figure = plot_mvm_scatter(
+            probe.forward_wanted, probe.forward,
+            wanted_backward=probe.backward_wanted, delivered_backward=probe.backward,
+        )  # fmt: skip
+        settings = f"Error: forward {percent(forward)}, backward {percent(backward)}"
+        show_figure(figure, "tile-products", settings=settings, code=code)
+    with updates:
+        st.subheader("Update", anchor=False)
+        error = relative_error(probe.update_wanted, probe.update)
+        settings = f"Error {percent(error, 0)} after 100 repeats of one gradient"
+        show_figure(
+            plot_update_scatter(probe.update_wanted, probe.update), "tile-update", settings=settings,
+            code=code.replace("plot_mvm_scatter", "plot_update_scatter").replace("forward", "update"),
+        )  # fmt: skip
+
+
+def show_details(base: RPUConfig, config: RPUConfig) -> None:
+    response, code, yaml, diff, paste = st.tabs(["Pulse response", "Python", "YAML", "Changes", "Paste"])
+    device = visible_device(config)
+    with response:
+        if device is None:
+            st.caption("A floating-point tile has no device.")
+        else:
+            show_figure(
+                plot_device_compact(device), "tile-response", settings="The device whose weight the network sees"
+            )
+    code.code(config.to_python("rpu_config"), language="python")
+    yaml.code(config.to_yaml(), language="yaml")
+    changed = differences(base, config)
+    diff.code(changed, language=None) if changed else diff.caption("Nothing was changed from where you started.")
+    with paste, guarded():
+        text = st.text_area("A configuration in YAML or Python", key="pasted", placeholder="type: SingleRPUConfig …")
+        if text.strip() and (
+            name := save_as(pasted(text), workspace().tiles, "tile", suggestion="pasted", key="paste")
+        ):
+            go("tile", tile=name)
+
+
+@live()
+def assemble() -> None:
+    settings, view = st.columns([1, 2.1], gap="medium")
+    with settings:
+        name, base = choose_base()
+        with st.container(height=430, border=False):
+            config = tile_form(base, slug(name))
+        seed = st.slider("Draw", 1, 20, 1, key="probe", help="Another draw of weights, inputs, devices and noise.")
+    with view:
+        for caution in config.cautions():
+            st.warning(caution, icon=":material/warning:")
+        show_probe(config, seed)
+        show_details(base, config)
+        saved = save_as(config, workspace().tiles, "tile", suggestion=name.removesuffix("PresetDevice"))
+        if saved:
+            st.session_state["saved-tile"] = saved
+        ready = st.session_state.get("saved-tile") or (name if name in workspace().tiles.names() else None)
+        if st.button(
+            f"Train with “{ready}”" if ready else "Train with it", type="primary", icon=":material/arrow_forward:",
+            icon_position="right", width="stretch", key="next-train", disabled=ready is None,
+            help=None if ready else "Save the tile first.",
+        ):  # fmt: skip
+            go("train", tiles=[ready] if algorithm_of(config) else [])
+
+
+assemble()

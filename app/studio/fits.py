@@ -119,6 +119,8 @@ def with_typical_spread(device: PulsedDevice) -> PulsedDevice:
     """The device with the spread between devices of the RRAM preset, since one device cannot tell its own."""
     typical = TutorialRRAMPresetDevice()
     fields = {name: getattr(device, name) for name in type(device).model_fields}
-    spread = [name for name in fields if name.endswith(("_dtod", "_dtod_log_normal")) and name in type(typical).model_fields]
+    spread = [
+        name for name in fields if name.endswith(("_dtod", "_dtod_log_normal")) and name in type(typical).model_fields
+    ]
     extra = [n for n in ("subtract_symmetry_point", "reference_std", "enforce_consistency") if n in fields]
     return type(device)(**fields | {name: getattr(typical, name) for name in [*spread, *extra]})

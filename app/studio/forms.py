@@ -190,7 +190,9 @@ def _whole_widget(info: FieldInfo, value: int, common: dict[str, Any]) -> int:
     low, high = _range(info, float(value))
     if low is None or high is None or high - low > 2000:
         bounds = field_bounds(info)
-        return int(st.number_input(min_value=bounds.get("ge"), max_value=bounds.get("le"), value=value, step=1, **common))
+        return int(
+            st.number_input(min_value=bounds.get("ge"), max_value=bounds.get("le"), value=value, step=1, **common)
+        )
     return int(st.slider(min_value=math.floor(low), max_value=math.ceil(high), value=value, step=1, **common))
 
 

@@ -9,7 +9,14 @@ import streamlit as st
 
 from tilewright.figures import figure_data
 
-BUTTONS_OUT = ["select2d", "lasso2d", "autoScale2d", "toggleSpikelines", "hoverClosestCartesian", "hoverCompareCartesian"]
+BUTTONS_OUT = [
+    "select2d",
+    "lasso2d",
+    "autoScale2d",
+    "toggleSpikelines",
+    "hoverClosestCartesian",
+    "hoverCompareCartesian",
+]
 
 
 def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = "", **chart: Any) -> Any:
@@ -33,7 +40,7 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
     drawn = st.plotly_chart(figure, key=f"{key}.chart", config=config, alt=settings or key, **chart)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(settings, width="stretch")
-        with st.popover("Data, image, code", type="tertiary", icon=":material/more_horiz:", key=f"{key}.menu"):
+        with st.popover("Export", type="tertiary", icon=":material/ios_share:", key=f"{key}.menu"):
             st.download_button(
                 "Data (CSV)",
                 data=lambda: figure_data(figure),

@@ -45,7 +45,9 @@ def _asymmetry(device: PulsedDevice) -> str:
         return "Up and down steps are nearly equal at every weight."
     if abs(point) < 0.02 * span:
         return "Steps cancel at weight 0: well placed for Tiki-Taka algorithms, while plain SGD decays towards it."
-    return f"Steps cancel at {point:.2f}; plain SGD drifts there. Choose TTv2 or mixed precision, or shift the reference."
+    return (
+        f"Steps cancel at {point:.2f}; plain SGD drifts there. Choose TTv2 or mixed precision, or shift the reference."
+    )
 
 
 def _noise(device: PulsedDevice) -> str:

@@ -59,10 +59,12 @@ def plot_device_compact(
     if w_noise > 0:
         traces = traces + w_noise * np.random.default_rng(seed).standard_normal(traces.shape)
 
-    reach = 1.12 * max(float(np.nanmax(np.abs(traces))), float(np.abs(curves.weights).max()))
+    low = min(float(np.nanmin(traces)), float(curves.weights.min()))
+    high = max(float(np.nanmax(traces)), float(curves.weights.max()))
+    room = 0.06 * max(high - low, 1e-9)
     widest = 1.15 * max(float(np.max(curves.up)), float(np.max(curves.down)), 1e-12)
     strip = {"range": [0, widest], "nticks": 3, "tickformat": ".2~g"}
-    weight = {"range": [-reach, reach]}
+    weight = {"range": [low - room, high + room]}
     axes = {
         "xaxis": {"title": "Up step", "domain": LEFT, **strip},
         "yaxis": {"title": WEIGHT, **weight},

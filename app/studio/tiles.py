@@ -1,0 +1,71 @@
+"""Assembling a tile configuration: where it starts from, and its sections as forms."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from studio.forms import parameter_form
+from tilewright.cells.parameters import UnitCell
+from tilewright.configs import FloatingPointRPUConfig, RPUConfig, build_config
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.figures.probe import TileProbe, probe_tile
+from tilewright.parameters import Parameters
+from tilewright.runs import recommend
+
+ALGORITHMS = ("sgd", "ttv2", "c-ttv2", "mp", "fp")
+SECTIONS = {
+    "device": "Algorithm",
+    "forward": "Forward",
+    "backward": "Backward",
+    "update": "Update",
+    "mapping": "Mapping",
+}
+OPEN = {
+    "device": ("Fast array", "Transfer", "Settings"),
+    "forward": ("Mode", "Input", "Output"),
+    "backward": ("Mode",),
+    "update": ("Settings",),
+    "mapping": ("Settings",),
+}
+
+
+def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> RPUConfig:
+    """The configuration of an algorithm on a device, as recommended or as published."""
+    if algorithm == "fp":
+        return FloatingPointRPUConfig()
+    if recommended:
+        return recommend(algorithm, device).rpu_config
+    return build_config(algorithm, device)
+
+
+def tile_form(base: RPUConfig, key: str) -> RPUConfig:
+    """The sections of a tile as tabs; returns what they describe."""
+    sections = {name: title for name, title in SECTIONS.items() if isinstance(getattr(base, name, None), Parameters)}
+    made: dict[str, Parameters] = {}
+    for name, tab in zip(sections, st.tabs(list(sections.values())), strict=True):
+        part = getattr(base, name)
+        with tab:
+            if name == "device" and not isinstance(part, UnitCell):
+                st.caption("This algorithm has no settings of its own. The device itself is edited on the Device page.")
+                continue
+            made[name] = parameter_form(part, f"{key}.{name}", open_groups=OPEN[name], skip=("construction_seed",))
+    fields = {name: getattr(base, name) for name in type(base).model_fields}
+    return type(base)(**fields | made)
+
+
+def differences(before: RPUConfig, after: RPUConfig) -> str:
+    """What differs between two configurations, a line each."""
+    lines = [f"{path}: {old} → {new}" for path, (old, new) in before.diff(after).items()]
+    return "\n".join(lines)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def probed(config_yaml: str, seed: int) -> TileProbe:
+    """The probe of a configuration; kept, since products of one tile are asked for again and again."""
+    return probe_tile(RPUConfig.from_yaml(config_yaml), seed=seed)
+
+
+def pasted(text: str) -> RPUConfig:
+    """A configuration from YAML or Python text; neither is executed."""
+    looks_like_python = "import " in text or "(" in text.split(":", 1)[0]
+    return RPUConfig.from_python(text) if looks_like_python else RPUConfig.from_yaml(text)
