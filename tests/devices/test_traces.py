@@ -69,6 +69,16 @@ def test_golden_soft_bounds():
     assert trace_pulses(device, [1], w0=1.0)[1, 0] == 1.0
 
 
+def test_reversed_soft_bounds_grow():
+    """A reversed soft-bounds step is 0 just outside the opposite bound and grows towards its own."""
+    device = without_noise(
+        configs.SoftBoundsDevice, dw_min=0.01, w_max=1.0, w_min=-0.5, reverse_up=True, reverse_offset=0.1
+    )
+    for start in (-0.4, 0.0, 0.5):
+        moved = trace_pulses(device, [1], w0=start)[1, 0] - start
+        assert moved == pytest.approx(0.01 * (1 + start / 0.6), rel=1e-4)
+
+
 def test_golden_linear_step():
     """At the bound the step has lost gamma of itself."""
     device = without_noise(configs.LinearStepDevice, dw_min=0.01, w_max=1.0, w_min=-1.0, gamma_up=0.1, gamma_down=0.1)
