@@ -12,6 +12,7 @@ from studio.workspace import workspace
 from tilewright.figures import plot_measurement
 from tilewright.measurement import (
     NORMALISATIONS,
+    Finding,
     Measurement,
     MeasurementError,
     ReadOptions,
@@ -24,7 +25,12 @@ from tilewright.measurement import (
 
 SOURCES = ["Example", "My file", "Saved"]
 KINDS = ["csv", "txt", "tsv", "dat", "xlsx"]
-ICONS = {"good": ":material/check_circle:", "info": ":material/info:", "warning": ":material/warning:"}
+MARKS = {
+    "good": ":green[:material/check_circle:]",
+    "info": ":blue[:material/info:]",
+    "warning": ":orange[:material/warning:]",
+    "problem": ":red[:material/error:]",
+}
 
 heading("Measure", "A table of responses to pulses, from a file or an example. Units and pulses are found for you.")
 
@@ -61,7 +67,7 @@ def read(name: str, content: bytes) -> Measurement | None:
         return None
 
 
-def show_findings(measurement: Measurement) -> None:
+def show_findings(measurement: Measurement, findings: list[Finding]) -> None:
     sure = measurement.confidence
     trust = "clear" if sure > 0.85 else "probable; please check" if sure > 0.6 else "a guess; please set it"
     facts = st.columns([1, 1, 2])
@@ -70,9 +76,9 @@ def show_findings(measurement: Measurement) -> None:
     facts[2].markdown(
         f"**Layout** {measurement.layout or 'one column'}  \n**Pulses** {measurement.protocol}  \n**Reading** {trust}"
     )
-    for finding in quality_report(measurement):
+    for finding in findings:
         where = f" ({finding.where})" if finding.where else ""
-        st.markdown(f"{ICONS.get(str(finding.severity), ':material/info:')} {finding.text}{where}")
+        st.markdown(f"{MARKS[finding.severity]} {finding.text}{where}")
     if measurement.notes:
         with st.expander("What was assumed while reading"):
             for note in measurement.notes:
@@ -114,12 +120,13 @@ with view:
             shown = measurement.normalised(rule)
         except MeasurementError as error:
             show_error(error)
+    findings = quality_report(measurement)
     code = (
         "from tilewright.figures import plot_measurement\nfrom tilewright.measurement import read_measurement\n\n"
         f'measurement = read_measurement("{name}.csv")\nplot_measurement(measurement).show()'
     )
-    show_figure(plot_measurement(shown), "measurement", settings=f"{name}: {shown.protocol}", code=code)
-    show_findings(measurement)
+    show_figure(plot_measurement(shown, findings), "measurement", settings=f"{name}: {shown.protocol}", code=code)
+    show_findings(measurement, findings)
     if st.button(
         "Fit a device to it", type="primary", icon=":material/arrow_forward:", icon_position="right", width="stretch",
         key="next-fit", help="Keeps the measurement in your workspace under this name.",

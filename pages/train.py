@@ -63,8 +63,8 @@ def choose_and_launch() -> None:
     ):
         with guarded():
             specs = make_specs(
-                algorithms, tiles, device_name, device, data=data, network=network_of(layers, activation), epochs=epochs,
-                batch_size=batch, train_limit=limit, n_seeds=seeds, learning_rate=rate or None,
+                algorithms, tiles, device_name, device, data=data, network=network_of(layers, activation),
+                epochs=epochs, batch_size=batch, train_limit=limit, n_seeds=seeds, learning_rate=rate or None,
             )  # fmt: skip
             for spec in specs:
                 engine().submit(spec)

@@ -65,7 +65,7 @@ def plot_device_compact(
     widest = 1.15 * max(float(np.max(curves.up)), float(np.max(curves.down)), 1e-12)
     strip = {"range": [0, widest], "nticks": 3, "tickformat": ".2~g"}
     weight = {"range": [low - room, high + room]}
-    axes = {
+    axes: dict[str, dict[str, Any]] = {
         "xaxis": {"title": "Up step", "domain": LEFT, **strip},
         "yaxis": {"title": WEIGHT, **weight},
         "xaxis2": {"title": "Pulse number", "domain": CENTRE, "range": [0, len(pulses)], "anchor": "y2"},
@@ -139,7 +139,10 @@ def plot_step_curves(devices: PulsedDevice | dict[str, PulsedDevice], weights: A
     traces: list[dict[str, Any]] = []
     for number, (name, device) in enumerate(named.items()):
         traces += _step_traces(device, name, DASHES[number % len(DASHES)], weights)
-    axes = {"xaxis": {"title": WEIGHT}, "yaxis": {"title": "Step (weight units)", "rangemode": "tozero"}}
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": WEIGHT},
+        "yaxis": {"title": "Step (weight units)", "rangemode": "tozero"},
+    }
     return framed(traces, axes, key="step-curves", height=340)
 
 

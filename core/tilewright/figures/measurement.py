@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,16 +10,17 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from tilewright.figures.frame import empty_figure, framed, thinned
-from tilewright.figures.palette import DOWN, MEASURED, MIXED, MODEL, SEQUENCE, UP
+from tilewright.figures.palette import DOWN, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING
 
 if TYPE_CHECKING:
     from tilewright.fitting import DeviceFit
-    from tilewright.measurement import Measurement, Record
+    from tilewright.measurement import Finding, Measurement, Record
 
 Array = NDArray[Any]
 
 # A run of at least this many equal pulses is a branch; shorter ones belong to an alternating train.
 SHORTEST_BRANCH = 5
+MOST_RINGS = 200
 BRANCH_STYLE = {1: ("Up pulses", UP), -1: ("Down pulses", DOWN), 0: ("Alternating pulses", MIXED)}
 
 
@@ -32,16 +34,38 @@ def branches(pulses: Array) -> Array:
     return np.repeat(np.where(lengths >= SHORTEST_BRANCH, pulses[starts], 0), lengths).astype(np.int8)
 
 
-def plot_measurement(measurement: Measurement) -> go.Figure:
-    """The measured response against the pulse number, each branch in its colour; several records share the axes."""
+def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ()) -> go.Figure:
+    """The measured response against the pulse number, each branch in its colour; several records share the axes.
+
+    Args:
+        measurement: what was measured, in any unit.
+        findings: of :func:`tilewright.measurement.quality_report`; samples that a warning is about get a ring.
+    """
     if not measurement.records:
         return empty_figure("This measurement holds no record.")
-    if len(measurement.records) > 1:
-        traces = [_record_line(record, number) for number, record in enumerate(measurement.records)]
+    if all(_is_ramp(record) for record in measurement.records) or len(measurement.records) == 1:
+        traces = _once_named([trace for record in measurement.records for trace in _branch_dots(record)])
     else:
-        traces = _branch_dots(measurement.records[0])
-    axes = {"xaxis": {"title": "Pulse number"}, "yaxis": {"title": response_title(measurement)}}
+        traces = [_record_line(record, number) for number, record in enumerate(measurement.records)]
+    traces += _rings(measurement, findings)
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": "Pulse number"},
+        "yaxis": {"title": response_title(measurement)},
+    }
     return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 12)
+
+
+def _is_ramp(record: Record) -> bool:
+    return len(np.unique(branches(record.pulses))) == 1
+
+
+def _once_named(traces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The legend names each branch once, however many ramps there are."""
+    seen: set[str] = set()
+    for trace in traces:
+        trace["showlegend"] = trace["name"] not in seen
+        seen.add(trace["name"])
+    return traces
 
 
 def _branch_dots(record: Record) -> list[dict[str, Any]]:
@@ -58,6 +82,23 @@ def _branch_dots(record: Record) -> list[dict[str, Any]]:
                     "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<extra>{name}</extra>",
                 }
             )  # fmt: skip
+    return traces
+
+
+def _rings(measurement: Measurement, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    traces = []
+    for finding in findings:
+        if finding.severity not in ("warning", "problem") or not finding.samples:
+            continue
+        places = np.asarray(finding.samples)[:MOST_RINGS]
+        response = measurement.records[finding.record or 0].response
+        traces.append(
+            {
+                "x": places, "y": response[places], "mode": "markers", "name": finding.severity.capitalize(),
+                "marker": {"size": 11, "symbol": "circle-open", "color": WARNING, "line": {"width": 2}},
+                "hovertemplate": f"pulse %{{x}}<br>{finding.text}<extra></extra>",
+            }
+        )  # fmt: skip
     return traces
 
 

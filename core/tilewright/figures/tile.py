@@ -28,7 +28,7 @@ def plot_mvm_scatter(
     pairs = [("Forward", DOWN, wanted, delivered)]
     if wanted_backward is not None and delivered_backward is not None:
         pairs.append(("Backward", UP, wanted_backward, delivered_backward))
-    axes = {"xaxis": {"title": "Exact product"}, "yaxis": {"title": "Product of the tile"}}
+    axes: dict[str, dict[str, Any]] = {"xaxis": {"title": "Exact product"}, "yaxis": {"title": "Product of the tile"}}
     return framed(_pairs(pairs), axes, key="mvm", height=380)
 
 
@@ -46,7 +46,10 @@ def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
             "hovertemplate": "asked %{x:.3g}<br>made %{y:.3g} on average<extra></extra>",
         }
     )  # fmt: skip
-    axes = {"xaxis": {"title": "Weight change asked"}, "yaxis": {"title": "Weight change made"}}
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": "Weight change asked"},
+        "yaxis": {"title": "Weight change made"},
+    }
     return framed(traces, axes, key="update", height=380)
 
 

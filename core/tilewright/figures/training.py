@@ -62,7 +62,7 @@ def plot_losses(
         turn = count.get(kind, 0)
         count[kind] = turn + 1
         traces += _curve(curve, DASHES[turn % len(DASHES)], smooth)
-    axes = {
+    axes: dict[str, dict[str, Any]] = {
         "xaxis": {"title": x_title, "rangemode": "tozero", "exponentformat": "none", "separatethousands": True},
         "yaxis": {"title": y_title, "type": "log" if log_y else "linear"},
     }
@@ -132,5 +132,8 @@ def plot_comparison(values: Mapping[str, Sequence[float]], *, y_title: str = "Te
                 }
             )  # fmt: skip
     top = max(max(numbers) for numbers in kept.values())
-    axes = {"xaxis": {"ticks": ""}, "yaxis": {"title": y_title, "range": [0, top * 1.15 if top > 0 else 1]}}
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"ticks": ""},
+        "yaxis": {"title": y_title, "range": [0, top * 1.15 if top > 0 else 1]},
+    }
     return framed(traces, axes, key="comparison", height=340, legend=False)
