@@ -17,7 +17,7 @@ class FitError(ValueError):
     """The fit cannot be done as asked; the message says why and what to change."""
 
 
-class FitCancelled(Exception):  # noqa: N818 - a wish of the user, not an error
+class FitCancelled(Exception):
     """The fit was stopped by ``cancelled``. Holds the best values so far."""
 
     def __init__(self, evaluations: int, best_rms: float, best_values: dict[str, float]) -> None:

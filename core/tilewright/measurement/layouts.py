@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -120,9 +121,9 @@ def _up_down(roles: Roles, options: ReadOptions) -> Arrangement:
             )
     records = []
     for column, direction in zip(roles.values, directions, strict=True):
-        word = "up" if direction > 0 else "down"
+        kind = "up pulses" if direction > 0 else "down pulses"
         pulses = np.full(len(column.values), direction, dtype=np.int8)
-        records.append(Record(pulses, column.values, label=column.header or f"{word} pulses"))
+        records.append(Record(pulses, column.values, label=column.header or kind))
     lengths = " and ".join(describe_pulses(record.pulses) for record in records)
     confidence = 0.95 if not notes else 0.8
     return Arrangement(records, "two columns: up pulses and down pulses", lengths, confidence, notes)
@@ -287,7 +288,7 @@ def _continuous(values: Samples, cycles: NDArray[np.int_]) -> list[tuple[int, in
     limit = max(0.1 * float(np.ptp(values)), 5 * usual) if len(values) else 0.0
     cuts = [int(c) for c in changes if steps[c - 1] > limit]
     edges = [0, *cuts, len(values)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def _aligned(pulses: Pulses, values: Samples, sampling: Sampling) -> tuple[Pulses, bool]:

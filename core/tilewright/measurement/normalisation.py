@@ -115,7 +115,8 @@ def _symmetry_point(measurement: Measurement) -> tuple[float, float]:
     settled, plateaus = _alternating(measurement), list(_up_plateaus(measurement))
     if settled is None:
         raise MeasurementError(
-            "normalisation 'symmetry-point' needs a stretch of at least 20 alternating pulses; choose 'tutorial' or 'min-max'"
+            "normalisation 'symmetry-point' needs a stretch of at least 20 alternating pulses; "
+            "choose 'tutorial' or 'min-max'"
         )
     if not plateaus:
         raise MeasurementError("normalisation 'symmetry-point' needs an up ramp of at least 10 pulses")

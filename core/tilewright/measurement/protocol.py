@@ -6,6 +6,7 @@ symmetry point.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -118,7 +119,7 @@ def find_protocol(response: Samples) -> FoundProtocol:
     edges = [0, *turns, len(response)]
     direction = 1 if _level(response, edges[1] - 1) >= _level(response, 0) else -1
     pulses = np.empty(len(response), dtype=np.int8)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         pulses[start:stop] = direction
         direction = -direction
     if not turns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -60,7 +61,7 @@ def read_noise(measurement: Measurement) -> float:
         return 0.0
     joined = np.concatenate(parts)
     spread = float(np.median(np.abs(joined - np.median(joined)))) / 0.6745
-    return (spread or float(np.std(joined))) / np.sqrt(6)
+    return (spread or float(np.std(joined))) / math.sqrt(6)
 
 
 def mean_step(measurement: Measurement) -> float:
@@ -199,7 +200,8 @@ def _drift(measurement: Measurement) -> list[Finding]:
             rest = float(np.std(np.array(levels) - smooth(np.array(levels), len(levels))))
             if abs(slope) > 0.05 * span and abs(slope) > rest:
                 word = "up" if direction > 0 else "down"
-                text = f"The ends of the {len(levels)} {word} ramps move by {100 * slope / span:+.0f} % of the range: the device drifts."
+                change = f"{100 * slope / span:+.0f} % of the range"
+                text = f"The ends of the {len(levels)} {word} ramps move by {change}: the device drifts."
                 found.append(Finding("warning", text, device))
     return found
 

@@ -133,7 +133,8 @@ class Measurement:
 
     def __repr__(self) -> str:
         unit = f" in {self.unit}" if self.unit else ""
-        return f"Measurement({self.name!r}: {len(self.records)} record(s), {self.n_samples} samples{unit}; {self.protocol})"
+        size = f"{len(self.records)} record(s), {self.n_samples} samples{unit}"
+        return f"Measurement({self.name!r}: {size}; {self.protocol})"
 
     @property
     def n_samples(self) -> int:

@@ -18,8 +18,10 @@ _INDEX = {"#", "no", "nr", "n", "idx", "index", "pulse", "pulses", "puls", "puls
 _POLARITY = {"polarity", "polarität", "direction", "dir", "sign", "type", "operation", "op", "mode", "richtung", "sens"}
 _CYCLE = {"cycle", "cycles", "loop", "run", "trial", "repeat", "zyklus", "sweep", "ramp"}
 _DEVICE = {"device", "dev", "cell", "dut", "die", "address", "addr", "zelle", "bauteil", "chip"}
-_UP_WORDS = {"up", "p", "pot", "potentiation", "potentiate", "ltp", "set", "inc", "increase", "+", "+1", "1", "hoch", "on", "program"}  # fmt: skip
-_DOWN_WORDS = {"down", "d", "dep", "depression", "depress", "ltd", "reset", "dec", "decrease", "-", "-1", "runter", "off", "erase"}  # fmt: skip
+_UP_WORDS = {"up", "p", "pot", "potentiation", "potentiate", "ltp", "set", "inc", "increase", "+", "+1", "1", "hoch"}
+_UP_WORDS |= {"on", "program"}
+_DOWN_WORDS = {"down", "d", "dep", "depression", "depress", "ltd", "reset", "dec", "decrease", "-", "-1", "runter"}
+_DOWN_WORDS |= {"off", "erase"}
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tilewright.measurement.block import MIN_SAMPLES, Column
+from tilewright.measurement.block import MIN_SAMPLES
 from tilewright.measurement.protocol import smooth
 from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.roles import Roles
@@ -16,7 +16,7 @@ _OVERRIDE = " If it is one after all, state its layout or protocol."
 
 
 def trend_share(values: NDArray[np.float64]) -> float:
-    """Share (0 to 1) of the variance that a running mean over a twentieth of the record explains; outliers are clipped."""
+    """Share (0 to 1) of the variance that a running mean over a twentieth of the record explains, without outliers."""
     low, high = np.quantile(values, [0.005, 0.995])
     clipped = np.clip(values, low, high)
     total = float(np.var(clipped))
@@ -40,8 +40,8 @@ def screen_columns(roles: Roles) -> None:
             raise MeasurementError(f"every value is {column.values[0]:g}: nothing to fit", where=column.title)
     if roles.swept_voltage is not None and roles.polarity is None:
         raise MeasurementError(
-            f"{roles.swept_voltage.title!r} takes {len(np.unique(roles.swept_voltage.values))} different voltages without "
-            "pulses of both signs",
+            f"{roles.swept_voltage.title!r} takes {len(np.unique(roles.swept_voltage.values))} different voltages "
+            "without pulses of both signs",
             seems="a current–voltage sweep",
         )
     if roles.time is not None and roles.polarity is None and _log_spaced(roles.time.values):
@@ -61,8 +61,9 @@ def screen_response(roles: Roles, certain: bool) -> float:
     middle = float(np.median(shares))
     if certain or middle >= LEAST_TREND:
         return middle
-    columns = [c for c in roles.values]
-    random = f"{100 * (1 - middle):.0f} % of the variation is from one sample to the next, so the values follow no course of pulses."
+    columns = roles.values
+    share = f"{100 * (1 - middle):.0f} % of the variation is from one sample to the next"
+    random = f"{share}, so the values follow no course of pulses."
     if len(columns) == 2 and _two_levels(columns[0].values, columns[1].values):
         ratio = float(np.median(_ratio(columns[0].values, columns[1].values)))
         counted = ""

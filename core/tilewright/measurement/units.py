@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-_PREFIX = {"": "", "f": "f", "p": "p", "n": "n", "u": "µ", "µ": "µ", "μ": "µ", "m": "m", "k": "k", "M": "M", "G": "G"}
+_PREFIX = {sign: sign for sign in ("", "f", "p", "n", "µ", "m", "k", "M", "G")} | {"u": "µ", "μ": "µ"}
 _PREFIX_WORDS = {"": "", "femto": "f", "pico": "p", "nano": "n", "micro": "µ", "milli": "m", "kilo": "k", "mega": "M"}
-_BASE_WORDS = {"ampere": "A", "amperes": "A", "amps": "A", "amp": "A", "siemens": "S", "ohm": "Ω", "ohms": "Ω", "volt": "V", "volts": "V",
-               "second": "s", "seconds": "s"}  # fmt: skip
+_BASE_WORDS = {"amp": "A", "amps": "A", "ampere": "A", "amperes": "A", "siemens": "S", "ohm": "Ω", "ohms": "Ω"}
+_BASE_WORDS |= {"volt": "V", "volts": "V", "second": "s", "seconds": "s"}
 _SHORT = re.compile(r"^([fpnuµμmkMG]?)(S|A|V|s|Ω|Ω|[Oo]hm|OHM)$")
 _LONG = re.compile(
-    rf"\b({'|'.join(w for w in _PREFIX_WORDS if w)})?({'|'.join(sorted(_BASE_WORDS, key=len, reverse=True))})\b"
+    rf"({'|'.join(word for word in _PREFIX_WORDS if word)})?({'|'.join(sorted(_BASE_WORDS, key=len, reverse=True))})"
 )
 
 QUANTITY_OF_UNIT = {"S": "conductance", "A": "current", "Ω": "resistance", "V": "voltage", "s": "time"}

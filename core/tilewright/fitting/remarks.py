@@ -1,0 +1,53 @@
+"""What to mind about a fit, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilewright.fitting.result import FittedParameter
+from tilewright.fitting.uncertainty import Uncertainty, autocorrelation, strongly_correlated
+from tilewright.measurement.quality import long_ramps
+from tilewright.measurement.record import Measurement
+
+
+def remarks(
+    measurement: Measurement,
+    parameters: Sequence[FittedParameter],
+    uncertainty: Uncertainty,
+    residuals: Sequence[NDArray[np.float64]],
+) -> list[str]:
+    """Sentences on bounds, correlations, undetermined parameters, correlated residuals and missing directions."""
+    notes = []
+    for item in parameters:
+        if item.at_bound:
+            end = "upper" if abs(item.value - item.high) < abs(item.value - item.low) else "lower"
+            limit = item.high if end == "upper" else item.low
+            notes.append(
+                f"{item.name} ran into its {end} limit ({limit:.4g}): the data does not determine it; "
+                "widen the range or read it as a limit."
+            )
+    if uncertainty.undetermined:
+        names = " and ".join(uncertainty.undetermined)
+        several = len(uncertainty.undetermined) > 1
+        notes.append(
+            f"{names} cannot be told apart from this data." if several else f"The data says nothing about {names}."
+        )
+    fields = [name for name in uncertainty.correlation.columns if name not in uncertainty.undetermined]
+    for first, second, value in strongly_correlated(uncertainty.correlation.loc[fields, fields]):
+        notes.append(f"{first} and {second} are correlated ({value:+.3f}): their errors are not independent.")
+    correlation = autocorrelation(residuals)
+    if uncertainty.inflation > 1.2:
+        notes.append(
+            f"Neighbouring residuals are correlated ({correlation:+.2f} at lag 1): standard errors were widened, "
+            f"typically by a factor of {uncertainty.inflation:.1f}."
+        )
+    directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
+    if len(directions) == 1:
+        here, missing, bound = ("up", "down", "w_min") if directions == {1} else ("down", "up", "w_max")
+        notes.append(
+            f"Only {here} pulses were measured: up_down and {bound} are assumptions, the {missing} step is unknown."
+        )
+    return notes
