@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from tilewright.atomic_write import write_atomically
 from tilewright.configs import RPUConfig
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import Parameters
@@ -51,21 +51,6 @@ def file_name(text: str) -> str:
     if name.split(".")[0].lower() in _DEVICE_NAMES_OF_WINDOWS:
         raise WorkspaceError(f"{text!r} is a reserved name on some systems; choose another")
     return name
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader, or a crash, sees the old content or the new one and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class Shelf(Generic[T]):

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 from tilewright.runs.spec import RunSpec
-from tilewright.runs.store import MetricRow, RunRow, RunStore, StoreError
+from tilewright.runs.store import MetricRow, RunRow, RunStore
 
 
 class EngineError(RuntimeError):
@@ -23,6 +23,7 @@ class Engine(ABC):
 
     def __init__(self, store: RunStore) -> None:
         self.store = store
+        self.problem = ""  # why waiting runs cannot be handed to anybody at the moment; empty when all is well
 
     def __enter__(self) -> Self:
         return self
@@ -69,22 +70,27 @@ class Engine(ABC):
     # --- beside the five ---------------------------------------------------------------------------------------------
 
     def wait(self, run_id: str, timeout: float | None = None) -> RunRow:
-        """Wait until a run is over; raises ``TimeoutError`` after ``timeout`` seconds. For scripts, not for pages."""
+        """Wait until a run is over; for scripts, not for pages.
+
+        Raises:
+            TimeoutError: it takes longer than ``timeout`` seconds.
+            EngineError: nothing can train it.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             row = self.store.get(run_id)
             if not row.active:
                 return row
+            if self.problem:
+                raise EngineError(self.problem)
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"run {run_id} is still {row.state} after {timeout:g} s")
             time.sleep(0.05)
 
+    @abstractmethod
     def close(self) -> None:
         """End this connection."""
 
     @abstractmethod
     def _hand_over(self, row: RunRow) -> None:
         """Bring a queued run to what trains it."""
-
-
-__all__ = ["Engine", "EngineError", "StoreError"]

@@ -21,11 +21,13 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
+from tilewright.runs.processes import is_dead
 from tilewright.runs.spec import RunSpec
 
 RUN_STATES = ("queued", "running", "finished", "failed", "cancelled")
 ACTIVE_STATES = ("queued", "running")
-CLAIMS_WITHOUT_PROGRESS = 5  # a run that kills its worker this often without a new checkpoint is given up
+CLUSTER = "cluster"  # owner of the runs that a scheduler hands to its workers
+TRIES_WITHOUT_PROGRESS = 8  # hand-overs and claims without a new checkpoint, after which a run is given up
 
 _tables = sql.MetaData()
 _run = sql.Table(
@@ -44,10 +46,11 @@ _run = sql.Table(
     sql.Column("ended", sql.Float),
     sql.Column("heartbeat", sql.Float),
     sql.Column("cancel_requested", sql.Boolean, nullable=False, default=False),
+    sql.Column("owner", sql.String, nullable=False, default=""),
     sql.Column("submission", sql.Integer, nullable=False, default=0),
     sql.Column("submitted", sql.Float),
     sql.Column("attempt", sql.Integer, nullable=False, default=0),
-    sql.Column("fruitless_claims", sql.Integer, nullable=False, default=0),
+    sql.Column("tries", sql.Integer, nullable=False, default=0),
     sql.Column("worker", sql.String, nullable=False, default=""),
     sql.Column("versions", sql.Text, nullable=False, default="{}"),
     sql.Column("step", sql.Integer, nullable=False, default=0),
@@ -110,6 +113,7 @@ class RunRow:
     ended: float | None
     heartbeat: float | None
     cancel_requested: bool
+    owner: str
     submission: int
     submitted: float | None
     attempt: int
@@ -181,9 +185,13 @@ class Claim:
 
     run_id: str
     attempt: int
-    spec: RunSpec
+    spec_yaml: str
     checkpoint: Path | None
-    seconds: float
+
+    @property
+    def spec(self) -> RunSpec:
+        """What to train; raises ``ParameterError`` when this release cannot read it."""
+        return RunSpec.from_yaml(self.spec_yaml)
 
 
 class RunStore:
@@ -307,17 +315,38 @@ class RunStore:
             connection.execute(
                 _run.update()
                 .where(_run.c.id == run_id)
-                .values(state="queued", message="", ended=None, cancel_requested=False, fruitless_claims=0)
+                .values(state="queued", message="", ended=None, cancel_requested=False, tries=0, submitted=None)
             )
         return self.get(run_id)
 
-    def next_submission(self, run_id: str, submission: int) -> int | None:
-        """Count another hand-over to a scheduler; None when the run is over or somebody else has just done it."""
-        changed = self._change(
-            [_run.c.id == run_id, _run.c.submission == submission, _run.c.state.in_(ACTIVE_STATES)],
-            {"submission": submission + 1, "submitted": time.time()},
-        )
-        return submission + 1 if changed else None
+    def set_owner(self, run_id: str, owner: str) -> None:
+        """Note which engine takes care of a run: ``cluster``, or the label of the process that trains it itself."""
+        self._change([_run.c.id == run_id], {"owner": owner})
+
+    def end_orphans(self) -> None:
+        """Mark active runs as failed whose process, on this machine, has ended without finishing them."""
+        for row in self.list(ACTIVE_STATES):
+            if row.owner != CLUSTER and is_dead(row.owner):
+                message = "its process ended before the run did; resume goes on from the last checkpoint"
+                self.end_unclaimed(row.id, row.attempt, "failed", message)
+
+    def next_submission(self, run_id: str, submission: int, last_error: str = "") -> int | None:
+        """Count another hand-over to a scheduler.
+
+        Returns:
+            The number of the hand-over; None when the run is over, somebody else has just handed it over, or it was
+            tried so often that it is now given up, with ``last_error`` in its message.
+        """
+        now = time.time()
+        with self._writing.begin() as connection:
+            found = _find(connection, run_id)
+            if found["state"] not in ACTIVE_STATES or found["submission"] != submission:
+                return None
+            if _give_up(connection, found, last_error):
+                return None
+            values = {"submission": submission + 1, "submitted": now, "tries": found["tries"] + 1}
+            connection.execute(_run.update().where(_run.c.id == run_id).values(values))
+        return submission + 1
 
     def end_unclaimed(self, run_id: str, attempt: int, state: str, message: str) -> bool:
         """End a run that no worker holds any more, unless somebody has claimed it since ``attempt``."""
@@ -343,12 +372,7 @@ class RunStore:
             if found["cancel_requested"]:
                 connection.execute(this.values(state="cancelled", ended=now, message="cancelled"))
                 return None
-            if found["fruitless_claims"] >= CLAIMS_WITHOUT_PROGRESS:
-                message = (
-                    f"its worker stopped {CLAIMS_WITHOUT_PROGRESS} times without getting further; "
-                    "the machine may be short of memory: see the log of the workers, then resume"
-                )
-                connection.execute(this.values(state="failed", ended=now, message=message))
+            if _give_up(connection, found, ""):
                 return None
             attempt = found["attempt"] + 1
             connection.execute(
@@ -356,7 +380,7 @@ class RunStore:
                     state="running",
                     message="",
                     attempt=attempt,
-                    fruitless_claims=found["fruitless_claims"] + 1,
+                    tries=found["tries"] + 1,
                     started=found["started"] or now,
                     heartbeat=now,
                     worker=worker,
@@ -368,7 +392,7 @@ class RunStore:
                 _metric.delete().where(_metric.c.run_id == run_id, _metric.c.step > found["checkpoint_step"])
             )
         checkpoint = self.run_folder(run_id) / found["checkpoint"] if found["checkpoint"] else None
-        return Claim(run_id, attempt, RunSpec.from_yaml(found["spec"]), checkpoint, found["seconds"])
+        return Claim(run_id, attempt, found["spec"], checkpoint)
 
     def stop_requested(self, claim: Claim) -> bool:
         """Whether somebody asked the run to stop; raises :class:`RunLost` when the claim no longer holds."""
@@ -397,7 +421,7 @@ class RunStore:
         now = time.time()
         values: dict[str, Any] = {"heartbeat": now, **fields}
         if checkpoint is not None:
-            values |= {"checkpoint": checkpoint.path, "checkpoint_step": fields["step"], "fruitless_claims": 0}
+            values |= {"checkpoint": checkpoint.path, "checkpoint_step": fields["step"], "tries": 0}
         if fields.get("state", "running") != "running":
             values["ended"] = now
         rows = [
@@ -419,6 +443,16 @@ class RunStore:
             _replace_artifact(connection, run_id, artifact)
 
 
+def _give_up(connection: Connection, found: RowMapping, last_error: str) -> bool:
+    if found["tries"] < TRIES_WITHOUT_PROGRESS:
+        return False
+    reason = last_error or "its worker stopped each time; the machine may be short of memory"
+    message = f"tried {found['tries']} times without getting further: {reason}. See cluster/workers.log, then resume"
+    values = {"state": "failed", "ended": time.time(), "message": message}
+    connection.execute(_run.update().where(_run.c.id == found["id"]).values(values))
+    return True
+
+
 def _replace_artifact(connection: Connection, run_id: str, artifact: ArtifactRow) -> None:
     same = (_artifact.c.run_id == run_id, _artifact.c.name == artifact.name)
     connection.execute(_artifact.delete().where(*same))
@@ -436,7 +470,7 @@ def _row(found: RowMapping) -> RunRow:
     fields = dict(found)
     fields["spec_yaml"] = fields.pop("spec")
     fields["versions"] = json.loads(fields["versions"])
-    del fields["fruitless_claims"]
+    del fields["tries"]
     return RunRow(**fields)
 
 

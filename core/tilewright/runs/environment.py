@@ -1,0 +1,27 @@
+"""What a result depends on besides its specification: versions and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import tilewright
+
+
+def versions() -> dict[str, str]:
+    """Versions to note with a run, e.g. ``{"tilewright": "0.1.0", "torch": "2.13.0", ...}``."""
+    found = {"tilewright": tilewright.__version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "streamlit", "plotly", "distributed", "sqlalchemy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def usable_cores() -> int:
+    """Processor cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
