@@ -275,6 +275,7 @@ def matrix_product(
         product (batch, outputs or inputs), saturation mask (bool) or None, counts of passes and clippings.
     """
     rows, cols = weight.shape
+    weight = _rows_of(weight, cols, "weight")
     x = _rows_of(x, rows if transposed else cols, "d" if transposed else "x")
     samples = x.shape[0]
     width = cols if transposed else rows
