@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import lmfit
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from tilewright.devices.linear_step import LinearStepDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReferenceDevice
 from tilewright.fitting.measurements import METHODS
-from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch
+from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch, minimise
 from tilewright.fitting.ranges import check_normalised, default_ranges
 from tilewright.fitting.remarks import remarks
 from tilewright.fitting.result import DeviceFit, FitError, FittedParameter
@@ -76,7 +75,7 @@ def fit_device(
     watch = Watch(progress, cancelled)
     traces = [Trace(record.pulses, record.response) for record in measurement.records]
     search = Objective(device, traces, [_first_state(trace, free) for trace in traces], watch)
-    found = lmfit.minimize(search, fields, method=method, calc_covar=False)
+    found = minimise(search, fields, method=method, calc_covar=False)
     objective, best, success = _polish(device, traces, found.params, search, free, watch)
     if not success:
         success = bool(getattr(found, "success", True))
@@ -112,11 +111,12 @@ def _polish(
     if free:
         names = _start_names(traces)
         for name, trace, start in zip(names, traces, search.starts, strict=True):
-            low, high = float(trace.response.min()), float(trace.response.max())
+            margin = 0.2 * float(np.ptp(trace.response))
+            low, high = float(trace.response.min()) - margin, float(trace.response.max()) + margin
             parameters.add(name, value=float(np.clip(float(start), low, high)), min=low, max=high)
         objective = Objective(device, traces, list(names), watch)
     before = float(np.sum(objective.residual(_values(parameters)) ** 2))
-    result = lmfit.minimize(objective, _inside(parameters), method="least_squares", x_scale="jac", **_POLISH)
+    result = minimise(objective, _inside(parameters), method="least_squares", x_scale="jac", **_POLISH)
     after = float(np.sum(objective.residual(_values(result.params)) ** 2))
     return (objective, result.params, bool(result.success)) if after <= before else (objective, parameters, False)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import lmfit
 import numpy as np
 from numpy.typing import NDArray
 
 from tilewright.devices import trace_pulses
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch
+from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch, minimise
 from tilewright.fitting.result import FitError
 from tilewright.fitting.specification import build_parameters, set_fields, silenced
 
@@ -93,7 +92,7 @@ def fit_measurements(
             print(f"{watch.evaluations}: {np.std(residual):.6g}")
         return residual
 
-    result = lmfit.minimize(evaluate, varied, method=method, **fit_kwargs)
+    result = minimise(evaluate, varied, method=method, **fit_kwargs)
     models = objective.model({name: float(item.value) for name, item in result.params.items()})
     best = []
     for response, given in zip(responses, response_data if several else (response_data,), strict=True):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit, nnls
 
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.fitting.result import DeviceFit, FitError
+from tilewright.fitting.result import DeviceFit, FitError, value_with_error
 from tilewright.measurement.normalisation import alternating_section
 from tilewright.measurement.record import Measurement, Record
 
@@ -32,7 +32,7 @@ class NoiseEstimate:
         write_noise_std: noise of the visible weight in units of ``dw_min``; it includes the noise of reading.
         dw_min_std_error, write_noise_std_error: standard errors, from leaving out one part of the data at a time.
         white: standard deviation of the white part, in weight units.
-        slow: standard deviation of a slow part that neither field can represent; 0 when there is none.
+        slow: standard deviation of a slow part that neither field can represent; 0 when there is none worth the name.
         correlation_pulses: correlation time of the slow part.
         explanation: sentences on what was done and what to mind.
         lags, measured, modelled: the variogram and the curve fitted to it.
@@ -99,20 +99,14 @@ def estimate_noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate:
         raise FitError("noise needs at least 40 samples after the transient")
     longest = max(len(s.residual) for s in sections)
     lags = np.unique(np.round(np.geomspace(1, max(min(longest // 4, 60), 4), 16)).astype(int))
-    pieces = [_split(s) for s in sections]
-    white, step = _fit_parts(sections, lags)
-    jackknife = np.array([_fit_parts(rest, lags) for rest in _leave_one_out(pieces)])
-    count = len(jackknife)
-    errors = np.sqrt((count - 1) / count * np.sum((jackknife - jackknife.mean(axis=0)) ** 2, axis=0))
     measured, pairs = variogram([s.residual for s in sections], lags)
+    time = _memory(lags, measured, pairs, sections)
+    (white, step, slow), errors = _with_errors(sections, lags, time)
+    if slow <= 3 * errors[2]:  # no significant memory: one part less
+        time = math.nan
+        (white, step, slow), errors = _with_errors(sections, lags, time)
     modelled = 2 * white**2 + step**2 * np.mean([_shape(s, lags) for s in sections], axis=0)
-    slow, time = _slow_part(lags, measured, pairs, sections)
-    represented = slow == 0
-    if not represented:
-        bound = step
-        white = math.sqrt(max(_white_with_slow(lags, measured, pairs, time), 0.0))
-        modelled = 2 * white**2 + 2 * slow**2 * (1 - np.exp(-lags / time))
-        step, errors[1] = 0.0, bound
+    modelled += 2 * slow**2 * _levelling(lags, time)
     dw_min = fit.device.dw_min
     estimate = NoiseEstimate(
         dw_min_std=step, write_noise_std=white / dw_min, dw_min_std_error=float(errors[1]),
@@ -183,14 +177,30 @@ def _shape(section: _Section, lags: NDArray[np.int_]) -> Samples:
     return np.asarray(section.gain**2 * growth)
 
 
-def _fit_parts(sections: Sequence[_Section], lags: NDArray[np.int_]) -> tuple[float, float]:
-    """White standard deviation and step noise (in step gains), by non-negative weighted least squares."""
+def _with_errors(
+    sections: list[_Section], lags: NDArray[np.int_], time: float
+) -> tuple[tuple[float, float, float], Samples]:
+    """White, step and slow deviation, and their jackknife errors over pieces of the data."""
+    parts = _leave_one_out([_split(section) for section in sections])
+    jackknife = np.array([_fit_parts(rest, lags, time) for rest in parts])
+    count = len(jackknife)
+    errors = np.sqrt((count - 1) / count * np.sum((jackknife - jackknife.mean(axis=0)) ** 2, axis=0))
+    return _fit_parts(sections, lags, time), errors
+
+
+def _levelling(lags: NDArray[np.int_], time: float) -> Samples:
+    """Shape of a part that levels off with a correlation time; zero where there is none."""
+    return 1 - np.exp(-lags / time) if math.isfinite(time) else np.zeros(len(lags))
+
+
+def _fit_parts(sections: Sequence[_Section], lags: NDArray[np.int_], time: float) -> tuple[float, float, float]:
+    """White deviation, step noise (in step gains) and slow deviation, by non-negative weighted least squares."""
     rows, values, weights = [], [], []
     for section in sections:
         measured, pairs = variogram([section.residual], lags)
-        shape = _shape(section, lags)
         good = pairs > 0
-        rows.append(np.stack([np.full(int(good.sum()), 2.0), shape[good]], axis=1))
+        columns = [np.full(len(lags), 2.0), _shape(section, lags), 2 * _levelling(lags, time)]
+        rows.append(np.stack(columns, axis=1)[good])
         values.append(measured[good])
         # neighbouring pairs overlap: about pairs / lag of them are independent
         weights.append(np.sqrt(pairs[good] / lags[good]))
@@ -198,60 +208,47 @@ def _fit_parts(sections: Sequence[_Section], lags: NDArray[np.int_]) -> tuple[fl
     scale = np.linalg.norm(matrix * weight[:, None], axis=0)
     scale[scale == 0] = 1.0
     solution, _ = nnls(matrix * weight[:, None] / scale, target * weight)
-    white, step = solution / scale
-    return math.sqrt(white), math.sqrt(step)
+    white, step, slow = np.sqrt(solution / scale)
+    return float(white), float(step), float(slow)
 
 
 def _slow_model(lag: Samples, white: float, slow: float, time: float) -> Samples:
     return np.asarray(2 * white + 2 * slow * (1 - np.exp(-lag / time)))
 
 
-def _slow_part(
-    lags: NDArray[np.int_], measured: Samples, pairs: NDArray[np.int_], sections: list[_Section]
-) -> tuple[float, float]:
-    """A slow part that levels off much faster than the device relaxes: read noise with memory, not step noise."""
+def _memory(lags: NDArray[np.int_], measured: Samples, pairs: NDArray[np.int_], sections: list[_Section]) -> float:
+    """Correlation time of noise that levels off much faster than the device relaxes; NaN where there is none."""
     relaxation = 1 / max(float(np.mean([s.pull for s in sections])), 1e-9)
     top = float(np.nanmax(measured))
     if top <= 0 or len(lags) < 6 or sum(len(s.residual) for s in sections) < 400:
-        return 0.0, math.nan
-    sigma = np.sqrt(lags / pairs)
+        return math.nan
     try:
         (white, slow, time), _ = curve_fit(
-            _slow_model, lags.astype(float), measured, p0=(top / 4, top / 4, 10.0), sigma=sigma,
+            _slow_model, lags.astype(float), measured, p0=(top / 4, top / 4, 10.0), sigma=np.sqrt(lags / pairs),
             bounds=([0, 0, 1.0], [top, top, 1e4]), max_nfev=2000,
         )  # fmt: skip
     except RuntimeError:
-        return 0.0, math.nan
-    if slow < 0.1 * white or time > relaxation / 4 or time > lags[-1]:
-        return 0.0, math.nan
-    return math.sqrt(slow), float(time)
-
-
-def _white_with_slow(lags: NDArray[np.int_], measured: Samples, pairs: NDArray[np.int_], time: float) -> float:
-    weight = np.sqrt(pairs / lags)
-    matrix = np.stack([np.full(len(lags), 2.0), 2 * (1 - np.exp(-lags / time))], axis=1)
-    solution, _ = nnls(matrix * weight[:, None], measured * weight)
-    return float(solution[0])
+        return math.nan
+    levels_off = slow >= 0.1 * white and time <= relaxation / 4 and time <= lags[-1] / 2
+    return float(time) if levels_off else math.nan
 
 
 def _explain(estimate: NoiseEstimate, fit: DeviceFit, settled: bool) -> list[str]:
-    source = "the settled alternating pulses" if settled else "all residuals, freed of their slow course"
+    source = "the settled alternating pulses" if settled else "all residuals without their slow course"
+    write = value_with_error(estimate.write_noise_std, estimate.write_noise_std_error)
+    step = value_with_error(estimate.dw_min_std, estimate.dw_min_std_error)
     sentences = [
-        f"Taken from {source} by the variogram.",
-        f"White noise of {estimate.white:.3g} gives write_noise_std = {estimate.write_noise_std:.1f} "
-        f"± {estimate.write_noise_std_error:.1f} (units of dw_min); noise of the read-out is part of it.",
+        f"Taken from {source}, by how differences grow with the pulses between two samples (variogram).",
+        f"White noise of {estimate.white:.3g} gives write_noise_std = {write} (units of dw_min); reading noise is in it.",
+        f"Growing differences give dw_min_std = {step}.",
     ]
-    if estimate.slow:
+    if estimate.slow > 0:
         sentences.append(
-            f"A slow part of {estimate.slow:.3g} levels off within {estimate.correlation_pulses:.0f} pulses, "
-            "much faster than the device relaxes: noise of reading with memory (telegraph or 1/f), which dw_min_std cannot stand for. "
-            f"dw_min_std is at most {estimate.dw_min_std_error:.1f}."
+            f"A part of {estimate.slow:.3g} levels off within {estimate.correlation_pulses:.0f} pulses, much faster "
+            "than the device relaxes: reading noise with memory (telegraph or 1/f), which neither field can stand for."
         )
-    else:
-        step = f"{estimate.dw_min_std:.1f} ± {estimate.dw_min_std_error:.1f}"
-        sentences.append(f"Growing differences give dw_min_std = {step}.")
-        if estimate.dw_min_std <= 2 * estimate.dw_min_std_error:
-            sentences.append("The step noise is not significant in this data.")
+    if estimate.dw_min_std <= 2 * estimate.dw_min_std_error:
+        sentences.append("The step noise is not significant in this data.")
     if not fit.device.supports_write_noise and estimate.write_noise_std > 0:
         sentences.append(f"{fit.class_name} has no write noise: only dw_min_std can be set.")
     sentences.append("Spread from device to device cannot be known from one device: keep a preset's values.")

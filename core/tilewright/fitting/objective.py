@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import lmfit
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +56,12 @@ class Watch:
             self.progress(self.evaluations, self.best_rms, dict(self.best_values))
         if self.cancelled is not None and self.cancelled():
             raise FitCancelled(self.evaluations, self.best_rms, dict(self.best_values))
+
+
+def minimise(function: Callable[[Any], Samples], parameters: Any, **options: Any) -> Any:
+    """``lmfit.minimize``; a covariance it cannot estimate is not worth a warning, our errors come from elsewhere."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return lmfit.minimize(function, parameters, **options)
 
 
 class Objective:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.fitting.device_fit import FITTABLE_CLASSES, fit_device
-from tilewright.fitting.objective import Cancelled, Objective, Progress, Trace, Watch
+from tilewright.fitting.objective import Cancelled, Objective, Progress, Trace, Watch, minimise
 from tilewright.fitting.result import DeviceFit
 from tilewright.measurement.record import Measurement
 
@@ -201,7 +201,7 @@ def _refit(
     free = [name for name in parameters if name.startswith("w0")]
     starts: list[float | str] = [*free] if free else [*fit.starts]
     objective = Objective(fit.device.model_copy(deep=True), traces, starts, Watch(cancelled=cancelled))
-    result = lmfit.minimize(
+    result = minimise(
         objective, parameters, method="least_squares", x_scale="jac", max_nfev=60, ftol=1e-7, calc_covar=False
     )
     return objective.model({name: float(item.value) for name, item in result.params.items()})

@@ -29,13 +29,15 @@ def remarks(
                 f"{item.name} ran into its {end} limit ({limit:.4g}): the data does not determine it; "
                 "widen the range or read it as a limit."
             )
-    if uncertainty.undetermined:
-        names = " and ".join(uncertainty.undetermined)
-        several = len(uncertainty.undetermined) > 1
+    if uncertainty.silent:
         notes.append(
-            f"{names} cannot be told apart from this data." if several else f"The data says nothing about {names}."
+            f"The data says nothing about {' or '.join(uncertainty.silent)}: the model does not change with it."
         )
-    fields = [name for name in uncertainty.correlation.columns if name not in uncertainty.undetermined]
+    if uncertainty.entangled:
+        names = " and ".join(uncertainty.entangled)
+        notes.append(f"{names} can be traded against each other without changing the fit: hold some of them fixed.")
+    aside = {*uncertainty.silent, *uncertainty.entangled}
+    fields = [name for name in uncertainty.correlation.columns if name not in aside]
     for first, second, value in strongly_correlated(uncertainty.correlation.loc[fields, fields]):
         notes.append(f"{first} and {second} are correlated ({value:+.3f}): their errors are not independent.")
     correlation = autocorrelation(residuals)
@@ -45,6 +47,9 @@ def remarks(
             f"typically by a factor of {uncertainty.inflation:.1f}."
         )
     directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
+    if len(measurement.devices) > 1:
+        count = len(measurement.devices)
+        notes.append(f"One set of parameters describes {count} devices here; fit each alone to see their spread.")
     if len(directions) == 1:
         here, missing, bound = ("up", "down", "w_min") if directions == {1} else ("down", "up", "w_max")
         notes.append(

@@ -18,12 +18,16 @@ STRONG_CORRELATION = 0.98
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Standard errors by name (NaN where not determined), correlations, and what the data does not determine."""
+    """Standard errors by name (NaN where not determined), correlations, and what the data does not determine.
+
+    ``silent`` parameters do not move the model at all; ``entangled`` ones can be traded against each other.
+    """
 
     stderr: dict[str, float]
     covariance: NDArray[np.float64]
     correlation: pd.DataFrame
-    undetermined: list[str]
+    silent: list[str]
+    entangled: list[str]
     inflation: float
 
 
@@ -49,13 +53,13 @@ def estimate_uncertainty(
     rest = residual(values)
     jacobian = _jacobian(residual, values, limits)
     scale = np.linalg.norm(jacobian, axis=0)
-    known = scale > 0
+    known = scale > 1e-9 * max(float(scale.max(initial=0.0)), 1e-300)
     stderr = dict.fromkeys(names, float("nan"))
     correlation = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     full = np.full((len(names), len(names)), np.nan)
-    undetermined = [name for name, ok in zip(names, known, strict=True) if not ok]
+    silent = [name for name, ok in zip(names, known, strict=True) if not ok]
     if not known.any() or len(rest) <= known.sum():
-        return Uncertainty(stderr, full, correlation, undetermined, 1.0)
+        return Uncertainty(stderr, full, correlation, silent, [], 1.0)
     scaled = jacobian[:, known] / scale[known]
     _, singular, vt = np.linalg.svd(scaled, full_matrices=False)
     kept_names = [name for name, ok in zip(names, known, strict=True) if ok]
@@ -63,7 +67,7 @@ def estimate_uncertainty(
     loose: set[int] = set()
     for row in vt[weak]:
         loose |= {int(j) for j in np.flatnonzero(np.abs(row) > 0.1)}
-    undetermined += [kept_names[j] for j in sorted(loose)]
+    entangled = [kept_names[j] for j in sorted(loose)]
     inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
     freedom = max(len(rest) - int((~weak).sum()), 1)
     plain = inverse * float(rest @ rest) / freedom
@@ -80,7 +84,7 @@ def estimate_uncertainty(
         correlation.loc[kept_names, kept_names] = matrix
         index = np.flatnonzero(known)
         full[np.ix_(index, index)] = matrix * np.outer(errors, errors)
-    return Uncertainty(stderr, full, correlation, undetermined, float(np.median(ratio)) if len(ratio) else 1.0)
+    return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)))
 
 
 def _jacobian(
