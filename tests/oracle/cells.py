@@ -29,6 +29,9 @@ class Array:
         self.raw = devices.clip(self.point, np.asarray(weights, dtype=float) + self.point.reference)
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float, up: object) -> None:
+        if up.pulse_type.value == "NoneWithDevice":
+            self.raw = devices.clip(self.point, self.raw - lr * np.outer(d, x))
+            return
         counts = update.deterministic_counts(x, d, lr, self.granularity, up)
         self.raw = update.apply_counts(self.point, self.raw, counts, x, d, lr)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from tilewright.tile import AnalogTile
 
 from tilewright import configs
+from tilewright.tile import AnalogTile
 
 
 def weight_changes(

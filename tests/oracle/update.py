@@ -82,13 +82,16 @@ def implicit_counts(x: np.ndarray, d: np.ndarray, lr: float, granularity: float,
 
 
 def deterministic_counts(x: np.ndarray, d: np.ndarray, lr: float, granularity: float, up: object) -> np.ndarray:
-    """Counts of whichever deterministic pulse type ``up`` asks for."""
+    """Counts of a deterministic pulse type, or of stochastic trains whose lines fire always or never."""
     kind = up.pulse_type.value
     if kind == "MeanCount":
         return mean_counts(x, d, lr, granularity, up)
     if kind == "DeterministicImplicit":
         return implicit_counts(x, d, lr, granularity, up)
-    raise ValueError(f"{kind} is random")
+    bl, p, q = probabilities(x, d, lr, granularity, up)
+    if not set(np.unique(np.concatenate([p, q]))) <= {0.0, 1.0}:
+        raise ValueError(f"{kind} is random unless every line fires always or never")
+    return bl * np.outer(q, p)
 
 
 def apply_counts(
