@@ -273,7 +273,7 @@ PYBIND11_MODULE(_cpu, m) {
     m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
                        uintptr_t line_sign, uintptr_t out_sign, uintptr_t buffer, int64_t line_stride, int64_t element_stride,
                        uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, uintptr_t pulses,
-                       uint64_t seed, uint64_t first_event) {
+                       uintptr_t sent_line, uint64_t seed, uint64_t first_event) {
         py::gil_scoped_release release;
         BufferArgs b;
         b.io = io;
@@ -293,9 +293,25 @@ PYBIND11_MODULE(_cpu, m) {
         b.restart = restart;
         b.max_pulses = max_pulses;
         b.pulses = at<float>(pulses);
+        b.sent_line = at<int32_t>(sent_line);
         b.seed = seed;
         b.first_event = first_event;
-        active_table().buffer(b);
+        return active_table().buffer(b);
+    });
+
+    m.def("carry", [](uintptr_t accumulator, int64_t cols, uintptr_t rows, int64_t n_rows, float step, float most_steps,
+                      uintptr_t steps, uintptr_t sent_row) {
+        py::gil_scoped_release release;
+        CarryArgs c;
+        c.accumulator = at<float>(accumulator);
+        c.cols = cols;
+        c.rows = at<const int32_t>(rows);
+        c.n_rows = n_rows;
+        c.step = step;
+        c.most_steps = most_steps;
+        c.steps = at<float>(steps);
+        c.sent_row = at<int32_t>(sent_row);
+        return active_table().carry(c);
     });
 
     m.def("normals", [](uintptr_t out, int64_t n, uint64_t seed, uint64_t counter, bool uniform) {

@@ -1,4 +1,5 @@
-// The digital buffer between a fast and a slow array: noisy reads of single lines add up until they make whole pulses.
+// Digital memory beside the arrays: a buffer that noisy reads of single lines fill until they make whole pulses, and an
+// accumulator that gives up its whole steps.
 #pragma once
 #include "kernel_table.hpp"
 #include "random.hpp"
@@ -28,7 +29,8 @@ TW_INLINE f8 read_line(const BufferArgs& b, f8 weights, f8 noise, f8 weight_nois
     return y * io.out_scale;
 }
 
-void buffer(const BufferArgs& b) {
+int64_t buffer(const BufferArgs& b) {
+    int64_t sent = 0;
     const Key noise_key = make_key(b.seed, kOutputNoise), weight_key = make_key(b.seed, kWeightNoise);
     const Key rounding = make_key(b.seed, kOutputRounding);
     const f8 most = splat((float)b.max_pulses);
@@ -36,6 +38,7 @@ void buffer(const BufferArgs& b) {
         const uint64_t event = b.first_event + (uint64_t)e;
         float* buffer_line = b.buffer + b.line[e] * b.line_stride;
         NormalBlock noise = {}, weight_noise = {};
+        bool sends = false;
         for (int64_t j = 0; j < b.length; j += kLanes) {
             const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
             if ((j & 31) == 0) {
@@ -58,9 +61,37 @@ void buffer(const BufferArgs& b) {
             const f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
             omega = blend(pulses != 0.0f, after, omega);
             for (int64_t l = 0; l < used; ++l) buffer_line[(j + l) * b.element_stride] = omega[l];
-            store_first(b.pulses + e * b.length + j, -pulses, lanes);
+            sends |= any((u8)(pulses != 0.0f));
+            store_first(b.pulses + sent * b.length + j, -pulses, lanes);
         }
+        if (sends) b.sent_line[sent++] = b.line[e];
     }
+    return sent;
+}
+
+// What a train cannot hold stays in the accumulator.
+int64_t carry(const CarryArgs& c) {
+    int64_t sent = 0;
+    for (int64_t r = 0; r < c.n_rows; ++r) {
+        float* row = c.accumulator + c.rows[r] * c.cols;
+        float* steps = c.steps + sent * c.cols;
+        f8 most = splat(0.0f);
+        for (int64_t j = 0; j < c.cols; j += kLanes) {
+            const int64_t lanes = c.cols - j;
+            const f8 whole = to_float(to_int(load_first(row + j, lanes) / c.step));
+            most = maximum(magnitude(whole), most);
+            store_first(steps + j, whole, lanes);
+        }
+        const float largest = max_lanes(most);
+        if (largest == 0) continue;
+        const float taken = c.step * (largest > c.most_steps ? c.most_steps / largest : 1.0f);
+        for (int64_t j = 0; j < c.cols; j += kLanes) {
+            const int64_t lanes = c.cols - j;
+            store_first(row + j, load_first(row + j, lanes) - load_first(steps + j, lanes) * taken, lanes);
+        }
+        c.sent_row[sent++] = c.rows[r];
+    }
+    return sent;
 }
 
 void normals(const NormalArgs& a) {

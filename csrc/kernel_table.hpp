@@ -134,8 +134,21 @@ struct BufferArgs {
     float momentum = 0;
     bool forget = true, restart = false;
     int max_pulses = 1;
-    float* pulses = nullptr;           // (events, length) minus the number of pulses: the error of the write
+    float* pulses = nullptr;           // (sent, length) minus the number of pulses: the error of the write
+    int32_t* sent_line = nullptr;      // (sent) lines of the events that send at least one pulse
     uint64_t seed = 0, first_event = 0;
+};
+
+// Whole steps of a digital accumulator, taken out row by row.
+struct CarryArgs {
+    float* accumulator = nullptr;  // (all rows, cols)
+    int64_t cols = 0;
+    const int32_t* rows = nullptr;  // rows to look at
+    int64_t n_rows = 0;
+    float step = 0;        // size of one step
+    float most_steps = 0;  // steps of the largest entry that one train can hold
+    float* steps = nullptr;         // (sent, cols) whole steps
+    int32_t* sent_row = nullptr;    // (sent) rows that hold at least one step
 };
 
 struct NormalArgs {
@@ -150,7 +163,8 @@ struct KernelTable {
     void (*update)(const DeviceArgs&, const UpdateArgs&);
     void (*trace)(const TraceArgs&);
     void (*product)(const ProductArgs&);
-    void (*buffer)(const BufferArgs&);
+    int64_t (*buffer)(const BufferArgs&);  // number of events that send pulses
+    int64_t (*carry)(const CarryArgs&);    // number of rows that send steps
     void (*normals)(const NormalArgs&);
 };
 

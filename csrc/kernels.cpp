@@ -16,6 +16,7 @@ const KernelTable TW_TABLE = {
     TW_ISA::trace,
     TW_ISA::product,
     TW_ISA::buffer,
+    TW_ISA::carry,
     TW_ISA::normals,
 };
 

@@ -29,6 +29,7 @@ __all__ = [
     "UpdateSettings",
     "UpdateStats",
     "capabilities",
+    "carry_steps",
     "derive_seed",
     "matrix_product",
     "nominal_response",
@@ -363,18 +364,43 @@ def read_into_buffer(
     max_pulses: int,
     seed: int,
     first_event: int,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Read the copied lines, add them to the buffer (outputs, inputs) in place, and return minus the pulses to send.
 
     Returns:
-        (events, length) float32: whole numbers, the error vector of the write onto the slow array.
+        pulses (sent, length) float32: whole numbers, the error vectors of the writes onto the slow array;
+        line (sent,) int32 of each write. Reads that fill no step send nothing.
     """
     events, length = lines.shape
     pulses = torch.empty((events, length), dtype=torch.float32)
+    line = torch.empty(events, dtype=torch.int32)
     inputs = buffer.shape[1]
-    _cpu.buffer(
+    sent = _cpu.buffer(
         settings, read_input, events, length, lines.data_ptr(), transfers.line.data_ptr(), transfers.line_sign.data_ptr(),
         transfers.out_sign.data_ptr(), buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1,
-        gain.data_ptr(), momentum, forget, restart, max_pulses, pulses.data_ptr(), seed, first_event,
+        gain.data_ptr(), momentum, forget, restart, max_pulses, pulses.data_ptr(), line.data_ptr(),
+        seed, first_event,
     )  # fmt: skip
-    return pulses
+    return pulses[:sent], line[:sent]
+
+
+def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: float) -> tuple[Tensor, Tensor]:
+    """Take the whole steps out of rows of an accumulator (outputs, inputs), in place.
+
+    Args:
+        accumulator: float32.
+        rows: int32, the rows to look at.
+        step: size of one step.
+        most_steps: steps of a row's largest entry that one pulse train can hold; beyond it the whole row gives up
+            proportionally less, and the rest stays.
+
+    Returns:
+        steps (sent, inputs) float32, whole numbers; rows (sent,) int32 that hold at least one.
+    """
+    cols = accumulator.shape[1]
+    steps = torch.empty((rows.numel(), cols), dtype=torch.float32)
+    sent_row = torch.empty(rows.numel(), dtype=torch.int32)
+    sent = _cpu.carry(
+        accumulator.data_ptr(), cols, rows.data_ptr(), rows.numel(), step, most_steps, steps.data_ptr(), sent_row.data_ptr()
+    )
+    return steps[:sent], sent_row[:sent]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,14 @@ class AnalogWeight(nn.Parameter):
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         # The link to the tile is made anew by the tile; only the data travels.
         return AnalogWeight, (self.detach(), self.requires_grad)
+
+
+@dataclass
+class _Position:
+    """Products done so far: where the tile stands in its random numbers."""
+
+    forward: int = 0
+    backward: int = 0
 
 
 def seed_from_torch() -> int:
@@ -73,7 +82,8 @@ class AnalogTile(nn.Module):
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
         self.seed = seed_from_torch() if seed is None else int(seed)
-        self.forward_samples = self.backward_samples = 0
+        self.position = _Position()
+        self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.weight = AnalogWeight(torch.zeros(out_size, in_size))
         self.cell = self._make_cell(path)
@@ -150,11 +160,12 @@ class AnalogTile(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers."""
-        return torch.tensor([self.seed, self.forward_samples, self.backward_samples], dtype=torch.int64)
+        return torch.tensor([self.seed, self.position.forward, self.position.backward], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.seed, self.forward_samples, self.backward_samples = (int(v) for v in state)
+        self.seed, self.position.forward, self.position.backward = (int(v) for v in state)
+        self._backward_seed = kernels.derive_seed(self.seed, "backward")
 
     def extra_repr(self) -> str:
         """Size and configuration."""
@@ -201,9 +212,9 @@ class AnalogTile(nn.Module):
         bounded = io.out_bound > 0 and not io.is_perfect
         y, saturated, stats = kernels.matrix_product(
             self._read_settings()[0], self._frozen("forward"), self.weight.data, flat,
-            transposed=False, seed=self.seed, first_sample=self.forward_samples, want_saturated=bounded,
+            transposed=False, seed=self.seed, first_sample=self.position.forward, want_saturated=bounded,
         )  # fmt: skip
-        self.forward_samples += flat.shape[0]
+        self.position.forward += flat.shape[0]
         if self.mapping_scales is not None:
             y *= self.mapping_scales
         if stats.clipped_outputs == 0:
@@ -216,12 +227,11 @@ class AnalogTile(nn.Module):
         flat = d.reshape(-1, d.shape[-1])
         if self.mapping_scales is not None:
             flat = flat * self.mapping_scales
-        seed = kernels.derive_seed(self.seed, "backward")
         g, _, _ = kernels.matrix_product(
             self._read_settings()[1], self._frozen("backward"), self.weight.data, flat,
-            transposed=True, seed=seed, first_sample=self.backward_samples,
+            transposed=True, seed=self._backward_seed, first_sample=self.position.backward,
         )  # fmt: skip
-        self.backward_samples += flat.shape[0]
+        self.position.backward += flat.shape[0]
         return g.reshape(*d.shape[:-1], self.in_size)
 
     @torch.no_grad()

@@ -193,6 +193,9 @@ class ChoppedTransferCell(Cell):
         self.register_buffer("out_chop", torch.ones(length, dtype=torch.int8))
         self._fast_settings = SettingsCache(update, fast.granularity)
         self._slow_settings = SettingsCache(parameters.transfer_update, slow.granularity)
+        self._write_lr = torch.tensor([parameters.step * slow.granularity], dtype=torch.float32)
+        self._threshold = parameters.threshold(lines)
+        self._read_input = line_read_input(parameters.transfer_forward)
         self._update = update
         self._compiled: tuple[kernels.TransferPlan, kernels.ReadSettings] | None = None
 
@@ -273,19 +276,18 @@ class ChoppedTransferCell(Cell):
         first_event: int,
     ) -> None:
         p = self.parameters_
-        eps_fast, eps_slow = (device.granularity for device in p.unit_cell_devices)
-        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / p.threshold(self.in_chop.numel())
+        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
         gains = torch.full((lines.shape[0],), gain)
         if p.correct_gradient_magnitudes:
-            gains = gains / (transfers.lr * (eps_slow / eps_fast))
-        pulses = kernels.read_into_buffer(
+            gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
+        pulses, line = kernels.read_into_buffer(
             read,
             transfers,
             lines,
             self.buffer,
             gains,
             columns=p.transfer_columns,
-            read_input=line_read_input(p.transfer_forward),
+            read_input=self._read_input,
             momentum=p.momentum,
             forget=p.forget_buffer,
             restart=p.no_buffer,
@@ -293,13 +295,11 @@ class ChoppedTransferCell(Cell):
             seed=self.seed,
             first_event=first_event,
         )
-        sent = pulses.any(dim=1)
-        if not bool(sent.any()):
+        if line.numel() == 0:
             return
-        pulses, line = pulses[sent], transfers.line[sent]
         x, d = (line, pulses) if p.transfer_columns else (pulses, line)
         slow = weight if self.slow_weight is None else self.slow_weight
-        self.slow.update(slow, x, d, torch.tensor([p.step * eps_slow], dtype=torch.float32), self._slow_settings.get())
+        self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get())
 
     def _show(self, weight: Tensor) -> None:
         """Visible weight for gamma > 0: C plus the unchopped A."""

@@ -68,7 +68,9 @@ class MixedPrecisionCell(Cell):
         self.seed = kernels.derive_seed(noise_seed, "mixed precision")
         self.batches = 0
         self.next_row = 0
-        self.max_pulses = update.desired_bl
+        self.step = parameters.granularity or parameters.device.granularity
+        self._write_lr = torch.tensor([self.step * parameters.transfer_lr], dtype=torch.float32)
+        self._most_steps = update.desired_bl * parameters.device.granularity / (self.step * parameters.transfer_lr)
         managed = UpdateParameters(**{**dict(update), "update_bl_management": True, "update_management": True, "fixed_bl": True})
         if managed.pulse_type is PulseType.NONE:
             managed.pulse_type = PulseType.NONE_WITH_DEVICE
@@ -81,11 +83,6 @@ class MixedPrecisionCell(Cell):
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
         self.seed, self.batches, self.next_row = (int(v) for v in state)
-
-    @property
-    def step(self) -> float:
-        """Size of one step of chi."""
-        return self.parameters_.granularity or self.parameters_.device.granularity
 
     @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
@@ -122,20 +119,11 @@ class MixedPrecisionCell(Cell):
         if p.random_row and count < outputs:
             draw = kernels.uniform_field((1,), kernels.derive_seed(self.seed, "row"), self.batches)
             start = int(draw.item() * outputs) % outputs
-        rows = (torch.arange(count) + start) % outputs
+        rows = ((torch.arange(count) + start) % outputs).to(torch.int32)
         self.next_row = (start + count) % outputs
-        steps = torch.trunc(self.chi[rows] / self.step)
-        most = steps.abs().amax(dim=1)
-        busy = most > 0
-        if not bool(busy.any()):
-            return
-        rows, steps, most = rows[busy], steps[busy], most[busy]
-        # A train holds desired_bl pulses; what it cannot hold stays in chi.
-        asked = most * (self.step * p.transfer_lr / p.device.granularity)
-        sent = (self.max_pulses / asked).clamp(max=1.0)
-        self.chi[rows] -= steps * (self.step * sent)[:, None]
-        lr = torch.tensor([self.step * p.transfer_lr], dtype=torch.float32)
-        self.array.update(weight, steps, rows.to(torch.int32), lr, self._settings.get())
+        steps, sent = kernels.carry_steps(self.chi, rows, self.step, self._most_steps)
+        if sent.numel():
+            self.array.update(weight, steps, sent, self._write_lr, self._settings.get())
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,14 @@ def device_model(device: PulsedDevice) -> kernels.DeviceModel:
     )
 
 
+@dataclass
+class _Position:
+    """Where an array stands in its random numbers. Kept apart from the module, whose attributes are slow to set."""
+
+    calls: int = 0
+    samples: int = 0
+
+
 class DeviceArray(nn.Module):
     """Devices of one kind at every crosspoint of an array.
 
@@ -40,8 +50,7 @@ class DeviceArray(nn.Module):
         self.device = device
         self.shape = shape
         self.noise_seed = noise_seed
-        self.calls = 0
-        self.samples = 0
+        self.position = _Position()
         drawn = device.draw_crosspoints(
             shape,
             lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
@@ -56,11 +65,11 @@ class DeviceArray(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as if never interrupted."""
-        return torch.tensor([self.noise_seed, self.calls, self.samples], dtype=torch.int64)
+        return torch.tensor([self.noise_seed, self.position.calls, self.position.samples], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.noise_seed, self.calls, self.samples = (int(v) for v in state)
+        self.noise_seed, self.position.calls, self.position.samples = (int(v) for v in state)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_model": None}
@@ -99,7 +108,7 @@ class DeviceArray(nn.Module):
         snapshots: kernels.Snapshots | None = None,
     ) -> kernels.UpdateStats:
         """Pulse the array; see :func:`tilewright.kernels.pulsed_update`."""
-        self.calls += 1
+        self.position.calls += 1
         stats = kernels.pulsed_update(
             self.model,
             self.crosspoints(visible),
@@ -108,18 +117,18 @@ class DeviceArray(nn.Module):
             lr,
             settings,
             seed=self.noise_seed,
-            first_sample=self.samples,
-            call=self.calls,
+            first_sample=self.position.samples,
+            call=self.position.calls,
             snapshots=snapshots,
         )
-        self.samples += x.shape[0]
+        self.position.samples += x.shape[0]
         return stats
 
     # --- the whole array at once ------------------------------------------------------------------------------------
 
     def _noise(self) -> Tensor:
-        self.calls += 1
-        return kernels.normal_field(self.shape, self.noise_seed, self.calls)
+        self.position.calls += 1
+        return kernels.normal_field(self.shape, self.noise_seed, self.position.calls)
 
     def _raw(self, visible: Tensor) -> Tensor:
         return visible if self.persistent is None else self.persistent
@@ -163,7 +172,7 @@ class DeviceArray(nn.Module):
     @torch.no_grad()
     def reset(self, visible: Tensor, probability: float = 1.0) -> None:
         """Reset each device with the given probability."""
-        chosen = kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.calls) < probability
+        chosen = kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls) < probability
         raw = self._resting_level() + self.device.reset_std * self._noise()
         before = visible.clone()
         self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)

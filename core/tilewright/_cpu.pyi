@@ -1,0 +1,177 @@
+# Types of the compiled module. Addresses and sizes in, nothing owned; use it through tilewright.kernels.
+
+class DeviceModel:
+    def __init__(self, *, kind: int, mult_noise: bool, cycle_noise: float, write_noise: float) -> None: ...
+
+class UpdateSettings:
+    def __init__(
+        self,
+        *,
+        granularity: float,
+        desired_bl: int,
+        fixed_bl: bool,
+        length_management: bool,
+        balance: bool,
+        um_grad_scale: float,
+        res: float,
+        x_res: float,
+        d_res: float,
+        sto_round: bool,
+        kind: int,
+    ) -> None: ...
+
+class UpdateStats:
+    pulses: int
+    truncated: int
+    empty: int
+    slots: int
+
+class Snapshots:
+    def __init__(self, count: int = ..., line: int = ..., after: int = ..., out: int = ..., rows: bool = ...) -> None: ...
+
+class ReadSettings:
+    inp_bound: float
+    dac_step: float
+    inp_noise: float
+    inp_asymmetry: float
+    inp_sto_round: bool
+    out_bound: float
+    adc_step: float
+    out_noise: float
+    out_scale: float
+    out_asymmetry: float
+    out_sto_round: bool
+    nonlinearity_gain: float
+    nm_thres: float
+    nm_assumed_wmax: float
+    max_bm_factor: float
+    max_bm_res: float
+    test_negative_bound: bool
+    w_noise: float
+    ir_drop: float
+    ir_drop_g_ratio: float
+    ir_drop_first: bool
+    v_offset_w_min: float
+    r_series: float
+    def set_kinds(self, mode: int, noise_management: int, bound_management: int, weight_noise: int) -> None: ...
+
+class ProductStats:
+    passes: int
+    clipped_outputs: int
+    clipped_inputs: int
+
+class TransferPlan:
+    def __init__(
+        self,
+        *,
+        columns: bool,
+        auto_scale: bool,
+        auto_momentum: float,
+        largest_step: float,
+        in_chop_prob: float,
+        out_chop_prob: float,
+        in_chop_random: bool,
+    ) -> None: ...
+
+def instruction_sets() -> list[str]: ...
+def instruction_set() -> str: ...
+def openmp() -> bool: ...
+def mix(a: int, b: int) -> int: ...
+def update(
+    model: DeviceModel,
+    arrays: tuple[int, ...],
+    rows: int,
+    cols: int,
+    settings: UpdateSettings,
+    x: int,
+    x_hot: bool,
+    d: int,
+    d_hot: bool,
+    samples: int,
+    lr: int,
+    lr_uniform: bool,
+    seed: int,
+    first_sample: int,
+    call: int,
+    threads: int,
+    snapshots: Snapshots,
+    up_counts: int,
+    down_counts: int,
+) -> UpdateStats: ...
+def trace(
+    model: DeviceModel,
+    arrays: tuple[int, ...],
+    devices: int,
+    pulses: int,
+    n_pulses: int,
+    out: int,
+    seed: int,
+    threads: int,
+) -> None: ...
+def nominal_response(
+    kind: int,
+    up: float,
+    down: float,
+    max_bound: float,
+    min_bound: float,
+    slope_up: float,
+    slope_down: float,
+    pulses: int,
+    n: int,
+    start: float,
+    out: int,
+) -> None: ...
+def product(
+    io: ReadSettings,
+    frozen: tuple[int, ...],
+    weight: int,
+    rows: int,
+    cols: int,
+    transposed: bool,
+    x: int,
+    y: int,
+    saturated: int,
+    samples: int,
+    seed: int,
+    first_sample: int,
+    threads: int,
+) -> ProductStats: ...
+def plan_transfers(
+    settings: TransferPlan,
+    x: int,
+    d: int,
+    samples: int,
+    inputs: int,
+    outputs: int,
+    period: int,
+    lr: float,
+    seed: int,
+    state: tuple[int, ...],
+    results: tuple[int, ...],
+) -> int: ...
+def buffer(
+    io: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    line: int,
+    line_sign: int,
+    out_sign: int,
+    buffer: int,
+    line_stride: int,
+    element_stride: int,
+    gain: int,
+    momentum: float,
+    forget: bool,
+    restart: bool,
+    max_pulses: int,
+    pulses: int,
+    sent_line: int,
+    seed: int,
+    first_event: int,
+) -> int: ...
+def carry(
+    accumulator: int, cols: int, rows: int, n_rows: int, step: float, most_steps: float, steps: int, sent_row: int
+) -> int: ...
+def normals(out: int, n: int, seed: int, counter: int, uniform: bool) -> None: ...
