@@ -12,7 +12,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def read_idx(path: str | Path, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read: {reason}") from None
 
 
-def _read_stream(stream: IO[Any], dimensions: int, path: Path) -> NDArray[np.uint8]:
+def _read_stream(stream: Any, dimensions: int, path: Path) -> NDArray[np.uint8]:
     header = stream.read(4)
     if len(header) < 4 or header[:2] != b"\0\0":
         raise DataError(f"{path} is not an idx file: it starts with {header.hex(' ') or 'nothing'} instead of 00 00")

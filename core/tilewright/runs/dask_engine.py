@@ -2,7 +2,7 @@
 
 A thread of this process compares the store with what the scheduler knows and hands over what it does not: new runs,
 and runs that a scheduler took with it when it died. Everything else is in the store, so the studio, the scheduler and
-any worker may end at any moment.
+any worker may end at any moment. The Dask package is loaded with the first hand-over, since it takes half a second.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tilewright.runs.cluster import DetachedCluster
 from tilewright.runs.engine import Engine, EngineError
 from tilewright.runs.store import ACTIVE_STATES, CLUSTER, RunRow, RunStore
 from tilewright.worker_task import train_in_worker
-
-if TYPE_CHECKING:
-    from distributed import Client, Future  # loaded when the first run is handed over: it takes half a second
 
 SCHEDULER_VARIABLE = "TILEWRIGHT_SCHEDULER"
 LOOK_SECONDS = 2.0  # between comparisons of store and scheduler
@@ -40,22 +37,20 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, store: RunStore, n_workers: int | None = None, checkpoint_seconds: float = 20.0) -> None:
-        super().__init__(store)
+        super().__init__(store, owner=CLUSTER)
         address = os.environ.get(SCHEDULER_VARIABLE, "")
         self.address = address or None
         self.cluster = None if address else DetachedCluster(store.folder, n_workers)
         self._checkpoint_seconds = checkpoint_seconds
-        self._client: Client | None = None
-        self._futures: dict[str, Future] = {}
+        self._client: Any = None
+        self._futures: dict[str, Any] = {}
         self._errors: dict[str, str] = {}
         self._wake = threading.Event()
         self._closed = False
-        store.end_orphans()
         self._thread = threading.Thread(target=self._watch, name="tilewright-hand-over", daemon=True)
         self._thread.start()
 
     def _hand_over(self, row: RunRow) -> None:
-        self.store.set_owner(row.id, CLUSTER)
         self._wake.set()
 
     def close(self) -> None:
@@ -86,6 +81,7 @@ class DaskEngine(Engine):
             self._wake.clear()
 
     def _compare(self) -> None:
+        self.store.end_orphans()
         rows = [row for row in self.store.list(ACTIVE_STATES) if row.owner == CLUSTER]
         if not rows:
             return
@@ -100,7 +96,7 @@ class DaskEngine(Engine):
                 continue
             self._give(client, row)
 
-    def _give(self, client: Client, row: RunRow) -> None:
+    def _give(self, client: Any, row: RunRow) -> None:
         if row.cancel_requested:
             self.store.end_unclaimed(row.id, row.attempt, "cancelled", "cancelled")
             return
@@ -117,7 +113,7 @@ class DaskEngine(Engine):
             key=_key(row.id, submission),
             pure=False,
         )
-        fire_and_forget(future)
+        fire_and_forget(future)  # type: ignore[no-untyped-call]
         self._futures = {run_id: kept for run_id, kept in self._futures.items() if not kept.done()} | {row.id: future}
 
     def _note_error(self, run_id: str) -> None:
@@ -125,7 +121,7 @@ class DaskEngine(Engine):
         if future is not None:
             self._errors[run_id] = _reason(future.exception(timeout=5))
 
-    def _connected(self) -> Client:
+    def _connected(self) -> Any:
         if self.cluster is not None and not self.cluster.alive():
             self._disconnect()
             self.cluster.ensure_running()
@@ -139,8 +135,10 @@ class DaskEngine(Engine):
             )
             from distributed import Client
 
+            # A scheduler that ends is no news to whoever reads the studio's terminal: the next look starts another.
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             try:
-                self._client = Client(**where, set_as_default=False, timeout=10, name="tilewright")
+                self._client = Client(**where, set_as_default=False, timeout=10, name="tilewright")  # type: ignore[no-untyped-call]
             except (OSError, TimeoutError, ValueError) as error:
                 name = self.address or "the local scheduler"
                 raise EngineError(f"{name} cannot be reached: {_reason(error)}") from None
@@ -159,7 +157,3 @@ def _key(run_id: str, submission: int) -> str:
 def _reason(error: BaseException | None) -> str:
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__
-
-
-# A scheduler that ends is no news to whoever reads the studio's terminal: the engine starts another.
-logging.getLogger("distributed.client").setLevel(logging.CRITICAL)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 from tilewright.runs.spec import RunSpec
-from tilewright.runs.store import MetricRow, RunRow, RunStore
+from tilewright.runs.store import MetricRows, RunRow, RunStore
 
 
 class EngineError(RuntimeError):
@@ -21,8 +21,9 @@ class Engine(ABC):
     else, since its workers go on by themselves.
     """
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, owner: str) -> None:
         self.store = store
+        self.owner = owner  # noted with the runs this engine takes care of
         self.problem = ""  # why waiting runs cannot be handed to anybody at the moment; empty when all is well
 
     def __enter__(self) -> Self:
@@ -41,7 +42,7 @@ class Engine(ABC):
             DataError: the data cannot be read.
             EngineError: nothing can train it.
         """
-        row = self.store.add(spec.completed())
+        row = self.store.add(spec.completed(), self.owner)
         self._hand_over(row)
         return row.id
 
@@ -55,13 +56,13 @@ class Engine(ABC):
         Raises:
             StoreError: no such run, or it is neither failed nor cancelled.
         """
-        self._hand_over(self.store.requeue(run_id))
+        self._hand_over(self.store.requeue(run_id, self.owner))
 
     def list(self) -> list[RunRow]:
         """All runs of the workspace, newest first. Never waits for training."""
         return self.store.list()
 
-    def follow(self, run_id: str, since: int = 0) -> list[MetricRow]:
+    def follow(self, run_id: str, since: int = 0) -> MetricRows:
         """Metrics that arrived after ``since`` (a ``MetricRow.seq``). Names: ``loss``, ``throughput`` (images per
         second), ``learning_rate``, per epoch ``train_accuracy``, ``test_accuracy``, ``test_loss``, and health readings.
         """

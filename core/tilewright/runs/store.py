@@ -194,6 +194,11 @@ class Claim:
         return RunSpec.from_yaml(self.spec_yaml)
 
 
+# Within a class that has a method `list`, the type of that name is out of reach.
+MetricRows = list[MetricRow]
+ArtifactRows = list[ArtifactRow]
+
+
 class RunStore:
     """The runs of a workspace folder: ``runs.sqlite`` and one folder per run under ``runs/``.
 
@@ -228,8 +233,13 @@ class RunStore:
 
     # --- what pages and scripts ask ----------------------------------------------------------------------------------
 
-    def add(self, spec: RunSpec) -> RunRow:
-        """Write a new run in state ``queued``. The stored specification spells out every field."""
+    def add(self, spec: RunSpec, owner: str = "") -> RunRow:
+        """Write a new run in state ``queued``. The stored specification spells out every field.
+
+        Args:
+            spec: what to train.
+            owner: which engine takes care of it: ``cluster``, or the label of the process that trains it itself.
+        """
         now = time.time()
         run_id = f"{datetime.fromtimestamp(now):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         self.run_folder(run_id).mkdir()
@@ -242,6 +252,7 @@ class RunStore:
             "spec": spec.to_yaml(full=True),
             "state": "queued",
             "created": now,
+            "owner": owner,
         }
         with self._writing.begin() as connection:
             connection.execute(_run.insert().values(values))
@@ -260,20 +271,21 @@ class RunStore:
         with self._engine.connect() as connection:
             return [_row(found) for found in connection.execute(query).mappings()]
 
-    def metrics(self, run_id: str, names: Sequence[str] | None = None, since: int = 0) -> list[MetricRow]:
+    def metrics(self, run_id: str, names: Sequence[str] | None = None, since: int = 0) -> MetricRows:
         """Values in order of arrival, those after ``since`` (a ``seq``) only."""
         query = sql.select(_metric).where(_metric.c.run_id == run_id, _metric.c.seq > since).order_by(_metric.c.seq)
         if names is not None:
             query = query.where(_metric.c.name.in_(names))
         with self._engine.connect() as connection:
             rows = connection.execute(query)
-            return [MetricRow(r.seq, r.name, r.step, r.value, r.t) for r in rows]
+            return [MetricRow(r.seq, r.name, r.step, r.value, r._mapping["t"]) for r in rows]
 
-    def artifacts(self, run_id: str) -> list[ArtifactRow]:
+    def artifacts(self, run_id: str) -> ArtifactRows:
         """Files that belong to a run."""
-        query = sql.select(_artifact).where(_artifact.c.run_id == run_id).order_by(_artifact.c.name)
+        columns = (_artifact.c[name] for name in ("name", "path", "sha256", "size", "t"))
+        query = sql.select(*columns).where(_artifact.c.run_id == run_id).order_by(_artifact.c.name)
         with self._engine.connect() as connection:
-            return [ArtifactRow(r.name, r.path, r.sha256, r.size, r.t) for r in connection.execute(query)]
+            return [ArtifactRow(**found) for found in connection.execute(query).mappings()]
 
     def rename(self, run_id: str, name: str) -> None:
         """Give a run another label."""
@@ -306,22 +318,22 @@ class RunStore:
                 connection.execute(this.values(cancel_requested=True))
         return self.get(run_id)
 
-    def requeue(self, run_id: str) -> RunRow:
+    def requeue(self, run_id: str, owner: str = "") -> RunRow:
         """Put a failed or cancelled run back in the queue; it goes on from its last checkpoint."""
         with self._writing.begin() as connection:
             state = _find(connection, run_id)["state"]
             if state not in ("failed", "cancelled"):
                 raise StoreError(f"run {run_id} is {state}: only failed and cancelled runs can be resumed")
-            connection.execute(
-                _run.update()
-                .where(_run.c.id == run_id)
-                .values(state="queued", message="", ended=None, cancel_requested=False, tries=0, submitted=None)
-            )
+            values: dict[str, Any] = {
+                "state": "queued",
+                "message": "",
+                "ended": None,
+                "cancel_requested": False,
+                "owner": owner,
+            }
+            values |= {"tries": 0, "submitted": None}
+            connection.execute(_run.update().where(_run.c.id == run_id).values(values))
         return self.get(run_id)
-
-    def set_owner(self, run_id: str, owner: str) -> None:
-        """Note which engine takes care of a run: ``cluster``, or the label of the process that trains it itself."""
-        self._change([_run.c.id == run_id], {"owner": owner})
 
     def end_orphans(self) -> None:
         """Mark active runs as failed whose process, on this machine, has ended without finishing them."""
@@ -355,7 +367,7 @@ class RunStore:
             {"state": state, "message": message, "ended": time.time()},
         )
 
-    def _change(self, where: list[Any], values: dict[str, Any]) -> bool:
+    def _change(self, where: Sequence[Any], values: dict[str, Any]) -> bool:
         with self._writing.begin() as connection:
             return connection.execute(_run.update().where(*where).values(values)).rowcount == 1
 

@@ -18,8 +18,7 @@ class SyncEngine(Engine):
     """
 
     def __init__(self, store: RunStore, checkpoint_seconds: float = 20.0) -> None:
-        super().__init__(store)
-        self.label = process_label()
+        super().__init__(store, owner=process_label())
         store.end_orphans()
         self._checkpoint_seconds = checkpoint_seconds
         self._waiting: queue.Queue[str | None] = queue.Queue()
@@ -29,7 +28,6 @@ class SyncEngine(Engine):
         self._thread.start()
 
     def _hand_over(self, row: RunRow) -> None:
-        self.store.set_owner(row.id, self.label)
         self._waiting.put(row.id)
 
     def _work(self) -> None:
@@ -41,7 +39,7 @@ class SyncEngine(Engine):
                 self.store.request_cancel(run_id)
                 continue
             self._current = run_id
-            execute_run(self.store, run_id, self.label, self._checkpoint_seconds)
+            execute_run(self.store, run_id, self.owner, self._checkpoint_seconds)
             self._current = None
 
     def close(self) -> None:

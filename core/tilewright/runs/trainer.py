@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright.data import Dataset, load_dataset
-from tilewright.runs.health import health_readings
+from tilewright.runs.health import health_readings, last_pulses, tiles_of
 from tilewright.runs.spec import RunSpec, build_network, check_data
 
 CHECKPOINT_FORMAT = 1
@@ -39,10 +39,11 @@ class Event:
     """What has just happened.
 
     ``step`` counts optimiser steps done, ``epoch`` passes begun, ``seconds`` the time spent training. ``values`` are
-    metrics: every so many steps ``loss`` (mean since the last one), ``throughput`` (images per second) and
-    ``learning_rate``; per epoch ``train_loss``, ``train_accuracy`` (over the epoch, as it trained), ``test_loss``,
-    ``test_accuracy`` and health readings; ``total_steps`` when started. ``state`` comes with ``checkpoint`` and has to
-    be saved before the next event is asked for; ``model`` comes with ``finished``.
+    metrics: every so many steps ``loss`` (mean since the last one), ``throughput`` (images per second),
+    ``learning_rate`` and, where the algorithm counts them, ``pulses`` (in all so far); per epoch ``train_loss``,
+    ``train_accuracy`` (over the epoch, as it trained), ``test_loss``, ``test_accuracy`` and health readings;
+    ``total_steps`` when started. ``state`` comes with ``checkpoint`` and has to be saved before the next event is
+    asked for; ``model`` comes with ``finished``.
     """
 
     kind: EventKind
@@ -67,6 +68,7 @@ class _Position:
     epoch_loss: float = 0.0
     epoch_correct: int = 0
     epoch_seen: int = 0
+    pulses: int = 0
     seconds: float = 0.0
 
 
@@ -136,12 +138,14 @@ class _Training:
         self.subset = self._chosen_images()
         self.model = build_network(spec)
         self.optimizer = make_optimizer(self.model, spec)
+        self.tiles = tiles_of(self.model)
         self.at = _Position()
         if resume is not None:
             self._restore(resume)
         self._cancelled = cancelled
         self._clock = self._next_look = self._window_start = self._last_checkpoint = time.monotonic()
         self._window_images = 0
+        self._counts_pulses = False
 
     def _chosen_images(self) -> Tensor | None:
         available = len(self.dataset.train_labels)
@@ -210,6 +214,9 @@ class _Training:
         at.window_loss, at.window_steps = at.window_loss + value, at.window_steps + 1
         at.epoch_loss, at.epoch_seen = at.epoch_loss + value * count, at.epoch_seen + count
         at.epoch_correct += int((output.argmax(dim=1) == labels).sum())
+        pulses = last_pulses(self.tiles)
+        self._counts_pulses = pulses is not None
+        at.pulses += pulses or 0
         self._window_images += count
         return value
 
@@ -228,6 +235,8 @@ class _Training:
             "throughput": self._window_images / max(now - self._window_start, 1e-9),
             "learning_rate": self.spec.rate_at(self.at.step - 1, self.total_steps),
         }
+        if self._counts_pulses:
+            values["pulses"] = float(self.at.pulses)
         self.at.window_loss, self.at.window_steps = 0.0, 0
         self._window_images, self._window_start = 0, now
         return self._event("step", values)
