@@ -229,7 +229,7 @@ def _memory(lags: NDArray[np.int_], measured: Samples, pairs: NDArray[np.int_], 
         )  # fmt: skip
     except RuntimeError:
         return math.nan
-    levels_off = slow >= 0.1 * white and time <= relaxation / 4 and time <= lags[-1] / 2
+    levels_off = slow >= 0.1 * white and 2 <= time <= min(relaxation / 4, lags[-1] / 2)
     return float(time) if levels_off else math.nan
 
 
@@ -239,7 +239,7 @@ def _explain(estimate: NoiseEstimate, fit: DeviceFit, settled: bool) -> list[str
     step = value_with_error(estimate.dw_min_std, estimate.dw_min_std_error)
     sentences = [
         f"Taken from {source}, by how differences grow with the pulses between two samples (variogram).",
-        f"White noise of {estimate.white:.3g} gives write_noise_std = {write} (units of dw_min); reading noise is in it.",
+        f"White noise of {estimate.white:.3g} gives write_noise_std = {write} (units of dw_min), reading included.",
         f"Growing differences give dw_min_std = {step}.",
     ]
     if estimate.slow > 0:

@@ -188,8 +188,12 @@ def _mostly_counting(column: Column) -> bool:
 
 
 def _evenly_rising(values: NDArray[np.float64]) -> bool:
+    """Whether values rise evenly from 0 or from one step, as times and counts do."""
     steps = np.diff(values)
-    return len(steps) > 2 and bool(np.all(steps > 0)) and float(np.ptp(steps)) < 1e-3 * float(np.mean(steps))
+    if len(steps) < 3 or not np.all(steps > 0):
+        return False
+    step = float(np.mean(steps))
+    return float(np.ptp(steps)) < 1e-3 * step and min(abs(values[0]), abs(values[0] - step)) < 1e-3 * step
 
 
 def _looks_measured(column: Column) -> bool:

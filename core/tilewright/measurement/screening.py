@@ -106,6 +106,8 @@ def _two_levels(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
 
 
 def _jumps_between_two(values: NDArray[np.float64]) -> bool:
+    if np.all(values > 0) and np.quantile(values, 0.95) > 5 * np.quantile(values, 0.05):
+        values = np.log(values)
     low, high = np.quantile(values, [0.05, 0.95])
     middle = np.abs(values - (low + high) / 2) < 0.2 * (high - low)
     return float(np.mean(middle)) < 0.05 and float(np.mean(np.abs(np.diff(values)) > 0.5 * (high - low))) > 0.3

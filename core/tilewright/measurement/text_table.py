@@ -82,12 +82,14 @@ def _choose(lines: list[str], options: ReadOptions) -> tuple[str | None, bool, l
     candidates = []
     for order, separator in enumerate(separators):
         parts = [_split(line, separator, number) for number, line in enumerate(sample, start=1)]
+        if separator != _WHOLE and sum(len(cells) > 1 for cells in parts) < len(parts) / 2:
+            continue  # it hardly occurs
         for comma in decimals:
             if comma and separator == ",":
                 continue
             candidates.append((_score(parts, comma), -order, separator, comma))
     if not candidates:
-        raise MeasurementError("a comma cannot be separator and decimal sign at once")
+        raise MeasurementError("the stated separator does not occur, or the comma is to be separator and decimal sign")
     best = max(candidates, key=lambda item: (item[0], item[1], not item[3]))
     separator, comma = best[2], best[3]
     automatic = options.decimal is Decimal.AUTO and options.separator is Separator.AUTO
