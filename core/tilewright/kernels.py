@@ -216,8 +216,10 @@ def pulsed_update(
 # --- traces -----------------------------------------------------------------------------------------------------------
 
 
-def pulse_trace(model: DeviceModel, crosspoints: Crosspoints, pulses: NDArray[np.int8], seed: int) -> NDArray[np.float32]:
-    """Visible weights (n_pulses + 1, devices) of devices that all take the same pulses; the state is updated in place."""
+def pulse_trace(
+    model: DeviceModel, crosspoints: Crosspoints, pulses: NDArray[np.int8], seed: int
+) -> NDArray[np.float32]:
+    """Visible weights (n_pulses + 1, devices) of devices that take the same pulses; their state is updated."""
     devices = crosspoints.visible.numel()
     out = np.empty((len(pulses) + 1, devices), dtype=np.float32)
     _cpu.trace(
@@ -241,7 +243,17 @@ def nominal_response(
     """State (n_pulses + 1,) of one noise-free device in double precision."""
     out = np.empty(len(pulses) + 1, dtype=np.float64)
     _cpu.nominal_response(
-        kind, up, down, max_bound, min_bound, slope_up, slope_down, pulses.ctypes.data, len(pulses), start, out.ctypes.data
+        kind,
+        up,
+        down,
+        max_bound,
+        min_bound,
+        slope_up,
+        slope_down,
+        pulses.ctypes.data,
+        len(pulses),
+        start,
+        out.ctypes.data,
     )
     return out
 
@@ -320,7 +332,16 @@ class Transfers:
 
 
 def plan_transfers(
-    plan: TransferPlan, state: TransferState, x: Tensor, d: Tensor, *, columns: bool, chopped: bool, period: int, lr: float, seed: int
+    plan: TransferPlan,
+    state: TransferState,
+    x: Tensor,
+    d: Tensor,
+    *,
+    columns: bool,
+    chopped: bool,
+    period: int,
+    lr: float,
+    seed: int,
 ) -> Transfers:
     """Settle the learning rate of each vector, the reads and the choppers of a mini-batch; advances ``state``."""
     x, d = _rows_of(x, x.shape[-1], "x"), _rows_of(d, d.shape[-1], "d")
@@ -341,7 +362,8 @@ def plan_transfers(
         (state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr()),
         (
             out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
-            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(), out.out_sign.data_ptr(),
+            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
+            out.out_sign.data_ptr(),
         ),
     )  # fmt: skip
     out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
@@ -376,7 +398,8 @@ def read_into_buffer(
     line = torch.empty(events, dtype=torch.int32)
     inputs = buffer.shape[1]
     sent = _cpu.buffer(
-        settings, read_input, events, length, lines.data_ptr(), transfers.line.data_ptr(), transfers.line_sign.data_ptr(),
+        settings, read_input, events, length, lines.data_ptr(), transfers.line.data_ptr(),
+        transfers.line_sign.data_ptr(),
         transfers.out_sign.data_ptr(), buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1,
         gain.data_ptr(), momentum, forget, restart, max_pulses, pulses.data_ptr(), line.data_ptr(),
         seed, first_event,
@@ -401,6 +424,13 @@ def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: floa
     steps = torch.empty((rows.numel(), cols), dtype=torch.float32)
     sent_row = torch.empty(rows.numel(), dtype=torch.int32)
     sent = _cpu.carry(
-        accumulator.data_ptr(), cols, rows.data_ptr(), rows.numel(), step, most_steps, steps.data_ptr(), sent_row.data_ptr()
+        accumulator.data_ptr(),
+        cols,
+        rows.data_ptr(),
+        rows.numel(),
+        step,
+        most_steps,
+        steps.data_ptr(),
+        sent_row.data_ptr(),
     )
     return steps[:sent], sent_row[:sent]

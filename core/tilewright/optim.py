@@ -39,9 +39,9 @@ class AnalogSGD(SGD):
                     found.append((parameter.tile, float(group["lr"])))
         return found
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step of the digital parameters, then one update of every tile, then the passing of time on the devices."""
-        loss = super().step(closure)  # type: ignore[no-untyped-call]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of the digital parameters, then an update of every tile, then diffusion and decay."""
+        loss = super().step(closure)
         with torch.no_grad():
             for tile, lr in self.tiles():
                 tile.apply_pending(lr)

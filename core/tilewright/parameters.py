@@ -72,7 +72,7 @@ def parameter(
         typical: range a slider covers when the allowed range is wider.
         bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` ... as in pydantic.
     """
-    extra = {"unit": unit, "log": log, "group": group, "typical": list(typical) if typical else None}
+    extra: dict[str, Any] = {"unit": unit, "log": log, "group": group, "typical": list(typical) if typical else None}
     if factory is not None:
         return Field(default_factory=factory, description=meaning, json_schema_extra=extra, **bounds)
     return Field(default, description=meaning, json_schema_extra=extra, **bounds)
@@ -260,7 +260,7 @@ class Parameters(BaseModel):
     def from_yaml(cls, text: str) -> Self:
         """Inverse of :meth:`to_yaml`; numbers such as ``1e-5`` are read as numbers."""
         try:
-            data = yaml.load(text, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader with a better float pattern
+            data = yaml.load(text, Loader=_YamlLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -425,11 +425,11 @@ def _without_version(data: Any) -> Any:
     return data
 
 
-class _YamlLoader(yaml.SafeLoader):
+class _YamlLoader(yaml.SafeLoader):  # type: ignore[misc]
     """SafeLoader that reads ``1e-5`` as a number, which YAML 1.1 takes for a word."""
 
 
-_YamlLoader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_YamlLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"),
     list("-+0123456789."),
@@ -479,9 +479,7 @@ def _read_python(text: str) -> Any:
     for statement in tree.body:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             continue
-        if isinstance(statement, ast.Assign) and expression is None:
-            expression = statement.value
-        elif isinstance(statement, ast.Expr) and expression is None:
+        if isinstance(statement, (ast.Assign, ast.Expr)) and expression is None:
             expression = statement.value
         else:
             raise ParameterError(f"line {statement.lineno}: only one configuration, with imports before it, is read")
@@ -531,4 +529,5 @@ def with_defaults(base: type[Parameters], name: str, doc: str, module: str, **de
         info.default, info.default_factory = getattr(checked, field), None
         annotations[field] = info.annotation
         namespace[field] = info
-    return type(base)(name, (base,), namespace)
+    metaclass: Any = type(base)
+    return metaclass(name, (base,), namespace)

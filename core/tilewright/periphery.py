@@ -190,15 +190,11 @@ class IOParameters(Parameters):
 
     @model_validator(mode="after")
     def _managed_inputs_fill_the_dac(self) -> IOParameters:
-        if (
-            self.noise_management is not NoiseManagementType.NONE
-            and not self.is_perfect
-            and self.inp_bound not in (1.0,)
-        ):
-            if self.inp_bound > 0:
-                raise ValueError(
-                    f"inp_bound = {self.inp_bound:g} needs noise_management None: management scales inputs to a bound of 1"
-                )
+        managed = self.noise_management is not NoiseManagementType.NONE and not self.is_perfect
+        if managed and self.inp_bound > 0 and self.inp_bound != 1:
+            raise ValueError(
+                f"inp_bound = {self.inp_bound:g} needs noise_management None: managed inputs are scaled to a bound of 1"
+            )
         return self
 
     @property
@@ -216,7 +212,7 @@ class IOParameters(Parameters):
         found = super().cautions()
         if self.noise_management is NoiseManagementType.MAX:
             found.append(
-                "noise_management Max returns exactly 0 for inputs that are nowhere positive; use AbsMax for signed inputs"
+                "noise_management Max returns exactly 0 for inputs without a positive entry; use AbsMax for signed inputs"
             )
         if self.w_noise > 0 and self.w_noise_type is WeightNoiseType.NONE:
             found.append("w_noise has no effect while w_noise_type is None; choose AdditiveConstant or PCMRead")

@@ -13,7 +13,7 @@ from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
-from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig, SingleRPUConfig
+from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import ParameterError
 from tilewright.periphery import IOParameters, PulseType, compile_io, draw_frozen
@@ -74,8 +74,14 @@ class AnalogTile(nn.Module):
     """
 
     weight: AnalogWeight
+    cell: Cell
+    mapping_scales: Tensor | None
+    forward_nonlinearity: Tensor | None
+    backward_nonlinearity: Tensor | None
 
-    def __init__(self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = "") -> None:
+    def __init__(
+        self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = ""
+    ) -> None:
         super().__init__()
         if out_size < 1 or in_size < 1:
             raise ValueError(f"a tile needs at least one input and one output, found {out_size} x {in_size}")
@@ -295,7 +301,9 @@ class TileArray(nn.Module):
         path: place in the model.
     """
 
-    def __init__(self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = "") -> None:
+    def __init__(
+        self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = ""
+    ) -> None:
         super().__init__()
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)

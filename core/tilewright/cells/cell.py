@@ -28,7 +28,7 @@ class Cell(nn.Module):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
 
-    def pass_time(self, weight: Tensor) -> None:  # noqa: B027 - most cells keep still
+    def pass_time(self, weight: Tensor) -> None:
         """What happens once per optimiser step: diffusion and decay."""
 
     def device_arrays(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""TTv2 and c-TTv2: gradients collect on a fast array A, pass a digital buffer H, and reach the slow array C in pulses."""
+"""TTv2 and c-TTv2: gradients collect on a fast array A, pass a digital buffer H, and pulse the slow array C."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ class ChoppedTransferCompound(UnitCell):
         }
         used = [name for name, on in extras.items() if on and not io.is_perfect]
         if used:
-            raise ValueError(f"transfer_forward cannot use {', '.join(used)}: single lines are read without these effects")
+            raise ValueError(
+                f"transfer_forward cannot use {', '.join(used)}: single lines are read without these effects"
+            )
         if self.transfer_every == 0:
             raise ValueError(
                 "transfer_every = 0 never reaches C; give a period from 1, or a negative factor for an automatic one"
@@ -163,6 +165,14 @@ class ChoppedTransferCompound(UnitCell):
 
 class ChoppedTransferCell(Cell):
     """State: arrays A and C, buffer H (outputs, inputs), choppers, running maxima and counters."""
+
+    fast_weight: Tensor
+    slow_weight: Tensor | None
+    buffer: Tensor
+    counters: Tensor
+    maxima: Tensor
+    in_chop: Tensor
+    out_chop: Tensor
 
     def __init__(
         self,
@@ -306,6 +316,7 @@ class ChoppedTransferCell(Cell):
         by_input, by_output = (
             (self.in_chop, self.out_chop) if self.parameters_.transfer_columns else (self.out_chop, self.in_chop)
         )
+        assert self.slow_weight is not None
         signed = self.fast_weight * by_output[:, None] * by_input[None, :]
         weight.copy_(self.parameters_.gamma * signed + self.slow_weight)
 

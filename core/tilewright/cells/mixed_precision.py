@@ -52,6 +52,8 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
 class MixedPrecisionCell(Cell):
     """State: one device array and the accumulator chi (outputs, inputs)."""
 
+    chi: Tensor
+
     def __init__(
         self,
         parameters: MixedPrecisionCompound,
@@ -71,7 +73,9 @@ class MixedPrecisionCell(Cell):
         self.step = parameters.granularity or parameters.device.granularity
         self._write_lr = torch.tensor([self.step * parameters.transfer_lr], dtype=torch.float32)
         self._most_steps = update.desired_bl * parameters.device.granularity / (self.step * parameters.transfer_lr)
-        managed = UpdateParameters(**{**dict(update), "update_bl_management": True, "update_management": True, "fixed_bl": True})
+        managed = UpdateParameters(
+            **{**dict(update), "update_bl_management": True, "update_management": True, "fixed_bl": True}
+        )
         if managed.pulse_type is PulseType.NONE:
             managed.pulse_type = PulseType.NONE_WITH_DEVICE
         self._settings = SettingsCache(managed, parameters.device.granularity)

@@ -23,12 +23,12 @@ class StepCurves:
     @property
     def symmetric_part(self) -> NDArray[Any]:
         """F = (down + up) / 2: what moves the weight as asked."""
-        return (self.down + self.up) / 2
+        return np.asarray((self.down + self.up) / 2)
 
     @property
     def asymmetric_part(self) -> NDArray[Any]:
         """G = (down - up) / 2: what pulls the weight to the symmetry point."""
-        return (self.down - self.up) / 2
+        return np.asarray((self.down - self.up) / 2)
 
 
 def visible_window(device: PulsedDevice) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,18 @@ class DeviceArray(nn.Module):
         noise_seed: key of pulse trains and noise.
     """
 
+    persistent: Tensor | None
+    up: Tensor
+    down: Tensor
+    max_bound: Tensor
+    min_bound: Tensor
+    slope_up: Tensor | None
+    slope_down: Tensor | None
+    reference: Tensor | None
+    diffusion_rate: Tensor | None
+    decay_factor: Tensor | None
+    reset_level: Tensor
+
     def __init__(self, device: PulsedDevice, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> None:
         super().__init__()
         self.device = device
@@ -85,18 +98,9 @@ class DeviceArray(nn.Module):
 
     def crosspoints(self, visible: Tensor) -> kernels.Crosspoints:
         """The tensors of this array around the visible weights (outputs, inputs)."""
-        buffers = self._buffers
-        return kernels.Crosspoints(
-            visible,
-            buffers["persistent"],
-            buffers["up"],  # type: ignore[arg-type]
-            buffers["down"],  # type: ignore[arg-type]
-            buffers["max_bound"],  # type: ignore[arg-type]
-            buffers["min_bound"],  # type: ignore[arg-type]
-            buffers["slope_up"],
-            buffers["slope_down"],
-            buffers["reference"],
-        )
+        # Straight from the dictionary: looking up nine attributes of a module costs more than a small kernel.
+        buffers: dict[str, Any] = self._buffers
+        return kernels.Crosspoints(visible, *(buffers[name] for name in ("persistent", *_PARAMETERS)))
 
     def update(
         self,
@@ -172,7 +176,10 @@ class DeviceArray(nn.Module):
     @torch.no_grad()
     def reset(self, visible: Tensor, probability: float = 1.0) -> None:
         """Reset each device with the given probability."""
-        chosen = kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls) < probability
+        chosen = (
+            kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls)
+            < probability
+        )
         raw = self._resting_level() + self.device.reset_std * self._noise()
         before = visible.clone()
         self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)

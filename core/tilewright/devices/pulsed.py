@@ -107,7 +107,7 @@ class PulsedDevice(Parameters):
         return 0.0
 
     def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Noise-free ``(up, down)`` step sizes of the nominal device at visible weights; both positive on a sane device."""
+        """Noise-free ``(up, down)`` step sizes of the nominal device at visible weights."""
         raise NotImplementedError
 
     @property
@@ -186,8 +186,8 @@ class PulsedDevice(Parameters):
                 "max_bound": 100 * self.w_max,
                 "min_bound": 100 * self.w_min,
             }
-            for name, value in perfect.items():
-                drawn[name] = torch.where(last, torch.tensor(float(value)), drawn[name])
+            for name, number in perfect.items():
+                drawn[name] = torch.where(last, torch.tensor(float(number)), drawn[name])
 
     # --- advice -----------------------------------------------------------------------------------------------------
 
@@ -203,6 +203,6 @@ class PulsedDevice(Parameters):
             found.append(f"lifetime = {self.lifetime:g} wipes the weight at every step; use 0 for no decay")
         if self.number_of_states < 2:
             found.append(
-                f"the range holds fewer than two steps (dw_min = {self.dw_min:g}); reduce dw_min or widen w_min and w_max"
+                f"the range holds under two steps (dw_min = {self.dw_min:g}); reduce dw_min or widen w_min and w_max"
             )
         return found

@@ -47,10 +47,14 @@ def trace_pulses(
     if n_traces < 1:
         raise ValueError(f"n_traces must be at least 1, found {n_traces}")
     sequence = pulse_sequence(pulses)
-    draw_seed = kernels.derive_seed(device.construction_seed or seed, "trace devices", int(device.construction_seed == 0))
+    draw_seed = kernels.derive_seed(
+        device.construction_seed or seed, "trace devices", int(device.construction_seed == 0)
+    )
     array = DeviceArray(device, (1, n_traces), draw_seed, kernels.derive_seed(seed, "trace noise"))
     visible = torch.zeros(1, n_traces)
-    start = torch.full((1, n_traces), -torch.inf) if w0 is None else torch.as_tensor(np.asarray(w0), dtype=torch.float32)
+    start = (
+        torch.full((1, n_traces), -torch.inf) if w0 is None else torch.as_tensor(np.asarray(w0), dtype=torch.float32)
+    )
     array.set_weights(visible, start.broadcast_to(1, n_traces))
     return kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, kernels.derive_seed(seed, "trace"))
 

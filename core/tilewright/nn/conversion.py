@@ -54,7 +54,9 @@ def _convert(
     names = {name for name, _ in module.named_modules(remove_duplicate=False)}
     unknown = [name for name in exclude if name not in names]
     if unknown:
-        raise ParameterError(f"exclude: no module named {', '.join(map(repr, unknown))}; known: {', '.join(sorted(names - {''}))}")
+        raise ParameterError(
+            f"exclude: no module named {', '.join(map(repr, unknown))}; known: {', '.join(sorted(names - {''}))}"
+        )
     module = module if inplace else copy.deepcopy(module)
     _refuse_tied_weights(module)
 
@@ -62,7 +64,7 @@ def _convert(
         if type(child) is nn.Linear:
             return _analog_twin(child, path, config, layer)
         if type(child) is nn.Sequential:
-            return AnalogSequential(OrderedDict(child._modules))  # type: ignore[arg-type]
+            return AnalogSequential(OrderedDict(child._modules))
         return None
 
     return _replace(module, "", {}, replace, frozenset(exclude))
@@ -94,7 +96,9 @@ def _replace(
 
 def _analog_twin(linear: nn.Linear, path: str, config: RPUConfig, layer: type[AnalogLinear]) -> AnalogLinear:
     if linear.weight.dtype is not torch.float32:
-        raise ParameterError(f"{path or 'the model'} holds {linear.weight.dtype} weights; tiles are float32: convert with .float()")
+        raise ParameterError(
+            f"{path or 'the model'} holds {linear.weight.dtype} weights; tiles are float32: convert with .float()"
+        )
     twin = layer(linear.in_features, linear.out_features, linear.bias is not None, config, path=path)
     twin.set_weights(linear.weight, linear.bias)
     for tile in twin.tiles():
@@ -106,7 +110,7 @@ def _analog_twin(linear: nn.Linear, path: str, config: RPUConfig, layer: type[An
 
 def _digital_twin(module: nn.Module, path: str) -> nn.Module | None:
     if isinstance(module, AnalogSequential):
-        return nn.Sequential(OrderedDict(module._modules))  # type: ignore[arg-type]
+        return nn.Sequential(OrderedDict(module._modules))
     if not isinstance(module, AnalogLinear):
         return None
     weight, bias = module.get_weights()
@@ -126,5 +130,5 @@ def _refuse_tied_weights(module: nn.Module) -> None:
         first = owners.setdefault(id(child.weight), name)
         if first != name:
             raise ParameterError(
-                f"{first!r} and {name!r} share one weight; two tiles cannot. Use one module twice, or exclude one of them"
+                f"{first!r} and {name!r} share one weight, two tiles cannot; use one module twice, or exclude one"
             )

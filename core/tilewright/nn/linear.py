@@ -26,7 +26,12 @@ class AnalogLinear(nn.Module):
     always_array = False
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, rpu_config: RPUConfig | None = None, path: str = ""
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        rpu_config: RPUConfig | None = None,
+        path: str = "",
     ) -> None:
         super().__init__()
         config = SingleRPUConfig() if rpu_config is None else rpu_config
