@@ -211,9 +211,7 @@ class IOParameters(Parameters):
         """Settings that are allowed but unlikely to be meant."""
         found = super().cautions()
         if self.noise_management is NoiseManagementType.MAX:
-            found.append(
-                "noise_management Max returns exactly 0 for inputs without a positive entry; use AbsMax for signed inputs"
-            )
+            found.append("noise_management Max returns exactly 0 for inputs without a positive entry; use AbsMax")
         if self.w_noise > 0 and self.w_noise_type is WeightNoiseType.NONE:
             found.append("w_noise has no effect while w_noise_type is None; choose AdditiveConstant or PCMRead")
         return found
