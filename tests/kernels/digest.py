@@ -1,0 +1,118 @@
+"""Run a fixed piece of work through every kernel and print a digest of all results: equal digests are equal bits.
+
+Started as a program, so that the instruction set (environment) and the number of threads (argument) are fixed first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+import torch
+
+from tilewright import configs
+from tilewright.devices import nominal_response, trace_pulses
+from tilewright.kernels import capabilities
+from tilewright.tile import AnalogTile
+
+DEVICES = {
+    "constant": configs.ConstantStepDevice(construction_seed=5),
+    "linear": configs.LinearStepDevice(gamma_up=0.4, gamma_down=0.2, mult_noise=False, write_noise_std=1.0),
+    "soft": configs.SoftBoundsDevice(dw_min=0.01, dw_min_dtod_log_normal=True, diffusion=0.01, lifetime=50.0),
+    "reference": configs.SoftBoundsReferenceDevice(
+        dw_min=0.02, subtract_symmetry_point=True, reference_std=0.05, write_noise_std=2.0, slope_up_dtod=0.1
+    ),
+}
+UPDATES = {
+    "default": {},
+    "fixed": {"update_bl_management": False, "desired_bl": 40},
+    "plain": {"update_bl_management": False, "update_management": False, "res": 0.05, "sto_round": True},
+    "signed": {"pulse_type": "Stochastic"},
+    "counted": {"pulse_type": "MeanCount"},
+    "implicit": {"pulse_type": "DeterministicImplicit", "x_res_implicit": 0.02},
+    "clipped": {"pulse_type": "NoneWithDevice"},
+    "exact": {"pulse_type": "None"},
+}
+PERIPHERIES = {
+    "default": {},
+    "tight": {"out_bound": 1.0, "inp_noise": 0.05, "w_noise": 0.02, "w_noise_type": "PCMRead"},
+    "worst": {"out_bound": 0.7, "bound_management": "IterativeWorstCase", "out_noise_std": 0.3},
+    "split": {
+        "mv_type": "PosNegSeparateDigitalSum", "w_read_asymmetry_dtod": 0.1, "inp_sto_round": True,
+        "out_sto_round": True, "w_noise": 0.02, "w_noise_type": "AdditiveConstant",
+    },
+    "wires": {
+        "mv_type": "PosNegSeparate", "ir_drop": 1.0, "ir_drop_g_ratio": 100.0, "r_series": 0.02, "v_offset_std": 0.02,
+        "out_nonlinearity": 0.2, "out_nonlinearity_std": 0.1, "slope_calibration": 0.5, "inp_asymmetry": 0.05,
+        "out_asymmetry": 0.05,
+    },
+    "sum": {"noise_management": "AbsMaxNPSum", "nm_assumed_wmax": 5.0},
+    "perfect": {"is_perfect": True},
+}  # fmt: skip
+SHAPE = (37, 53)  # neither a multiple of a vector nor of a block
+
+
+def batch(rng: np.random.Generator, size: int = 11) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and errors with some zeros and one sample of each scale."""
+    x, d = rng.normal(size=(size, SHAPE[1])), rng.normal(size=(size, SHAPE[0])) * 0.1
+    x[rng.uniform(size=x.shape) < 0.2] = 0
+    x[3], d[5] = 0, 0
+    x[4] *= 1e-3
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(d, dtype=torch.float32)
+
+
+def exercise(tile: AnalogTile, seed: int) -> list[torch.Tensor]:
+    """Products both ways and updates, twice, with time passing."""
+    rng = np.random.default_rng(seed)
+    weights = torch.tensor(rng.uniform(-0.4, 0.4, size=SHAPE), dtype=torch.float32)
+    tile.set_weights(weights)
+    results = [tile.get_weights()]
+    for _ in range(2):
+        x, d = batch(rng)
+        results += [tile.forward(x), tile.backward(d)]
+        tile.update(x, d, 0.05)
+        tile.pass_time()
+        results.append(tile.get_weights())
+    return results
+
+
+def results() -> dict[str, list[torch.Tensor]]:
+    """All the work, by name."""
+    found: dict[str, list[torch.Tensor]] = {}
+    for name, device in DEVICES.items():
+        for label, update in UPDATES.items():
+            config = configs.SingleRPUConfig(device=device, update=configs.UpdateParameters(**update))
+            found[f"{name}/{label}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 1)
+        pulses = np.repeat([1, -1, 1], 40)
+        found[f"{name}/trace"] = [torch.from_numpy(trace_pulses(device, pulses, n_traces=29, seed=3, w0=0.1))]
+        found[f"{name}/nominal"] = [torch.from_numpy(np.array(nominal_response(device, pulses, 0.1)))]
+    for label, io in PERIPHERIES.items():
+        periphery = configs.IOParameters(**io)
+        config = configs.SingleRPUConfig(device=DEVICES["soft"], forward=periphery, backward=periphery)
+        found[f"product/{label}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 2)
+    for label, cell in {
+        "ttv2": {},
+        "c-ttv2": {"out_chop_prob": 0.1, "gamma": 0.1},
+        "mp": {"n_x_bins": 7, "n_d_bins": 5},
+    }.items():
+        for columns in (True, False) if label != "mp" else (True,):
+            options = cell if label == "mp" else cell | {"transfer_columns": columns}
+            config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=options)
+            found[f"{label}/{columns}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
+    return found
+
+
+def digest(tensors: list[torch.Tensor]) -> str:
+    """Hash of the bits."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        total.update(tensor.contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[1]))
+    print(f"running on {capabilities()['instruction_set']} with {torch.get_num_threads()} threads")
+    for key, value in results().items():
+        print(key, digest(value))
