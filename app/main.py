@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from studio.errors import guarded
-from studio.places import LOGO, PAGES, WORDMARK
+from studio.places import LOGO, PAGES, WORDMARK, take_carried
 
 st.set_page_config(page_title="Tilewright", page_icon=str(LOGO), layout="wide")
 st.logo(str(WORDMARK), size="medium", icon_image=str(WORDMARK))
 
+take_carried()
 page = st.navigation([PAGES[name] for name in PAGES], position="top")
 with guarded():
     page.run()

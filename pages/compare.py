@@ -3,7 +3,7 @@
 import streamlit as st
 
 from studio.errors import live
-from studio.places import heading, next_step
+from studio.places import go, heading, next_step
 from studio.plots import show_figure
 from studio.training import accuracies, comparison_table, curves_of, run_label
 from studio.workspace import workspace
@@ -13,12 +13,13 @@ SMOOTH = 15
 LOSS, TEST, TRAIN = "Training loss", "Test accuracy", "Training accuracy"
 METRIC = {LOSS: "loss", TEST: "test_accuracy", TRAIN: "train_accuracy"}
 
-heading("Compare", "Runs in one plot and one table: what each algorithm makes of a device.")
+place = heading("Compare", "Runs in one plot and one table: what each algorithm makes of a device.")
 
 rows = workspace().runs.list()
 if not rows:
     st.info("There is no run yet. Train a network with two or three algorithms, then compare them here.")
-    next_step("Train a network", "train")
+    if next_step("Train a network", "train"):
+        go("train")
     st.stop()
 
 by_id = {row.id: row for row in rows}
@@ -65,4 +66,6 @@ def show() -> None:
 
 
 show()
-next_step("Train more", "train")
+with place:
+    if next_step("Train more", "train"):
+        go("train")

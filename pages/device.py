@@ -4,20 +4,18 @@ import math
 
 import streamlit as st
 
-from studio.devices import choose_device, device_names, load_device
+from studio.devices import choose_device, device_names, load_device, origin_of, own_name
 from studio.errors import live
 from studio.forms import changes_line, parameter_form, reset_button, slug
 from studio.numbers import significant
-from studio.places import go, heading
+from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
-from studio.saving import save_as
+from studio.saving import keep, save_as
 from studio.verdicts import device_verdict
 from studio.workspace import workspace
 from tilewright.devices import number_of_states, symmetry_point
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import plot_device_compact, plot_step_curves
-
-heading("Device", "How a device answers pulses. Move a slider and watch; save what you like under a name of your own.")
 
 
 def show_numbers(device: PulsedDevice) -> None:
@@ -63,16 +61,22 @@ def show_steps(name: str, device: PulsedDevice) -> None:
 
 @live()
 def explore() -> None:
+    place = heading("Device", "How a device answers pulses. Move a slider and watch the figure follow.")
     settings, view = st.columns([1, 2.3], gap="medium")
     with settings:
         name, base = choose_device()
         key = slug(name)
-        with st.container(height=520, border=False):
+        st.caption(origin_of(name))
+        with st.container(height=440, border=False):
             device = parameter_form(base, key, open_groups=("Step", "Bounds"), skip=("construction_seed",))
         changed = changes_line(base, device)
         if changed:
             st.caption(f"Changed: {changed}")
             reset_button(base, key)
+        wanted, saved = save_as(device, workspace().devices, "device", suggestion=own_name(name))
+        if saved:
+            carry(device=saved)
+            st.rerun()
     with view:
         knobs = st.columns(3)
         n_traces = knobs[0].slider("Devices drawn", 1, 30, 3, key="traces", bind="query-params")
@@ -84,20 +88,11 @@ def explore() -> None:
         for caution in device.cautions():
             st.warning(caution, icon=":material/warning:")
         show_steps(name, device)
-        next_actions(name, base, device)
-
-
-def next_actions(name: str, base: PulsedDevice, device: PulsedDevice) -> None:
-    saved = save_as(device, workspace().devices, "device", suggestion=f"my {name.removesuffix('PresetDevice')}")
-    if saved:
-        st.session_state["device"] = saved
-        st.rerun()
-    unsaved = bool(changes_line(base, device))
-    if st.button(
-        "Put it in a tile", type="primary", icon=":material/arrow_forward:", icon_position="right", width="stretch",
-        disabled=unsaved, help="Save your changes first." if unsaved else None, key="next-tile",
-    ):  # fmt: skip
-        go("tile", device=name)
+    with place:
+        if next_step("Save and put it in a tile" if changed else "Put it in a tile", "tile"):
+            kept = keep(device, workspace().devices, "device", wanted) if changed else name
+            if kept:
+                go("tile", device=kept)
 
 
 explore()

@@ -21,15 +21,19 @@ from studio.plots import show_figure
 from studio.verdicts import fit_verdict
 from studio.workspace import workspace
 from tilewright.figures import plot_fit, plot_overlay
+from tilewright.figures.measurement import MOST_RECORDS
 from tilewright.fitting import FITTABLE_CLASSES, FitCancelled
-from tilewright.measurement import NORMALISATIONS, suggested_normalisation
+from tilewright.measurement import NORMALISATIONS, Measurement, suggested_normalisation
 
-heading("Fit", "A device model for a measurement: parameters with their errors, and what the model leaves unexplained.")
+place = heading(
+    "Fit", "A device model for a measurement: parameters with their errors, and what the model leaves unexplained."
+)
 
 names = workspace().measurements.names()
 if not names:
     st.info("There is no measurement yet. Bring one, or take an example.", icon=":material/show_chart:")
-    next_step("Choose a measurement", "measure")
+    if next_step("Choose a measurement", "measure"):
+        go("measure")
     st.stop()
 
 settings, view = st.columns([1, 2.1], gap="medium")
@@ -81,12 +85,18 @@ def show_progress() -> None:
     st.caption("The fit goes on if you leave this page.")
 
 
+def choose_record(measurement: Measurement) -> int | None:
+    """The record to draw; None for all, where they are few."""
+    labels = [record.label or f"Record {number + 1}" for number, record in enumerate(measurement.records)]
+    if len(labels) == 1:
+        return None
+    options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
+    return st.selectbox("Record", options, format_func=lambda n: "All" if n is None else labels[n], key="record")
+
+
 def show_result(outcome: Outcome, seconds: float) -> None:
     fit = outcome.fit
-    record = 0
-    if len(outcome.measurement.records) > 1:
-        labels = [r.label or f"Record {i + 1}" for i, r in enumerate(outcome.measurement.records)]
-        record = st.selectbox("Record shown", range(len(labels)), format_func=labels.__getitem__, key="record")
+    record = choose_record(outcome.measurement)
     code = (
         "from tilewright.figures import plot_fit\nfrom tilewright.fitting import fit_device\n"
         f"from tilewright.configs import {fit.class_name}\n\nfit = fit_device(measurement, {fit.class_name})\n"
@@ -100,8 +110,9 @@ def show_result(outcome: Outcome, seconds: float) -> None:
     facts[2].metric("States", f"{fit.device.number_of_states:,.0f}")
     facts[3].metric("Evaluations", f"{fit.n_evaluations:,}")
     st.info(fit_verdict(outcome), icon=":material/lightbulb:")
-    for note in fit.notes:
-        st.caption(note)
+    remarks = [*fit.notes, *(outcome.noise.explanation if outcome.noise else [])]
+    with st.expander("Remarks on the fit and its noise"):
+        st.markdown("\n".join(f"- {remark}" for remark in remarks))
     shown = fit.table().assign(range=lambda t: t["low"].map("{:.3g}".format) + " … " + t["high"].map("{:.3g}".format))
     shown["remark"] = shown["at bound"].map({True: "at its limit", False: ""})
     columns = {"parameter": "Parameter", "text": "Value ± standard error", "range": "Range", "remark": ""}
@@ -121,16 +132,18 @@ def save_result(outcome: Outcome) -> None:
     device = with_noise(outcome) if noisy else outcome.fit.device
     device = with_typical_spread(device) if spread else device
     title = st.text_input("Name of the device", value=name, key=f"device-name.{name}", max_chars=60)
-    if st.button(
-        "Save and explore this device", type="primary", icon=":material/arrow_forward:", icon_position="right",
-        width="stretch", key="next-device",
-    ):  # fmt: skip
-        go("device", device=workspace().devices.save(title, device))
+    with place:
+        if next_step("Save and explore this device", "device"):
+            go("device", device=workspace().devices.save(title, device))
 
 
 with view:
     if task is None:
-        show_figure(plot_overlay(measurement, None), "fit", settings=f"{name}: {measurement.protocol}. Press Fit.")
+        show_figure(
+            plot_overlay(measurement.records[:MOST_RECORDS], None),
+            "fit",
+            settings=f"{name}: {measurement.protocol}. Press Fit.",
+        )
     elif task.running:
         show_progress()
     elif isinstance(task.result, Outcome):

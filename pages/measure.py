@@ -6,7 +6,7 @@ import streamlit as st
 
 from studio.errors import show_error
 from studio.forms import named_choice, parameter_form, slug
-from studio.places import go, heading
+from studio.places import go, heading, next_step
 from studio.plots import show_figure
 from studio.workspace import workspace
 from tilewright.figures import plot_measurement
@@ -32,7 +32,9 @@ MARKS = {
     "problem": ":red[:material/error:]",
 }
 
-heading("Measure", "A table of responses to pulses, from a file or an example. Units and pulses are found for you.")
+place = heading(
+    "Measure", "A table of responses to pulses, from a file or an example. Units and pulses are found for you."
+)
 
 
 def pick() -> tuple[str, Measurement | None, bytes | None]:
@@ -127,8 +129,6 @@ with view:
     )
     show_figure(plot_measurement(shown, findings), "measurement", settings=f"{name}: {shown.protocol}", code=code)
     show_findings(measurement, findings)
-    if st.button(
-        "Fit a device to it", type="primary", icon=":material/arrow_forward:", icon_position="right", width="stretch",
-        key="next-fit", help="Keeps the measurement in your workspace under this name.",
-    ):  # fmt: skip
+with place:
+    if next_step("Fit a device to it", "fit", why="Keeps the measurement in your workspace under its name."):
         go("fit", measurement=keep(measurement, title or name))

@@ -29,7 +29,7 @@ def show_doors() -> None:
     for column, (title, sentence, page) in zip(st.columns(3, gap="medium"), DOORS, strict=True):
         with column.container(border=True, height="stretch"):
             st.subheader(title, anchor=False)
-            st.markdown(sentence, height="stretch")
+            st.container(height="stretch").markdown(sentence)
             if st.button(OPENS[page], key=f"door-{page}", icon=":material/arrow_forward:", icon_position="right"):
                 go(page)
 

@@ -6,13 +6,14 @@ from studio.devices import choose_device
 from studio.errors import guarded, live
 from studio.forms import named_choice, slug
 from studio.numbers import percent
-from studio.places import go, heading
+from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
-from studio.saving import save_as
+from studio.saving import keep, save_as
 from studio.tiles import ALGORITHMS, differences, new_tile, pasted, probed, tile_form
 from studio.workspace import workspace
 from tilewright.configs import RPUConfig
 from tilewright.figures import (
+    agreement,
     algorithm_label,
     plot_device_compact,
     plot_mvm_scatter,
@@ -20,30 +21,27 @@ from tilewright.figures import (
     relative_error,
 )
 from tilewright.figures.probe import visible_device
-from tilewright.runs import algorithm_of
 
 NEW = "New tile"
 
-heading("Tile", "An array of devices with converters, noise and an update scheme: what a product and an update become.")
 
-
-def choose_base() -> tuple[str, RPUConfig]:
-    """A name for the forms and the configuration they start from."""
+def choose_base() -> tuple[str, RPUConfig, tuple[str, ...]]:
+    """A name for the forms, the configuration they start from, and the reasons for its settings."""
     saved = workspace().tiles.names()
     tile = named_choice("Tile", [NEW, *saved], "tile") if saved else NEW
     if tile != NEW:
-        return tile, workspace().tiles.load(tile)
+        return tile, workspace().tiles.load(tile), ()
     device_name, device = choose_device()
     algorithm = st.pills(
         "Algorithm", ALGORITHMS, default="ttv2", required=True, format_func=algorithm_label, key="algorithm",
-        bind="query-params",
+        bind="query-params", wrap=True,
     )  # fmt: skip
     recommended = st.toggle(
         "Recommended settings", value=True, key="recommended", bind="query-params", disabled=algorithm == "fp",
         help="On: settings that learn on this device. Off: the plain settings of the publication.",
     )  # fmt: skip
     name = f"{device_name} {algorithm}" + ("" if recommended else " plain")
-    return name, new_tile(algorithm, device, recommended)
+    return (name, *new_tile(algorithm, device, recommended))
 
 
 def show_probe(config: RPUConfig, seed: int) -> None:
@@ -66,8 +64,7 @@ def show_probe(config: RPUConfig, seed: int) -> None:
         show_figure(figure, "tile-products", settings=settings, code=code)
     with updates:
         st.subheader("Update", anchor=False)
-        error = relative_error(probe.update_wanted, probe.update)
-        settings = f"Error {percent(error, 0)} after 100 repeats of one gradient"
+        settings = f"Correlation {agreement(probe.update_wanted, probe.update):.2f}, 500 repeats of one gradient"
         show_figure(
             plot_update_scatter(probe.update_wanted, probe.update), "tile-update", settings=settings,
             code=code.replace("plot_mvm_scatter", "plot_update_scatter").replace("forward", "update"),
@@ -90,35 +87,43 @@ def show_details(base: RPUConfig, config: RPUConfig) -> None:
     diff.code(changed, language=None) if changed else diff.caption("Nothing was changed from where you started.")
     with paste, guarded():
         text = st.text_area("A configuration in YAML or Python", key="pasted", placeholder="type: SingleRPUConfig …")
-        if text.strip() and (
-            name := save_as(pasted(text), workspace().tiles, "tile", suggestion="pasted", key="paste")
-        ):
-            go("tile", tile=name)
+        if text.strip():
+            _, saved = save_as(pasted(text), workspace().tiles, "tile", suggestion="pasted", key="paste")
+            if saved:
+                carry(tile=saved)
+                st.rerun()
 
 
 @live()
 def assemble() -> None:
+    place = heading(
+        "Tile", "An array with converters, noise and an update scheme: what becomes of products and updates."
+    )
     settings, view = st.columns([1, 2.1], gap="medium")
     with settings:
-        name, base = choose_base()
-        with st.container(height=430, border=False):
+        name, base, reasons = choose_base()
+        if reasons:
+            with st.expander("Why these settings"):
+                st.markdown("\n".join(f"- {reason}" for reason in reasons))
+        with st.container(height=400, border=False):
             config = tile_form(base, slug(name))
         seed = st.slider("Draw", 1, 20, 1, key="probe", help="Another draw of weights, inputs, devices and noise.")
+        suggestion = name.replace("PresetDevice", "")
+        wanted, saved = save_as(config, workspace().tiles, "tile", suggestion=suggestion)
+        if saved:
+            carry(tile=saved)
+            st.rerun()
     with view:
         for caution in config.cautions():
             st.warning(caution, icon=":material/warning:")
         show_probe(config, seed)
         show_details(base, config)
-        saved = save_as(config, workspace().tiles, "tile", suggestion=name.removesuffix("PresetDevice"))
-        if saved:
-            st.session_state["saved-tile"] = saved
-        ready = st.session_state.get("saved-tile") or (name if name in workspace().tiles.names() else None)
-        if st.button(
-            f"Train with “{ready}”" if ready else "Train with it", type="primary", icon=":material/arrow_forward:",
-            icon_position="right", width="stretch", key="next-train", disabled=ready is None,
-            help=None if ready else "Save the tile first.",
-        ):  # fmt: skip
-            go("train", tiles=[ready] if algorithm_of(config) else [])
+    with place:
+        ready = name in workspace().tiles.names() and not differences(base, config)
+        if next_step("Train with it" if ready else "Save and train with it", "train"):
+            kept = name if ready else keep(config, workspace().tiles, "tile", wanted)
+            if kept:
+                go("train", tiles=[kept], algorithms=[])
 
 
 assemble()

@@ -6,7 +6,7 @@ from studio.devices import choose_device
 from studio.errors import guarded, live
 from studio.forms import named_choice
 from studio.numbers import duration, percent
-from studio.places import go, heading
+from studio.places import go, heading, next_step
 from studio.plots import show_figure
 from studio.tiles import ALGORITHMS
 from studio.training import STATE_ICONS, curves_of, make_specs, network_of
@@ -18,7 +18,7 @@ from tilewright.runs import Activation, DataSource, RunRow
 SHAPES = {"mnist-small": "784-256-128-10", "digits8x8": "64-32-10", "idx": "784-256-128-10"}
 SHOWN = 12
 
-heading("Train", "A network on tiles. Runs go on by themselves, also when you close the browser.")
+place = heading("Train", "A network on tiles. Runs go on by themselves, also when you close the browser.")
 
 
 def choose_data() -> DataSource:
@@ -108,16 +108,15 @@ def show_runs() -> None:
     )  # fmt: skip
     for row in rows:
         show_run(row)
-    if st.button(
-        "Compare them", type="primary", icon=":material/arrow_forward:", icon_position="right", width="stretch",
-        key="next-compare",
-    ):  # fmt: skip
-        go("compare", runs=[row.id for row in rows])
 
 
 settings, view = st.columns([1, 2.1], gap="medium")
 with settings:
     choose_and_launch()
+with place:
+    runs = [row.id for row in workspace().runs.list()[:SHOWN]]
+    if next_step("Compare the runs", "compare", disabled=not runs, why=None if runs else "Train something first."):
+        go("compare", runs=runs)
 with view:
     active = any(row.active for row in workspace().runs.list()[:SHOWN])
     live(run_every=1.0 if active else None)(show_runs)()

@@ -16,19 +16,27 @@ PLAIN_MODELS = {
     cls.__name__: cls for cls in (SoftBoundsReferenceDevice, SoftBoundsDevice, LinearStepDevice, ConstantStepDevice)
 }
 
+DEFAULT = "TutorialRRAMPresetDevice"
+
 
 def device_names() -> list[str]:
     """Own devices first, then presets, then the plain models."""
     return [*workspace().devices.names(), *DEVICE_PRESETS, *PLAIN_MODELS]
 
 
-def describe(name: str) -> str:
-    """How a device is listed."""
-    if name in PLAIN_MODELS:
-        return f"{name} · plain model"
-    if name in DEVICE_PRESETS:
-        return f"{name.removesuffix('PresetDevice')} · preset"
-    return f"{name} · yours"
+def origin_of(name: str) -> str:
+    """Where a device comes from, in a sentence."""
+    if workspace().devices.exists(name):
+        return "A device of your own."
+    cls = DEVICE_PRESETS.get(name) or PLAIN_MODELS[name]
+    return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+
+
+def own_name(name: str) -> str:
+    """A name for a device made from another one."""
+    return (
+        name if workspace().devices.exists(name) else f"my {name.removesuffix('PresetDevice').removesuffix('Device')}"
+    )
 
 
 def load_device(name: str) -> PulsedDevice:
@@ -45,8 +53,8 @@ def load_device(name: str) -> PulsedDevice:
 def choose_device(label: str = "Device", key: str = "device") -> tuple[str, PulsedDevice]:
     """A selection of devices; returns the name and the object."""
     names = device_names()
-    name = named_choice(label, names, key, format_func=describe, help="Yours come first, then published presets.")
-    name = name or names[0]
+    name = named_choice(label, names, key, default=DEFAULT, help="Yours come first, then published presets.")
+    name = name or DEFAULT
     try:
         return name, load_device(name)
     except ParameterError as error:

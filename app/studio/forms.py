@@ -256,12 +256,19 @@ def _tick(value: float) -> str:
 
 
 def named_choice(
-    label: str, options: Sequence[str], key: str, *, format_func: Callable[[str], str] = str, **widget: Any
+    label: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    default: str | None = None,
+    format_func: Callable[[str], str] = str,
+    **widget: Any,
 ) -> str | None:
-    """A selection kept in the address; a name that no longer exists falls back to the first one, visibly."""
+    """A selection kept in the address; a name that no longer exists gives way to the default."""
+    if not options:
+        return None
     wanted = st.session_state.get(key)
     if wanted is not None and wanted not in options:
         st.session_state.pop(key)
-    if not options:
-        return None
-    return st.selectbox(label, options, key=key, format_func=format_func, bind="query-params", **widget)
+    index = options.index(default) if default in options else 0
+    return st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", **widget)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
@@ -30,29 +32,47 @@ PAGES = {
 }
 
 
-def go(page: str, **carried: str) -> None:
-    """Open a page with what was made: ``go("fit", measurement="my device")`` selects it there."""
-    for key, value in carried.items():
+CARRIED = "#carried"
+
+
+def carry(**values: Any) -> None:
+    """Set widgets of the next run, which this run may have drawn already."""
+    st.session_state[CARRIED] = {**st.session_state.get(CARRIED, {}), **values}
+
+
+def take_carried() -> None:
+    """Apply what the run before carried over; to be called before any widget is drawn."""
+    for key, value in st.session_state.pop(CARRIED, {}).items():
         st.session_state[key] = value
-    st.switch_page(PAGES[page], query_params=carried or None)
 
 
-def next_step(label: str, page: str, *, key: str | None = None, disabled: bool = False, **carried: str) -> None:
-    """The one obvious next step: a full-width button that opens a page with what was made."""
-    if st.button(
+def go(page: str, **carried: Any) -> None:
+    """Open a page with what was made: ``go("fit", measurement="my device")`` selects it there."""
+    known = {key: value for key, value in carried.items() if key in st.session_state}
+    carry(**{key: value for key, value in carried.items() if known.get(key) != value})
+    # A parameter that a widget of this page is bound to follows the widget; only others may go by the address. Never
+    # None: that refuses to leave a page whose address holds bound parameters.
+    st.switch_page(PAGES[page], query_params={k: v for k, v in carried.items() if k not in known})
+
+
+def heading(title: str, sentence: str) -> DeltaGenerator:
+    """Title of a page and one line that says what it is for; returns the place of the next step, at the right."""
+    words, step = st.columns([3.2, 1], vertical_alignment="center")
+    with words.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.title(title, anchor=False, width="content")
+        st.caption(sentence, width="stretch")
+    return step
+
+
+def next_step(label: str, page: str, *, disabled: bool = False, why: str | None = None) -> bool:
+    """The one obvious next step of a page; True when pressed."""
+    return st.button(
         label,
         type="primary",
         icon=":material/arrow_forward:",
         icon_position="right",
-        key=key or f"next-{page}",
+        key=f"next-{page}",
         disabled=disabled,
+        help=why,
         width="stretch",
-    ):
-        go(page, **carried)
-
-
-def heading(title: str, sentence: str) -> None:
-    """Title of a page and one line that says what it is for."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.title(title, anchor=False, width="content")
-        st.caption(sentence, width="stretch")
+    )

@@ -9,8 +9,8 @@ import streamlit as st
 from studio.errors import show_error
 
 
-def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = "") -> str | None:
-    """A name and a save button; returns the name once saved.
+def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = "") -> tuple[str, str | None]:
+    """A name and a save button.
 
     Args:
         thing: what to save.
@@ -18,21 +18,26 @@ def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = ""
         kind: what it is called in sentences.
         suggestion: the name offered.
         key: tells apart several on one page.
+
+    Returns:
+        The name in the field, and the name it was saved under if the button was pressed.
     """
     key = key or f"save-{kind}"
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    name = row.text_input(
-        f"Save this {kind} as", value=shelf.free_name(suggestion), key=f"{key}.name.{suggestion}", max_chars=60
-    )
-    pressed = row.button("Save", icon=":material/save:", key=f"{key}.button", disabled=not (name or "").strip())
-    if shelf.exists(name or ""):
+    offered = shelf.free_name(suggestion)
+    name = row.text_input(f"Save this {kind} as", value=offered, key=f"{key}.name.{offered}", max_chars=60) or ""
+    pressed = row.button("Save", icon=":material/save:", key=f"{key}.button", disabled=not name.strip())
+    if shelf.exists(name):
         st.caption(f"Replaces your {kind} of that name.")
-    if not pressed:
-        return None
+    return name, keep(thing, shelf, kind, name) if pressed else None
+
+
+def keep(thing: Any, shelf: Any, kind: str, name: str) -> str | None:
+    """Save under a name; returns the name it is kept under, or None after saying why it could not be."""
     try:
-        kept = shelf.save(name, thing)
+        kept = str(shelf.save(name, thing))
     except ValueError as error:
         show_error(error)
         return None
     st.toast(f"Saved {kind} “{kept}”.", icon=":material/check:")
-    return str(kept)
+    return kept

@@ -6,7 +6,7 @@ import streamlit as st
 
 from studio.forms import parameter_form
 from tilewright.cells.parameters import UnitCell
-from tilewright.configs import FloatingPointRPUConfig, RPUConfig, build_config
+from tilewright.configs import RPUConfig, build_config
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures.probe import TileProbe, probe_tile
 from tilewright.parameters import Parameters
@@ -29,13 +29,12 @@ OPEN = {
 }
 
 
-def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> RPUConfig:
-    """The configuration of an algorithm on a device, as recommended or as published."""
-    if algorithm == "fp":
-        return FloatingPointRPUConfig()
-    if recommended:
-        return recommend(algorithm, device).rpu_config
-    return build_config(algorithm, device)
+def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> tuple[RPUConfig, tuple[str, ...]]:
+    """The configuration of an algorithm on a device, as recommended (with the reasons) or as published."""
+    if recommended or algorithm == "fp":
+        advice = recommend(algorithm, device)
+        return advice.rpu_config, advice.reasons
+    return build_config(algorithm, device), ()
 
 
 def tile_form(base: RPUConfig, key: str) -> RPUConfig:

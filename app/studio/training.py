@@ -10,14 +10,13 @@ import pandas as pd
 
 from studio.numbers import duration
 from studio.workspace import workspace
-from tilewright.configs import FloatingPointRPUConfig, RPUConfig
+from tilewright.configs import RPUConfig
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import Curve, algorithm_label
 from tilewright.figures.palette import algorithm_key
 from tilewright.figures.probe import visible_device
 from tilewright.parameters import ParameterError
 from tilewright.runs import (
-    ConstantSchedule,
     DataSource,
     DropSchedule,
     Network,
@@ -79,6 +78,7 @@ def _table_row(row: RunRow) -> dict[str, Any]:
         "Test accuracy (%)": None if row.test_accuracy is None else round(100 * row.test_accuracy, 1),
         "Training loss": None if row.loss is None else float(f"{row.loss:.3g}"),
         "Time": duration(row.seconds),
+        "Pulses": _pulses(row),
         "Device": type(device).__name__ if device is not None else "none",
         "Step": None if device is None else device.dw_min,
         "Data": spec.data.name,
@@ -89,6 +89,11 @@ def _table_row(row: RunRow) -> dict[str, Any]:
         "Batch": spec.batch_size,
         "Seed": spec.seeds.weights,
     }
+
+
+def _pulses(row: RunRow) -> str:
+    found = workspace().runs.metrics(row.id, names=["pulses"])
+    return f"{found[-1].value:.2e}" if found else "–"
 
 
 def layer_sizes(text: str) -> list[int]:
@@ -136,13 +141,9 @@ def make_specs(
     short = device_name.removesuffix("PresetDevice")
     entries: list[tuple[str, RPUConfig, float, Any]] = []
     for name in algorithms:
-        if name == "fp":
-            entries.append((algorithm_label(name), FloatingPointRPUConfig(), 0.1, ConstantSchedule()))
-        else:
-            advice = recommend(name, device)
-            entries.append(
-                (f"{algorithm_label(name)}, {short}", advice.rpu_config, advice.learning_rate, advice.lr_schedule)
-            )
+        advice = recommend(name, device)
+        label = algorithm_label(name) if name == "fp" else f"{algorithm_label(name)}, {short}"
+        entries.append((label, advice.rpu_config, advice.learning_rate, advice.lr_schedule))
     entries += [(name, workspace().tiles.load(name), 0.1, DropSchedule()) for name in tiles]
     if not entries:
         raise ParameterError("nothing is chosen to train; pick at least one algorithm or tile")

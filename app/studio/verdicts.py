@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from studio.fits import Outcome
 from tilewright.devices import number_of_states, step_curves, symmetry_point
 from tilewright.devices.pulsed import PulsedDevice
 
@@ -16,6 +17,26 @@ MANY_STATES = 600
 def device_verdict(device: PulsedDevice) -> str:
     """What a device is good for, in two or three sentences."""
     return " ".join(part for part in (_states(device), _asymmetry(device), _noise(device)) if part)
+
+
+def fit_verdict(outcome: Outcome) -> str:
+    """What a fit is worth, in a few sentences."""
+    fit, noise = outcome.fit, outcome.noise
+    share = f"The model explains {100 * fit.r2:.1f} % of the variance."
+    if fit.r2 < 0:
+        share = "The model is worse than a constant: check the pulses on the Measure page, or choose another model."
+    parts = [share]
+    if noise is not None and fit.rms > 0:
+        if noise.white > 0.85 * fit.rms:
+            parts.append("What is left is noise: no other model can do much better.")
+        elif noise.white > 0.5 * fit.rms:
+            parts.append("Most of what is left is noise.")
+        else:
+            parts.append("What is left is more than noise: look at the residuals, or press Fit all models.")
+    limits = [item.name for item in fit.parameters if item.at_bound]
+    if limits:
+        parts.append(f"{' and '.join(limits)} ran into a limit, so the value there is not an estimate.")
+    return " ".join(parts)
 
 
 def _states(device: PulsedDevice) -> str:

@@ -127,10 +127,10 @@ def test_ramps_in_records_of_their_own_keep_the_colours():
 def test_the_overlay_shows_what_is_left():
     measurement = a_measurement()
     model = np.asarray(measurement.records[0].response) - 0.25
-    figure = plot_overlay(measurement, model)
+    figure = plot_overlay(measurement.records, [model])
     left = np.concatenate([trace.y for trace in figure.data if trace.yaxis == "y2"])
     np.testing.assert_allclose(left, 0.25)
-    assert len(plot_overlay(measurement, None).data) == 1
+    assert len(plot_overlay(measurement.records, None).data) == 1
 
 
 def test_an_algorithm_keeps_its_colour():

@@ -4,11 +4,12 @@ from tilewright.figures.device import plot_device_compact, plot_step_curves, ram
 from tilewright.figures.frame import empty_figure, figure_data
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
 from tilewright.figures.palette import algorithm_colour, algorithm_label
-from tilewright.figures.tile import plot_mvm_scatter, plot_update_scatter, relative_error
+from tilewright.figures.tile import agreement, plot_mvm_scatter, plot_update_scatter, relative_error
 from tilewright.figures.training import Curve, plot_comparison, plot_losses, running_mean
 
 __all__ = [
     "Curve",
+    "agreement",
     "algorithm_colour",
     "algorithm_label",
     "branches",

@@ -47,6 +47,7 @@ def framed(
         "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
         "uirevision": key,
+        "modebar": {"bgcolor": GROUND, "color": AXIS, "activecolor": SEQUENCE[0]},
         **layout,
     }
     if title:

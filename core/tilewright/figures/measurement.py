@@ -21,6 +21,8 @@ Array = NDArray[Any]
 # A run of at least this many equal pulses is a branch; shorter ones belong to an alternating train.
 SHORTEST_BRANCH = 5
 MOST_RINGS = 200
+MOST_RECORDS = 4
+WEIGHT = "Weight (normalised)"
 BRANCH_STYLE = {1: ("Up pulses", UP), -1: ("Down pulses", DOWN), 0: ("Alternating pulses", MIXED)}
 
 
@@ -116,46 +118,59 @@ def response_title(measurement: Measurement) -> str:
     """Axis title of the response, with its unit."""
     unit = (measurement.unit or "").strip()
     if unit.lower() in ("", "normalised", "normalized", "weight", "norm. weight", "1", "-"):
-        return "Weight (normalised)"
+        return WEIGHT
     return f"Response ({unit})"
 
 
-def plot_fit(measurement: Measurement, fit: DeviceFit, record: int = 0) -> go.Figure:
-    """Measured dots under the model's line, with what is left between them in a panel below."""
-    model = np.asarray(fit.model[record], dtype=float)
-    return plot_overlay(measurement, model, record=record, model_name=f"Model ({fit.class_name})")
+def plot_fit(measurement: Measurement, fit: DeviceFit, record: int | None = None) -> go.Figure:
+    """Measured dots under the model's line, with what is left between them in a panel below.
+
+    Args:
+        measurement: as it was fitted.
+        fit: what :func:`tilewright.fitting.fit_device` gave back.
+        record: the record to draw; None draws all of them, up to ``MOST_RECORDS``.
+    """
+    chosen = list(range(min(len(measurement.records), MOST_RECORDS))) if record is None else [record]
+    models = [np.asarray(fit.model[number], dtype=float) for number in chosen]
+    records = [measurement.records[number] for number in chosen]
+    return plot_overlay(records, models, y_title=response_title(measurement), model_name=f"Model ({fit.class_name})")
 
 
 def plot_overlay(
-    measurement: Measurement, model: Array | None, record: int = 0, model_name: str = "Model"
+    records: Sequence[Record], models: Sequence[Array] | None, y_title: str = WEIGHT, model_name: str = "Model"
 ) -> go.Figure:
-    """Measurement and, when given, a model response of the same length; residuals below."""
-    data = measurement.records[record]
-    response = np.asarray(data.response, dtype=float)
-    keep = thinned(len(response), 3000)
-    traces: list[dict[str, Any]] = [
-        {
-            "x": keep, "y": response[keep], "mode": "markers", "name": "Measured",
-            "marker": {"size": 4, "color": MEASURED},
-            "hovertemplate": "pulse %{x}<br>measured %{y:.4g}<extra></extra>",
-        }
-    ]  # fmt: skip
-    axes: dict[str, dict[str, Any]] = {"yaxis": {"title": response_title(measurement)}}
-    if model is None:
+    """Records and, when given, model responses of the same lengths; residuals below."""
+    traces: list[dict[str, Any]] = []
+    for number, record in enumerate(records):
+        model = None if models is None else models[number]
+        traces += _overlay_traces(record, model, model_name, first=number == 0)
+    axes: dict[str, dict[str, Any]] = {"yaxis": {"title": y_title}}
+    key = f"fit-{records[0].label}-{len(records)}"
+    if models is None:
         axes["xaxis"] = {"title": "Pulse number"}
-        return framed(traces, axes, key=f"fit-{measurement.name}-{record}", height=470)
-    traces.append(
-        {
-            "x": keep, "y": model[keep], "mode": "lines", "name": model_name, "line": {"width": 2.5, "color": MODEL},
-            "hovertemplate": "pulse %{x}<br>model %{y:.4g}<extra></extra>",
-        }
-    )  # fmt: skip
-    traces += _residual_dots(data, response - model, keep)
+        return framed(traces, axes, key=key, height=470)
     axes["yaxis"]["domain"] = [0.32, 1]
     axes["xaxis"] = {"anchor": "y", "matches": "x2", "showticklabels": False}
     axes["xaxis2"] = {"title": "Pulse number", "anchor": "y2"}
     axes["yaxis2"] = {"title": "Residual", "anchor": "x2", "domain": [0, 0.25], "zeroline": True}
-    return framed(traces, axes, key=f"fit-{measurement.name}-{record}", height=470)
+    return framed(traces, axes, key=key, height=470)
+
+
+def _overlay_traces(record: Record, model: Array | None, model_name: str, first: bool) -> list[dict[str, Any]]:
+    response = np.asarray(record.response, dtype=float)
+    keep = thinned(len(response), 3000)
+    measured = {
+        "x": keep, "y": response[keep], "mode": "markers", "name": "Measured", "showlegend": first,
+        "marker": {"size": 4, "color": MEASURED, "opacity": 0.75},
+        "hovertemplate": "pulse %{x}<br>measured %{y:.4g}<extra></extra>",
+    }  # fmt: skip
+    if model is None:
+        return [measured]
+    line = {
+        "x": keep, "y": model[keep], "mode": "lines", "name": model_name, "showlegend": first,
+        "line": {"width": 3, "color": MODEL}, "hovertemplate": "pulse %{x}<br>model %{y:.4g}<extra></extra>",
+    }  # fmt: skip
+    return [measured, line, *_residual_dots(record, response - model, keep)]
 
 
 def _residual_dots(record: Record, residual: Array, keep: Array) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from tilewright.tile import AnalogTile
 
 Array = NDArray[Any]
 
-# Part of the weight range that the probe's largest update asks for.
-UPDATE_SHARE = 0.25
+# Part of the weight range that the probe's updates ask for at most, and the rate they come with.
+UPDATE_SHARE = 0.6
+LEARNING_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def visible_device(config: RPUConfig) -> PulsedDevice | None:
 
 
 def probe_tile(
-    config: RPUConfig, n_out: int = 24, n_in: int = 32, n_vectors: int = 16, n_updates: int = 100, seed: int = 1
+    config: RPUConfig, n_out: int = 16, n_in: int = 24, n_vectors: int = 24, n_updates: int = 500, seed: int = 1
 ) -> TileProbe:
     """Send random vectors through a tile and one gradient onto it, ``n_updates`` times.
 
@@ -50,7 +51,8 @@ def probe_tile(
         n_out: outputs of the tile.
         n_in: inputs of the tile.
         n_vectors: vectors of the products, entries uniform in [-1, 1].
-        n_updates: repetitions of the same rank-one update; in sum they ask for up to a quarter of the weight range.
+        n_updates: repetitions of the same rank-one update; in sum they ask, from weight 0,
+            for up to ``UPDATE_SHARE`` of the weight range.
         seed: of weights, vectors, devices and noise.
     """
     device = visible_device(config)
@@ -69,16 +71,18 @@ def probe_tile(
         weights = tile.get_weights().detach().clone()
         x, d = uniform(n_vectors, n_in), uniform(n_vectors, n_out)
         forward, backward = tile.forward(x), tile.backward(d)
+        tile.set_weights(torch.zeros(n_out, n_in))
+        before = tile.get_weights().detach().clone()
         x_one, d_one = uniform(1, n_in), uniform(1, n_out)
-        rate = UPDATE_SHARE * span / n_updates
+        d_one *= UPDATE_SHARE * span / (LEARNING_RATE * n_updates)
         for _ in range(n_updates):
-            tile.update(x_one, d_one, rate)
-        change = tile.get_weights().detach() - weights
+            tile.update(x_one, d_one, LEARNING_RATE)
+        change = tile.get_weights().detach() - before
     return TileProbe(
         forward_wanted=(x @ weights.T).numpy(),
         forward=forward.detach().numpy(),
         backward_wanted=(d @ weights).numpy(),
         backward=backward.detach().numpy(),
-        update_wanted=(-rate * n_updates * torch.outer(d_one[0], x_one[0])).numpy(),
+        update_wanted=(-LEARNING_RATE * n_updates * torch.outer(d_one[0], x_one[0])).numpy(),
         update=change.numpy(),
     )

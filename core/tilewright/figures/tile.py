@@ -60,6 +60,14 @@ def relative_error(wanted: Array, delivered: Array) -> float:
     return float(np.sqrt(np.mean((delivered - wanted) ** 2)) / size) if size > 0 else float("nan")
 
 
+def agreement(wanted: Array, delivered: Array) -> float:
+    """Correlation of what was wanted and what was delivered, whatever its size; nan when either is constant."""
+    wanted, delivered = np.ravel(wanted), np.ravel(delivered)
+    if np.ptp(wanted) == 0 or np.ptp(delivered) == 0:
+        return float("nan")
+    return float(np.corrcoef(wanted, delivered)[0, 1])
+
+
 def _pairs(pairs: list[tuple[str, str, Array, Array]]) -> list[dict[str, Any]]:
     low = min(float(np.min(wanted)) for _, _, wanted, _ in pairs)
     high = max(float(np.max(wanted)) for _, _, wanted, _ in pairs)
