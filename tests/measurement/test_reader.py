@@ -80,7 +80,7 @@ def test_buffers_names_and_paths(tmp_path):
         assert_up_down(read_measurement(text))
     assert_up_down(read_measurement(BytesIO(path.read_bytes())))
     assert_up_down(read_measurement(StringIO(path.read_text())))
-    with pytest.raises(MeasurementError, match="cannot open 'absent.csv'"):
+    with pytest.raises(MeasurementError, match=r"cannot open .absent\.csv."):
         read_measurement(tmp_path / "absent.csv")
 
 

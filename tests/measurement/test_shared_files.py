@@ -75,5 +75,5 @@ def test_endurance_is_declined(devices):
 
 
 def test_digits_are_declined(shared_data):
-    with pytest.raises(MeasurementError, match="not a pulse response|archive"):
+    with pytest.raises(MeasurementError, match=r"not a pulse response|archive"):
         read_measurement(shared_data / "data" / "digits8x8" / "digits.csv.gz")

@@ -14,6 +14,7 @@ from tilewright.measurement.table import Cell, Table
 from tilewright.measurement.units import parse_unit, unit_in_header
 
 MIN_SAMPLES = 20
+LARGEST = 1e30  # no unit makes a reading larger; its inverse counts as 0
 
 
 @dataclass
@@ -150,7 +151,9 @@ def _number_column(table: Table, j: int, first: int, last: int, header: str, dat
                 raise MeasurementError(
                     "the cell is empty between numbers; fill it in or remove the row", where=_place(gap, name, header)
                 )
-            values.append(cell)
+            if abs(cell) > LARGEST:
+                raise MeasurementError(f"{cell:g} is too large for a reading", where=_place(number, name, header))
+            values.append(cell if abs(cell) > 1 / LARGEST else 0.0)
             rows.append(number)
         elif cell is None:
             gap = number if gap is None else gap
