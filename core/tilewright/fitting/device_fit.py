@@ -18,6 +18,7 @@ from tilewright.fitting.measurements import METHODS
 from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch, minimise
 from tilewright.fitting.ranges import check_normalised, default_ranges
 from tilewright.fitting.remarks import remarks
+from tilewright.fitting.restarts import with_bounds_inside
 from tilewright.fitting.result import DeviceFit, FitError, FittedParameter
 from tilewright.fitting.specification import build_parameters, set_fields, silenced
 from tilewright.fitting.uncertainty import Uncertainty, estimate_uncertainty
@@ -115,10 +116,22 @@ def _polish(
             low, high = float(trace.response.min()) - margin, float(trace.response.max()) + margin
             parameters.add(name, value=float(np.clip(float(start), low, high)), min=low, max=high)
         objective = Objective(device, traces, list(names), watch)
-    before = float(np.sum(objective.residual(_values(parameters)) ** 2))
-    result = minimise(objective, _inside(parameters), method="least_squares", x_scale="jac", **_POLISH)
-    after = float(np.sum(objective.residual(_values(result.params)) ** 2))
-    return (objective, result.params, bool(result.success)) if after <= before else (objective, parameters, False)
+
+    def polish(start: Any) -> tuple[Any, float]:
+        result = minimise(objective, _inside(start), method="least_squares", x_scale="jac", **_POLISH)
+        return result.params, _squared_error(objective, result.params)
+
+    best, error = parameters, _squared_error(objective, parameters)
+    sharper, smaller = polish(parameters)
+    success = smaller <= error
+    if success:
+        best, error = sharper, smaller
+    best, _ = with_bounds_inside(device, objective, best, polish, error)
+    return objective, best, success
+
+
+def _squared_error(objective: Objective, parameters: Any) -> float:
+    return float(np.sum(objective.residual(_values(parameters)) ** 2))
 
 
 def _inside(parameters: Any) -> Any:
