@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ class ConstantStepDevice(PulsedDevice):
     Has no symmetry point unless its steps are equal. Source: Gokmen and Vlasov, Front. Neurosci. 10:333 (2016).
     """
 
-    kernel_kind: ClassVar[int] = 0
+    @property
+    def kernel_kind(self) -> int:
+        """Constant step."""
+        return 0
 
     def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Noise-free ``(up, down)`` step sizes."""

@@ -21,7 +21,6 @@ class LinearStepDevice(PulsedDevice):
     (``mult_noise``) or adds in units of the step at weight 0. Source: Rasch et al., AICAS (2021).
     """
 
-    kernel_kind: ClassVar[int] = 1
     supports_write_noise: ClassVar[bool] = True
 
     gamma_up: float = parameter(0.0, "relative loss of the up step at the upper bound", group="Step", typical=(0, 1.5))
@@ -80,12 +79,20 @@ class LinearStepDevice(PulsedDevice):
             ref = torch.as_tensor(reference, dtype=torch.float32)
             drawn[name] = torch.where(ref == 0, torch.zeros(1), value / torch.where(ref == 0, torch.ones(1), ref))
 
+    @property
+    def kernel_kind(self) -> int:
+        """Linear step."""
+        return 1
+
+    def nominal_slopes(self) -> tuple[float, float]:
+        """Relative loss of the nominal up and down step per unit of weight."""
+        up_ref, down_ref = self._references(self.w_max, self.w_min)
+        g_up, g_down = (g if self.allow_increasing else abs(g) for g in (self.gamma_up, self.gamma_down))
+        return (g_up / up_ref if up_ref else 0.0), (g_down / down_ref if down_ref else 0.0)
+
     def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Noise-free ``(up, down)`` step sizes."""
         up, down = self.steps
-        up_ref, down_ref = self._references(self.w_max, self.w_min)
-        g_up, g_down = (g if self.allow_increasing else abs(g) for g in (self.gamma_up, self.gamma_down))
-        slope_up = g_up / up_ref if up_ref else 0.0
-        slope_down = g_down / down_ref if down_ref else 0.0
+        slope_up, slope_down = self.nominal_slopes()
         w = np.asarray(weights, dtype=float)
         return up * (1 - slope_up * w), down * (1 - slope_down * w)

@@ -23,7 +23,6 @@ class PulsedDevice(Parameters):
     ``up_down < 0`` the up step only.
     """
 
-    kernel_kind: ClassVar[int] = -1
     supports_write_noise: ClassVar[bool] = False
 
     construction_seed: int = parameter(
@@ -93,6 +92,15 @@ class PulsedDevice(Parameters):
     reset_dtod: float = parameter(
         0.0, "device-to-device spread of the reset level", unit="weight", ge=0, group="Reset", typical=(0, 0.5)
     )
+
+    @property
+    def kernel_kind(self) -> int:
+        """Number of the step model in the kernels."""
+        raise NotImplementedError
+
+    def nominal_slopes(self) -> tuple[float, float]:
+        """Relative loss of the nominal up and down step per unit of raw weight."""
+        return 0.0, 0.0
 
     # --- the nominal device -----------------------------------------------------------------------------------------
 

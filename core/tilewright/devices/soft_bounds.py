@@ -25,7 +25,6 @@ class SoftBoundsDevice(PulsedDevice):
     Source: Gokmen and Haensch, Front. Neurosci. 14:103 (2020).
     """
 
-    kernel_kind: ClassVar[int] = 2
     supports_write_noise: ClassVar[bool] = True
 
     mult_noise: bool = parameter(
@@ -40,14 +39,51 @@ class SoftBoundsDevice(PulsedDevice):
         typical=(0, 100),
     )
     apply_write_noise_on_set: bool = parameter(True, "setting weights also draws write noise", group="Write noise")
+    reverse_up: bool = parameter(False, "up step grows instead of shrinks", group="Step")
+    reverse_down: bool = parameter(False, "down step grows instead of shrinks", group="Step")
+    reverse_offset: float = parameter(
+        0.01, "keeps a reversed step above zero at the bound", unit="weight", group="Step", typical=(0, 0.1)
+    )
+
+    @model_validator(mode="after")
+    def _reversed_steps_multiply(self) -> SoftBoundsDevice:
+        if self._reversed and not self.mult_noise:
+            raise ValueError("reverse_up and reverse_down need mult_noise = True")
+        return self
+
+    @property
+    def _reversed(self) -> bool:
+        return self.reverse_up or self.reverse_down
+
+    @property
+    def kernel_kind(self) -> int:
+        """Reversed steps need their slopes spelled out, as a linear step has them."""
+        return 1 if self._reversed else 2
+
+    def _step_ends(self, max_bound: Any, min_bound: Any) -> tuple[Any, Any]:
+        """Raw weights at which the up and the down step vanish."""
+        up = min_bound - self.reverse_offset if self.reverse_up else max_bound
+        down = max_bound + self.reverse_offset if self.reverse_down else min_bound
+        return up, down
+
+    def nominal_slopes(self) -> tuple[float, float]:
+        """Relative loss of the nominal up and down step per unit of raw weight."""
+        up_end, down_end = self._step_ends(self.w_max, self.w_min)
+        return (1 / up_end if up_end else 0.0), (1 / down_end if down_end else 0.0)
+
+    def _draw_model(self, drawn: dict[str, Tensor], draw: Draw) -> None:
+        if not self._reversed:
+            return
+        ends = self._step_ends(drawn["max_bound"], drawn["min_bound"])
+        for name, end in zip(("slope_up", "slope_down"), ends, strict=True):
+            drawn[name] = torch.where(end == 0, torch.zeros(1), 1 / torch.where(end == 0, torch.ones(1), end))
 
     def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Noise-free ``(up, down)`` step sizes at visible weights."""
         up, down = self.steps
         raw = np.asarray(weights, dtype=float) + self.nominal_reference
-        toward_max = raw / self.w_max if self.w_max > 0 else np.zeros_like(raw)
-        toward_min = raw / self.w_min if self.w_min < 0 else np.zeros_like(raw)
-        return up * (1 - toward_max), down * (1 - toward_min)
+        slope_up, slope_down = self.nominal_slopes()
+        return up * (1 - slope_up * raw), down * (1 - slope_down * raw)
 
 
 class SoftBoundsReferenceDevice(SoftBoundsDevice):
@@ -84,6 +120,8 @@ class SoftBoundsReferenceDevice(SoftBoundsDevice):
     def _reference_leaves_a_window(self) -> SoftBoundsReferenceDevice:
         if self.subtract_symmetry_point and not (self.w_min < 0 < self.w_max):
             raise ValueError("subtract_symmetry_point needs w_min < 0 < w_max")
+        if self.subtract_symmetry_point and self._reversed:
+            raise ValueError("subtract_symmetry_point needs steps that shrink: turn reverse_up and reverse_down off")
         return self
 
     @property
@@ -96,6 +134,7 @@ class SoftBoundsReferenceDevice(SoftBoundsDevice):
         return reference
 
     def _draw_model(self, drawn: dict[str, Tensor], draw: Draw) -> None:
+        super()._draw_model(drawn, draw)
         straddles = (drawn["max_bound"] > 0) & (drawn["min_bound"] < 0)
         for name, bound, dtod in (
             ("slope_up", "max_bound", self.slope_up_dtod),

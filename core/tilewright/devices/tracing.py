@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from tilewright import kernels
 from tilewright.devices.array import DeviceArray
-from tilewright.devices.linear_step import LinearStepDevice
 from tilewright.devices.pulsed import PulsedDevice
 
 
@@ -67,19 +64,9 @@ def nominal_response(device: PulsedDevice, pulses: ArrayLike, w0: float) -> NDAr
     sequence = pulse_sequence(pulses)
     up, down = device.steps
     reference = device.nominal_reference
-    slope_up, slope_down = nominal_slopes(device)
+    slope_up, slope_down = device.nominal_slopes()
     start = min(max(float(w0) + reference, device.w_min), device.w_max)
     response = kernels.nominal_response(
         device.kernel_kind, up, down, device.w_max, device.w_min, slope_up, slope_down, sequence, start
     )
     return response - reference if reference else response
-
-
-def nominal_slopes(device: PulsedDevice) -> tuple[float, float]:
-    """Relative change of the nominal up and down step per unit of weight (linear-step devices)."""
-    if not isinstance(device, LinearStepDevice):
-        return 0.0, 0.0
-    weights: NDArray[Any] = np.array([1.0])
-    up, down = device.steps
-    at_one = device.nominal_steps(weights)
-    return float(1 - at_one[0][0] / up), float(1 - at_one[1][0] / down)
