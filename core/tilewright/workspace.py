@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import unicodedata
 from collections.abc import Callable
 from functools import cached_property
@@ -47,9 +48,9 @@ def file_name(text: str) -> str:
     while len(name.encode()) > 200:
         name = name[:-1].strip("-.")
     if not name:
-        raise WorkspaceError(f"{text!r} is not usable as a name; use letters or digits")
+        raise WorkspaceError(f"{reprlib.repr(text)} is not usable as a name; use letters or digits")
     if name.split(".")[0].lower() in _DEVICE_NAMES_OF_WINDOWS:
-        raise WorkspaceError(f"{text!r} is a reserved name on some systems; choose another")
+        raise WorkspaceError(f"{reprlib.repr(text)} is a reserved name on some systems; choose another")
     return name
 
 

@@ -71,6 +71,10 @@ class DetachedCluster:
         with self._locked():
             self._end(self._labels())
 
+    def process_ids(self) -> list[int]:
+        """Numbers of the scheduler's and the workers' parent process; empty when nothing was started."""
+        return [_process_id(label) for label in self._labels().values()]
+
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def _start_scheduler(self) -> str:
@@ -124,7 +128,7 @@ class DetachedCluster:
         for role in ("workers", "scheduler"):
             label = labels.get(role, "")
             if label and not is_dead(label):
-                _end_tree(int(label.partition("@")[0]))
+                _end_tree(_process_id(label))
         self._processes_file.unlink(missing_ok=True)
         self.scheduler_file.unlink(missing_ok=True)
 
@@ -149,6 +153,10 @@ class DetachedCluster:
         with (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _process_id(label: str) -> int:
+    return int(label.partition("@")[0])
 
 
 def _end_tree(pid: int) -> None:
