@@ -133,6 +133,22 @@ def test_options_together_equal_the_oracle(cell, seed):
     compare(config, (3, 4), lr=0.1973, seed=seed, batches=8)
 
 
+@pytest.mark.parametrize("columns", [True, False])
+def test_reads_go_on_while_no_pulses_are_sent(columns):
+    """Vectors of zeros still read A: the buffer goes on filling with what A holds."""
+    config = config_of(CERTAIN, fast_lr=0.0913, transfer_lr=5.0, transfer_columns=columns)
+    tile = AnalogTile(3, 4, config, seed=1)
+    device = config.device.unit_cell_devices
+    oracle = cells.ChoppedTransfer(config.device, config.update, 3, 4, (device[0].granularity, device[1].granularity))
+    x, d = np.array([[1, -1, 0, 1]] * 2, dtype=np.float32), np.array([[1, -1, 1]] * 2, dtype=np.float32)
+    for scale_x, scale_d in ((1, 1), (0, 1), (1, 0), (0, 0), (0, 1)):
+        tile.update(torch.tensor(scale_x * x), torch.tensor(scale_d * d), 0.1973)
+        oracle.run(scale_x * x, scale_d * d, 0.1973)
+        held = state(tile, "buffer")
+        assert held == pytest.approx(oracle.h.T if columns else oracle.h, abs=1e-5)
+    assert tile.get_weights().numpy() == pytest.approx(oracle.weights, abs=2e-5)
+
+
 def test_several_pulses_per_transfer():
     """With a longer transfer train the buffer's whole steps are sent, up to desired_bl of them."""
     transfer = configs.UpdateParameters(desired_bl=3, pulse_type="MeanCount")
