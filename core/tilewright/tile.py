@@ -185,6 +185,8 @@ class AnalogTile(nn.Module):
         wanted = torch.as_tensor(weights, dtype=torch.float32).detach()
         if wanted.shape != (self.out_size, self.in_size):
             raise ValueError(f"weights must have shape {(self.out_size, self.in_size)}, found {tuple(wanted.shape)}")
+        if not bool(torch.isfinite(wanted).all()):
+            raise ValueError("weights must be finite; the given matrix holds nan or infinite entries")
         mapping = self.rpu_config.mapping
         if self.mapping_scales is not None:
             largest = wanted.abs().amax(dim=1) if mapping.weight_scaling_columnwise else wanted.abs().amax().reshape(1)
@@ -247,8 +249,11 @@ class AnalogTile(nn.Module):
         Raises:
             ValueError: negative learning rate or shapes that do not fit.
         """
-        if lr < 0:
-            raise ValueError(f"lr must not be negative, found {lr}")
+        if not 0 <= lr < float("inf"):
+            raise ValueError(f"lr must be a finite number that is not negative, found {lr}")
+        for name, value in (("x", x), ("d", d)):
+            if value.dtype is not torch.float32:
+                raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
         x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
         if x.shape[1] != self.in_size or d.shape[1] != self.out_size or x.shape[0] != d.shape[0]:
             raise ValueError(
