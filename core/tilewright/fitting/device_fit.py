@@ -32,7 +32,6 @@ FITTABLE_CLASSES: tuple[type[PulsedDevice], ...] = (
     ConstantStepDevice,
 )
 
-_POLISH = {"max_nfev": 400, "calc_covar": False}
 _IN_WEIGHT = {"dw_min": False, "w_max": True, "w_min": True, "reference_mean": False, "reset": True}
 
 
@@ -117,16 +116,20 @@ def _polish(
             parameters.add(name, value=float(np.clip(float(start), low, high)), min=low, max=high)
         objective = Objective(device, traces, list(names), watch)
 
-    def polish(start: Any) -> tuple[Any, float]:
-        result = minimise(objective, _inside(start), method="least_squares", x_scale="jac", **_POLISH)
+    def polish(start: Any, evaluations: int = 60) -> tuple[Any, float]:
+        result = minimise(
+            objective, _inside(start), method="least_squares", x_scale="jac", max_nfev=evaluations, calc_covar=False
+        )
         return result.params, _squared_error(objective, result.params)
 
     best, error = parameters, _squared_error(objective, parameters)
-    sharper, smaller = polish(parameters)
+    sharper, smaller = polish(parameters, 400)
     success = smaller <= error
     if success:
         best, error = sharper, smaller
-    best, _ = with_bounds_inside(device, objective, best, polish, error)
+    trimmed, clipped = with_bounds_inside(device, objective, best, polish, error)
+    if clipped < error:
+        best, _ = polish(trimmed, 400)
     return objective, best, success
 
 

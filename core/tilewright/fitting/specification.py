@@ -108,6 +108,8 @@ def _check_range(name: str, init: Any, low: Any, high: Any) -> None:
 def set_fields(device: PulsedDevice, values: Mapping[str, Any]) -> None:
     """Assign fields; a value the device refuses becomes a :class:`FitError` that says which range to narrow."""
     for name, value in values.items():
+        if getattr(device, name) == value:  # an assignment validates the whole device
+            continue
         try:
             setattr(device, name, value)
         except ParameterError as error:
