@@ -113,7 +113,7 @@ def test_mixed_precision_learns_on_a_fitted_device(fitted):
     """400 steps of batch 5 on the bundled digits with a small network that has no plateau; chance is 0.1."""
     torch.manual_seed(0)
     data = load_dataset("mnist-small")
-    small = nn.Sequential(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10), nn.LogSoftmax(dim=1))
+    small = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10), nn.LogSoftmax(dim=1))
     model = convert_to_analog_mapped(small, build_config("mp", fitted, construction_seed=123))
     optimiser = AnalogSGD(model.parameters(), lr=0.1)
     images, labels = torch.as_tensor(data.train_images), torch.as_tensor(data.train_labels).long()
@@ -135,7 +135,7 @@ def test_a_lightning_module_trains_an_analog_model(fitted, tmp_path):
     class Classifier(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            self.model = convert_to_analog_mapped(network(), build_config("mp", fitted, construction_seed=123))
+            self.model = convert_to_analog_mapped(network(), build_config("sgd", fitted, construction_seed=123))
             self.losses = []
 
         def training_step(self, batch, _):

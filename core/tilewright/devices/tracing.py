@@ -49,11 +49,19 @@ def trace_pulses(
     )
     array = DeviceArray(device, (1, n_traces), draw_seed, kernels.derive_seed(seed, "trace noise"))
     visible = torch.zeros(1, n_traces)
-    start = (
-        torch.full((1, n_traces), -torch.inf) if w0 is None else torch.as_tensor(np.asarray(w0), dtype=torch.float32)
-    )
-    array.set_weights(visible, start.broadcast_to(1, n_traces))
+    array.set_weights(visible, _start_weights(w0, n_traces))
     return kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, kernels.derive_seed(seed, "trace"))
+
+
+def _start_weights(w0: ArrayLike | None, n_traces: int) -> torch.Tensor:
+    if w0 is None:
+        return torch.full((1, n_traces), -torch.inf)
+    start = np.asarray(w0, dtype=np.float32)
+    if start.shape not in ((), (1,), (n_traces,)):
+        raise ValueError(f"w0 must hold one value or {n_traces}, found shape {start.shape}")
+    if np.any(np.isnan(start)):
+        raise ValueError("w0 must not be nan")
+    return torch.from_numpy(np.broadcast_to(start, (1, n_traces)).copy())
 
 
 def nominal_response(device: PulsedDevice, pulses: ArrayLike, w0: float) -> NDArray[np.float64]:
