@@ -75,7 +75,7 @@ def quiet_io(draw: st.DrawFn) -> configs.IOParameters:
 
 
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_quiet_products_equal_the_oracle(backward, data):
     """All deterministic non-idealities in any combination, sample by sample; cases on a rounding tie are left out."""

@@ -12,7 +12,7 @@ from tilewright import configs
 from tilewright.parameters import ParameterError
 
 
-@pytest.mark.parametrize("n", [2500, pytest.param(40_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [1500, pytest.param(40_000, marks=pytest.mark.slow)])
 def test_recorded_updates(shared_data, n):
     """n repeats against 8000 recorded ones."""
     recording = load(shared_data, "stochastic_update.json")

@@ -37,8 +37,8 @@ def config_of(update: dict[str, Any] | None = None, slow: Any = None, **cell: An
     return configs.UnitCellRPUConfig(device=compound, update=scheme)
 
 
-def compare(config: configs.UnitCellRPUConfig, shape: tuple[int, int], lr: float, seed: int, batches: int = 5) -> None:
-    """Run both on the same random batches and compare the visible weights after each."""
+def compare(config: configs.UnitCellRPUConfig, shape: tuple[int, int], lr: float, seed: int, batches: int = 5) -> float:
+    """Run both on the same random batches, compare the visible weights after each, and say how far C moved."""
     rng = np.random.default_rng(seed)
     tile = AnalogTile(*shape, config, seed=1)
     device = config.device.unit_cell_devices
@@ -57,7 +57,7 @@ def compare(config: configs.UnitCellRPUConfig, shape: tuple[int, int], lr: float
         oracle.run(x, d, lr)
         found = tile.get_weights().numpy()
         assert found == pytest.approx(oracle.weights, abs=2e-5), f"after batch {batch}"
-    assert np.abs(oracle.c.weights - start).max() > EPS_SLOW / 2, "the run reached the slow array"
+    return float(np.abs(oracle.c.weights - start).max())
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -98,7 +98,8 @@ def test_runs_equal_the_oracle(cell, shape):
     """Every option by itself, tall and wide, columns and rows."""
     if cell.get("auto_scale"):
         cell = cell | {"fast_lr": cell["fast_lr"] * 9}
-    compare(config_of(CERTAIN, **({"fast_lr": 0.0913} | cell)), shape, lr=0.1973, seed=3, batches=6)
+    moved = compare(config_of(CERTAIN, **({"fast_lr": 0.0913} | cell)), shape, lr=0.1973, seed=3, batches=6)
+    assert moved > EPS_SLOW / 2, "the run reached the slow array"
 
 
 @pytest.mark.parametrize("pulse_type", ["MeanCount", "DeterministicImplicit", "NoneWithDevice"])
@@ -109,7 +110,7 @@ def test_other_pulse_types_equal_the_oracle(cell, pulse_type):
     compare(config_of(update, **({"fast_lr": 0.0913} | cell)), (3, 4), lr=0.1973, seed=3)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     cell=st.fixed_dictionaries(
         {},
@@ -130,7 +131,7 @@ def test_other_pulse_types_equal_the_oracle(cell, pulse_type):
 def test_options_together_equal_the_oracle(cell, seed):
     fast_lr = 3.1 if cell.get("auto_scale") else 0.0913
     config = config_of(CERTAIN, **({"fast_lr": fast_lr, "transfer_lr": 9.7} | cell))
-    compare(config, (3, 4), lr=0.1973, seed=seed, batches=8)
+    compare(config, (3, 4), lr=0.1973, seed=seed, batches=12)
 
 
 @pytest.mark.parametrize("columns", [True, False])

@@ -81,11 +81,11 @@ def test_saturation_is_at_desired_bl():
 
 
 def test_lines_are_shared():
-    """Two crosspoints of a row share the error's bits: Cov = BL p_j p_k q (1 - q), and none across; n = 8000."""
+    """Two crosspoints of a row share the error's bits: Cov = BL p_j p_k q (1 - q), and none across; n = 5000."""
     config = config_of(update_management=False, update_bl_management=False, desired_bl=10)
     x, d, lr = [0.8, 0.5], [0.6, 0.4], 0.006
     bl, p, q = oracle.probabilities(np.array(x), np.array(d), lr, DW, config.update)
-    n = 8000
+    n = 5000
     counts = np.rint(weight_changes(config, x, d, 0.0, lr, n) / -DW)
     product = (counts - counts.mean(axis=0))[:, :, None] * (counts - counts.mean(axis=0))[:, None, :]
     chance = np.outer(q, p).ravel()
@@ -255,8 +255,8 @@ def test_nothing_happens_without_input_error_or_rate():
 
 
 def test_successive_updates_are_independent():
-    """Changes of two successive updates of a tile are uncorrelated: |r| below the z limit over sqrt(n); n = 4000."""
-    changes = weight_changes(config_of(), [0.5, 0.4], [0.3, 0.7], 0.0, 0.01, 4000)
+    """Changes of two successive updates of a tile are uncorrelated: |r| below the z limit over sqrt(n); n = 3000."""
+    changes = weight_changes(config_of(), [0.5, 0.4], [0.3, 0.7], 0.0, 0.01, 3000)
     for entry in changes.T:
         assert abs(np.corrcoef(entry[:-1], entry[1:])[0, 1]) < limit(4) / math.sqrt(len(entry) - 1)
 
