@@ -125,7 +125,7 @@ def test_what_the_data_cannot_tell_is_said():
     pulses = np.ones(300, dtype=np.int8)
     response = respond(pulses, -0.6, dw_min=0.01, up_down=0.0, w_max=1.0, w_min=-1.0)
     measurement = measurement_of((pulses, response))
-    assert default_ranges(SoftBoundsDevice, measurement)["up_down"] == 0.0
+    assert default_ranges(SoftBoundsDevice, measurement)["up_down"] == (0.0, 0.0, 0.0)
     fit = fit_device(measurement, SoftBoundsDevice)
     assert any("Only up pulses" in note for note in fit.notes)
     assert fit["dw_min"].value == pytest.approx(0.01, rel=1e-3)
@@ -138,17 +138,23 @@ def test_what_the_data_cannot_tell_is_said():
     assert any("nothing about w_min" in note for note in fit.notes)
 
 
+def test_steps_that_grow_are_noticed_and_can_be_followed():
+    pulses = np.r_[np.ones(150), -np.ones(150)].astype(np.int8)
+    response = respond(pulses, -0.6, dw_min=0.006, up_down=0.0, w_max=2.0, w_min=-2.0, gamma_up=-1.0, gamma_down=-1.0)
+    measurement = measurement_of((pulses, response))
+    fit = fit_device(measurement, SoftBoundsDevice)
+    assert any("up step grows" in note and "allow_increasing" in note for note in fit.notes)
+    fit = fit_device(measurement, LinearStepDevice(allow_increasing=True))
+    assert fit["gamma_up"].value < 0
+    assert fit.rms < 1e-3
+
+
 def test_values_in_the_measured_unit():
     conductance = 20 + 8 * respond(PULSES, -0.3, **TRUE)
     fit = fit_device(measurement_of((PULSES, conductance), unit="µS").normalised("min-max"), SoftBoundsDevice)
     assert fit["w_max"].unit == "µS"
     assert fit["w_max"].unit_value == pytest.approx(20 + 8 * TRUE["w_max"], rel=1e-3)
     assert fit["w_min"].unit_value == pytest.approx(20 + 8 * TRUE["w_min"], rel=1e-3)
-    # the step at the bounds' distance is what survives a shift of zero: a_up * (1 - w / w_max) at the same conductance
-    up, _ = fit.device.nominal_steps(np.array([0.0]))
-    zero = (fit["w_max"].unit_value - 20) / 8 - fit.device.w_max * (fit["w_max"].unit_value - 20) / 8 / fit.device.w_max
-    assert zero == pytest.approx(0.0)
-    assert up[0] > 0
     assert math.isnan(fit["up_down"].unit_value)
 
 

@@ -68,7 +68,7 @@ def fit_device(
         raise FitError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     check_normalised(measurement)
     device = _working_device(device_class_or_instance)
-    ranges = default_ranges(type(device), measurement) if parameters is None else parameters
+    ranges = default_ranges(device, measurement) if parameters is None else parameters
     fields, settings = build_parameters(ranges, device)
     set_fields(device, settings)
     free = start_is_free(measurement) if free_start is None else free_start

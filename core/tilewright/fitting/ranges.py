@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from tilewright.fitting.result import FitError
 from tilewright.measurement.quality import long_ramps
 from tilewright.measurement.record import Measurement
 
-Specification = dict[str, Any]
+Range = tuple[float, float, float]
+Specification = dict[str, Range]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Slopes:
 
 
 def default_ranges(device_class: type[PulsedDevice] | PulsedDevice, measurement: Measurement) -> Specification:
-    """Parameters for a fit of ``device_class``: name to ``(init, min, max)``, or a number for what is held fixed.
+    """Parameters for a fit of ``device_class``: name to ``(init, min, max)``; all three equal where it is held fixed.
 
-    Data of one direction holds ``up_down`` at 0 and the bound of the other direction where the data ends.
+    Data of one direction holds ``up_down`` at 0 and the bound of the other direction beyond the data.
 
     Raises:
         FitError: the measurement is not in normalised weight units.
@@ -50,7 +50,7 @@ def default_ranges(device_class: type[PulsedDevice] | PulsedDevice, measurement:
     largest = max(step_up or 0.0, step_down or 0.0)
     made: Specification = {"dw_min": (largest, largest / 50, min(50 * largest, 10.0))}
     if step_up is None or step_down is None:
-        made["up_down"] = 0.0
+        made["up_down"] = _held(0.0)
     else:
         ratio = step_up / largest - 1 if step_up < step_down else 1 - step_down / largest
         made["up_down"] = (float(np.clip(ratio, -0.95, 0.95)), -0.99, 0.99)
@@ -59,14 +59,19 @@ def default_ranges(device_class: type[PulsedDevice] | PulsedDevice, measurement:
     for name, end, vanish, known in (("w_max", top, vanish_up, up), ("w_min", bottom, vanish_down, down)):
         inner, outer = 0.3 * end, 4 * size * np.sign(end)
         if known is None:
-            made[name] = float(1.5 * end if soft else 1.05 * end)
+            made[name] = _held(float(1.5 * end))
             continue
         first = vanish if soft and vanish is not None else 1.05 * end
         made[name] = _ordered(first, inner, float(outer))
     if issubclass(cls, LinearStepDevice):
+        grows = bool(getattr(device_class, "allow_increasing", False)) if not isinstance(device_class, type) else False
         for name, slopes, end in (("gamma_up", up, top), ("gamma_down", down, bottom)):
-            made[name] = 0.0 if slopes is None else _gamma(slopes, end)
+            made[name] = _held(0.0) if slopes is None else _gamma(slopes, end, -1.5 if grows else 0.0)
     return made
+
+
+def _held(value: float) -> Range:
+    return value, value, value
 
 
 def check_normalised(measurement: Measurement) -> None:
@@ -121,12 +126,23 @@ def _vanishing(slopes: Slopes | None, sign: float) -> float | None:
     return -slopes.at_zero / slopes.slope
 
 
-def _gamma(slopes: Slopes, end: float) -> tuple[float, float, float]:
+def _gamma(slopes: Slopes, end: float, low: float) -> Range:
     gamma = -slopes.slope * end / slopes.at_zero if slopes.at_zero > 0 else 0.5
-    return float(np.clip(gamma, 0.05, 1.4)), 0.0, 1.5
+    return float(np.clip(gamma, low + 0.05, 1.4)), low, 1.5
 
 
-def _ordered(first: float, inner: float, outer: float) -> tuple[float, float, float]:
+def growth_along_ramp(measurement: Measurement, direction: int) -> float:
+    """Local step at the end of the ramps of a direction divided by that at their start; 1 where it is unknown."""
+    slopes = local_steps(measurement, direction)
+    if slopes is None or slopes.slope == 0:
+        return 1.0
+    low, high = (float(q) for q in np.quantile(measurement.all_samples(), [0.05, 0.95]))
+    first, last = (low, high) if direction > 0 else (high, low)
+    floor = 0.1 * slopes.mean
+    return max(slopes.at_zero + slopes.slope * last, floor) / max(slopes.at_zero + slopes.slope * first, floor)
+
+
+def _ordered(first: float, inner: float, outer: float) -> Range:
     low, high = min(inner, outer), max(inner, outer)
     margin = 0.02 * (high - low)
     return float(np.clip(first, low + margin, high - margin)), low, high

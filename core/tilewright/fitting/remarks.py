@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tilewright.fitting.ranges import growth_along_ramp
 from tilewright.fitting.result import FittedParameter
 from tilewright.fitting.uncertainty import Uncertainty, autocorrelation, strongly_correlated
 from tilewright.measurement.quality import long_ramps
@@ -47,6 +48,13 @@ def remarks(
             f"typically by a factor of {uncertainty.inflation:.1f}."
         )
     directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
+    for direction, word in ((1, "up"), (-1, "down")):
+        growth = growth_along_ramp(measurement, direction)
+        if growth > 1.5:
+            notes.append(
+                f"The {word} step grows about {growth:.1f}-fold along the ramp, where these models let it shrink or stay: "
+                "LinearStepDevice(allow_increasing=True) can follow."
+            )
     if len(measurement.devices) > 1:
         count = len(measurement.devices)
         notes.append(f"One set of parameters describes {count} devices here; fit each alone to see their spread.")

@@ -20,8 +20,9 @@ def build_parameters(specification: Any, device: PulsedDevice) -> tuple[lmfit.Pa
     """The ``lmfit.Parameters`` of a fit, and settings that are not numbers.
 
     Args:
-        specification: ``lmfit.Parameters``, or a dictionary from field name to ``(init, min, max)`` (varied), a single
-            value (set, not varied) or a dictionary of ``value``, ``min``, ``max``, ``vary``, ``expr``, ``brute_step``.
+        specification: ``lmfit.Parameters``, or a dictionary from field name to ``(init, min, max)`` (varied; held where
+            all three are equal), to a single value (set, not varied), or to a dictionary of ``value``, ``min``,
+            ``max``, ``vary``, ``expr``, ``brute_step``.
         device: the device whose fields they are.
 
     Raises:
@@ -87,6 +88,9 @@ def _add(parameters: lmfit.Parameters, name: str, form: Any) -> None:
         if len(form) != 3 or not all(_number(item) for item in form):
             raise FitError(f"{name}: expected (init, min, max), found {form!r}")
         init, low, high = (float(item) for item in form)
+        if init == low == high:
+            parameters.add(name, value=init, vary=False)
+            return
         _check_range(name, init, low, high)
         parameters.add(name, value=init, min=low, max=high, vary=True)
         return
