@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from runs.recipes import history, small_spec
-from tilewright.runs import DaskEngine, EngineError, RunStore, SyncEngine
+from tilewright.runs import DaskEngine, EngineError, RunStore, SyncEngine, dask_engine
 from tilewright.runs.cluster import DetachedCluster
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of processes killed on purpose
@@ -155,6 +155,7 @@ def test_stopping_ends_every_process(store):
 
 def test_a_scheduler_that_cannot_be_reached_is_named_and_the_run_waits(tmp_path, monkeypatch):
     monkeypatch.setenv("TILEWRIGHT_SCHEDULER", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 1)
     store = RunStore(tmp_path)
     with opened(store) as engine:
         run_id = engine.submit(small_spec())

@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -237,16 +238,17 @@ def _write_many(folder: str, number: int) -> None:
 
 
 def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_write_many, args=(str(tmp_path), number)) for number in range(2)]
-    for process in processes:
-        process.start()
-    _write_many(str(tmp_path), 2)
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    process = multiprocessing.get_context("spawn").Process(target=_write_many, args=(str(tmp_path), 0))
+    process.start()
+    _write_many(str(tmp_path), 1)
+    threads = [threading.Thread(target=_write_many, args=(str(tmp_path), number)) for number in (2, 3)]
+    for thread in threads:
+        thread.start()
+    for writer in (process, *threads):
+        writer.join()
+    assert process.exitcode == 0
     opened = RunStore(tmp_path)
-    assert sorted(row.name for row in opened.list()) == ["run 0", "run 1", "run 2"]
+    assert sorted(row.name for row in opened.list()) == [f"run {number}" for number in range(4)]
     for row in opened.list():
         assert [m.step for m in opened.metrics(row.id)] == list(range(1, 51))
         assert {m.value for m in opened.metrics(row.id)} == {float(row.name[-1])}

@@ -21,6 +21,7 @@ from tilewright.worker_task import train_in_worker
 SCHEDULER_VARIABLE = "TILEWRIGHT_SCHEDULER"
 LOOK_SECONDS = 2.0  # between comparisons of store and scheduler
 ARRIVAL_SECONDS = 5.0  # a hand-over may take this long until the scheduler knows of it
+CONNECT_SECONDS = 10
 CLOSE_SECONDS = 90.0
 HANDED_OVER = ("waiting", "no-worker", "queued", "processing")
 
@@ -138,7 +139,7 @@ class DaskEngine(Engine):
             # A scheduler that ends is no news to whoever reads the studio's terminal: the next look starts another.
             logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             try:
-                self._client = Client(**where, set_as_default=False, timeout=10, name="tilewright")  # type: ignore[no-untyped-call]
+                self._client = Client(**where, set_as_default=False, timeout=CONNECT_SECONDS, name="tilewright")  # type: ignore[no-untyped-call]
             except (OSError, TimeoutError, ValueError) as error:
                 name = self.address or "the local scheduler"
                 raise EngineError(f"{name} cannot be reached: {_reason(error)}") from None
