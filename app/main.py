@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from studio.chart import offer_plotly
 from studio.errors import guarded
 from studio.places import LOGO, PAGES, WORDMARK, take_carried
 
@@ -11,6 +12,7 @@ st.set_page_config(page_title="Tilewright", page_icon=str(LOGO), layout="wide")
 st.logo(str(WORDMARK), size="medium", icon_image=str(WORDMARK))
 
 take_carried()
+offer_plotly()
 page = st.navigation([PAGES[name] for name in PAGES], position="top")
 with guarded():
     page.run()

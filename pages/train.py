@@ -12,8 +12,9 @@ from studio.tiles import ALGORITHMS
 from studio.training import STATE_ICONS, curves_of, make_specs, network_of
 from studio.workspace import engine, workspace
 from tilewright.data import dataset_names
+from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label, plot_losses
-from tilewright.runs import Activation, DataSource, RunRow
+from tilewright.runs import Activation, DataSource, RunRow, recommend
 
 SHAPES = {"mnist-small": "784-256-128-10", "digits8x8": "64-32-10", "idx": "784-256-128-10"}
 SHOWN = 12
@@ -29,11 +30,12 @@ def choose_data() -> DataSource:
     )
 
 
-def choose_and_launch() -> None:
+def choose_and_launch() -> tuple[list[str], PulsedDevice]:
+    """What to train; returns the algorithms and the device chosen."""
     device_name, device = choose_device()
     algorithms = st.pills(
         "Algorithms", ALGORITHMS, selection_mode="multi", default=["sgd", "ttv2", "mp"], format_func=algorithm_label,
-        key="algorithms", bind="query-params", help="Each with the settings recommended for the device.",
+        key="algorithms", bind="query-params", wrap=True, help="Each with the settings recommended for the device.",
     )  # fmt: skip
     own = workspace().tiles.names()
     if not set(st.session_state.get("tiles", [])) <= set(own):
@@ -69,6 +71,7 @@ def choose_and_launch() -> None:
             for spec in specs:
                 engine().submit(spec)
             st.rerun()
+    return algorithms, device
 
 
 def show_run(row: RunRow) -> None:
@@ -91,14 +94,14 @@ def show_run(row: RunRow) -> None:
             )
 
 
+def show_plan(algorithms: list[str], device: PulsedDevice) -> None:
+    st.info("Press **Train** on the left. The curves appear here and go on when you close the browser.")
+    for name in algorithms:
+        st.markdown(f"**{algorithm_label(name)}**\n" + "\n".join(f"- {why}" for why in recommend(name, device).reasons))
+
+
 def show_runs() -> None:
     rows = workspace().runs.list()[:SHOWN]
-    if not rows:
-        st.info(
-            "Choose on the left what to train, then press **Train**. The curves appear here.",
-            icon=":material/play_arrow:",
-        )
-        return
     busy = sum(row.active for row in rows)
     st.subheader(f"{busy} running" if busy else "Latest runs", anchor=False)
     curves = curves_of(rows, "loss")
@@ -112,11 +115,13 @@ def show_runs() -> None:
 
 settings, view = st.columns([1, 2.1], gap="medium")
 with settings:
-    choose_and_launch()
+    algorithms, device = choose_and_launch()
+rows = workspace().runs.list()[:SHOWN]
 with place:
-    runs = [row.id for row in workspace().runs.list()[:SHOWN]]
-    if next_step("Compare the runs", "compare", disabled=not runs, why=None if runs else "Train something first."):
-        go("compare", runs=runs)
+    if next_step("Compare the runs", "compare", disabled=not rows, why=None if rows else "Train something first."):
+        go("compare", runs=[row.id for row in rows])
 with view:
-    active = any(row.active for row in workspace().runs.list()[:SHOWN])
-    live(run_every=1.0 if active else None)(show_runs)()
+    if rows:
+        live(run_every=1.0 if any(row.active for row in rows) else None)(show_runs)()
+    else:
+        show_plan(algorithms, device)

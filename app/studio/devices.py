@@ -50,6 +50,18 @@ def load_device(name: str) -> PulsedDevice:
     return cls()
 
 
+def as_model(device: PulsedDevice) -> PulsedDevice:
+    """The plain model behind a preset, with all its numbers.
+
+    Tiles and runs keep this: they then say what they were made with even when a preset changes in a later release.
+    """
+    cls = type(device)
+    if cls.__name__ not in DEVICE_PRESETS:
+        return device
+    model = next(base for base in cls.__mro__[1:] if base.__name__ in PLAIN_MODELS)
+    return model(**{name: getattr(device, name) for name in cls.model_fields})
+
+
 def choose_device(label: str = "Device", key: str = "device") -> tuple[str, PulsedDevice]:
     """A selection of devices; returns the name and the object."""
     names = device_names()

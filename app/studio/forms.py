@@ -78,7 +78,7 @@ def changes_line(base: Parameters, made: Parameters) -> str:
 
 def reset_button(base: Parameters, key: str, label: str = "Reset") -> None:
     """A button that puts every widget of a form back to ``base``."""
-    st.button(label, icon=":material/restart_alt:", key=f"{key}.reset", on_click=_set_widgets, args=(base, key))
+    st.button(label, icon=":material/restart_alt:", key=f"{key}#reset", on_click=_set_widgets, args=(base, key))
 
 
 def _short(value: Any) -> str:
@@ -135,7 +135,7 @@ def _groups(base: Parameters, skip: Sequence[str]) -> dict[str, list[str]]:
 def label_of(name: str, info: FieldInfo) -> str:
     """The field's name and unit, as a label."""
     unit = field_extra(info, "unit")
-    return f"{name} :gray[({unit})]" if unit else name
+    return f"{name} ({unit})" if unit else name
 
 
 def tooltip_of(info: FieldInfo, default: Any) -> str:

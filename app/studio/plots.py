@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 import streamlit as st
 
+from studio.chart import draw_chart
 from tilewright.figures import figure_data
 
 BUTTONS_OUT = [
@@ -19,7 +18,7 @@ BUTTONS_OUT = [
 ]
 
 
-def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = "", **chart: Any) -> Any:
+def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = "") -> None:
     """Draw a figure with its small menu.
 
     Args:
@@ -27,7 +26,6 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
         key: name of the figure on this page; also the name of files saved from it.
         settings: one line that states what the figure was made with.
         code: Python that makes it.
-        chart: further arguments of ``st.plotly_chart``.
     """
     image = st.session_state.get(f"{key}.image", "svg")
     config = {
@@ -37,7 +35,7 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
         "scrollZoom": False,
         "toImageButtonOptions": {"format": image, "filename": f"tilewright-{key}", "scale": 2 if image == "png" else 1},
     }
-    drawn = st.plotly_chart(figure, key=f"{key}.chart", config=config, alt=settings or key, **chart)
+    draw_chart(figure, key, config, summary=settings or key)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(settings, width="stretch")
         with st.popover("Export", type="tertiary", icon=":material/ios_share:", key=f"{key}.menu"):
@@ -57,4 +55,3 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
             if code:
                 st.caption("The Python that makes this figure")
                 st.code(code, language="python")
-    return drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from studio.devices import as_model
 from studio.forms import parameter_form
 from tilewright.cells.parameters import UnitCell
 from tilewright.configs import RPUConfig, build_config
@@ -31,10 +32,11 @@ OPEN = {
 
 def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> tuple[RPUConfig, tuple[str, ...]]:
     """The configuration of an algorithm on a device, as recommended (with the reasons) or as published."""
+    model = as_model(device)
     if recommended or algorithm == "fp":
-        advice = recommend(algorithm, device)
+        advice = recommend(algorithm, model)
         return advice.rpu_config, advice.reasons
-    return build_config(algorithm, device), ()
+    return build_config(algorithm, model), ()
 
 
 def tile_form(base: RPUConfig, key: str) -> RPUConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from studio.devices import as_model
 from studio.numbers import duration
 from studio.workspace import workspace
 from tilewright.configs import RPUConfig
@@ -141,7 +142,7 @@ def make_specs(
     short = device_name.removesuffix("PresetDevice")
     entries: list[tuple[str, RPUConfig, float, Any]] = []
     for name in algorithms:
-        advice = recommend(name, device)
+        advice = recommend(name, as_model(device))
         label = algorithm_label(name) if name == "fp" else f"{algorithm_label(name)}, {short}"
         entries.append((label, advice.rpu_config, advice.learning_rate, advice.lr_schedule))
     entries += [(name, workspace().tiles.load(name), 0.1, DropSchedule()) for name in tiles]

@@ -59,19 +59,15 @@ def plot_device_compact(
     if w_noise > 0:
         traces = traces + w_noise * np.random.default_rng(seed).standard_normal(traces.shape)
 
-    low = min(float(np.nanmin(traces)), float(curves.weights.min()))
-    high = max(float(np.nanmax(traces)), float(curves.weights.max()))
-    room = 0.06 * max(high - low, 1e-9)
-    widest = 1.15 * max(float(np.max(curves.up)), float(np.max(curves.down)), 1e-12)
-    strip = {"range": [0, widest], "nticks": 3, "tickformat": ".2~g"}
-    weight = {"range": [low - room, high + room]}
+    # No ranges are set: plotly keeps a zoom only as long as the figure does not ask for another range.
+    strip = {"rangemode": "tozero", "nticks": 3, "tickformat": ".2~g"}
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {"title": "Up step", "domain": LEFT, **strip},
-        "yaxis": {"title": WEIGHT, **weight},
-        "xaxis2": {"title": "Pulse number", "domain": CENTRE, "range": [0, len(pulses)], "anchor": "y2"},
-        "yaxis2": {"matches": "y", "anchor": "x2", "showticklabels": False, **weight},
-        "xaxis3": {"title": "Down step", "domain": RIGHT, "anchor": "y3", **strip},
-        "yaxis3": {"matches": "y", "anchor": "x3", "showticklabels": False, **weight},
+        "yaxis": {"title": WEIGHT},
+        "xaxis2": {"title": "Pulse number", "domain": CENTRE, "anchor": "y2"},
+        "yaxis2": {"matches": "y", "anchor": "x2", "showticklabels": False},
+        "xaxis3": {"title": "Down step", "domain": RIGHT, "anchor": "y3", "matches": "x", **strip},
+        "yaxis3": {"matches": "y", "anchor": "x3", "showticklabels": False},
     }
     steps = [
         {
