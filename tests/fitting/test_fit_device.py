@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -146,6 +147,7 @@ def test_steps_that_grow_are_noticed_and_can_be_followed():
     assert any("up step grows" in note and "allow_increasing" in note for note in fit.notes)
     fit = fit_device(measurement, LinearStepDevice(allow_increasing=True))
     assert fit["gamma_up"].value < 0
+    assert not any("step grows" in note for note in fit.notes)
     assert fit.rms < 1e-3
 
 
@@ -174,8 +176,10 @@ def test_progress_and_cancel():
     assert seen[-1][0] <= fit.n_evaluations
     assert min(row[1] for row in seen) == pytest.approx(fit.rms, rel=1e-6)
     count = iter(range(1, 100))
-    with pytest.raises(FitCancelled, match="cancelled after 30 evaluations"):
+    with pytest.raises(FitCancelled, match="cancelled after 30 evaluations") as caught:
         fit_device(measurement, SoftBoundsDevice, cancelled=lambda: next(count) >= 30)
+    assert pickle.loads(pickle.dumps(caught.value)).best_values == caught.value.best_values
+    assert pickle.loads(pickle.dumps(fit)).summary() == fit.summary()
 
 
 def test_fields_that_are_not_fitted_keep_their_value():

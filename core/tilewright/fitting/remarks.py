@@ -48,11 +48,12 @@ def remarks(
             f"typically by a factor of {uncertainty.inflation:.1f}."
         )
     directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
+    followed = {item.name for item in parameters if item.name.startswith("gamma") and item.value < 0}
     for direction, word in ((1, "up"), (-1, "down")):
         growth = growth_along_ramp(measurement, direction)
-        if growth > 1.5:
+        if growth > 1.5 and f"gamma_{word}" not in followed:
             notes.append(
-                f"The {word} step grows about {growth:.1f}-fold along the ramp, where these models let it shrink or stay: "
+                f"The {word} step grows about {growth:.1f}-fold along the ramp, where this model lets it shrink or stay: "
                 "LinearStepDevice(allow_increasing=True) can follow."
             )
     if len(measurement.devices) > 1:

@@ -24,6 +24,9 @@ class FitCancelled(Exception):
         self.evaluations, self.best_rms, self.best_values = evaluations, best_rms, best_values
         super().__init__(f"cancelled after {evaluations} evaluations at rms {best_rms:.4g}")
 
+    def __reduce__(self) -> tuple[type[FitCancelled], tuple[int, float, dict[str, float]]]:
+        return type(self), (self.evaluations, self.best_rms, self.best_values)
+
 
 @dataclass(frozen=True)
 class FittedParameter:
