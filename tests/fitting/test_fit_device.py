@@ -227,7 +227,6 @@ def test_ranking_finds_the_device_that_made_the_data():
     truth = {"dw_min": 0.006, "up_down": 0.1, "w_max": 1.0, "w_min": -0.9}
     made = {
         "LinearStepDevice": respond(pulses, -0.5, **truth, gamma_up=0.4, gamma_down=0.5),
-        "ConstantStepDevice": respond(pulses, -0.5, **truth, gamma_up=0.0, gamma_down=0.0),
         "SoftBounds": respond(pulses, -0.5, **{**truth, "dw_min": 0.015}),
     }
     for name, response in made.items():

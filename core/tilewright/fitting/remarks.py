@@ -41,11 +41,11 @@ def remarks(
     fields = [name for name in uncertainty.correlation.columns if name not in aside]
     for first, second, value in strongly_correlated(uncertainty.correlation.loc[fields, fields]):
         notes.append(f"{first} and {second} are correlated ({value:+.3f}): their errors are not independent.")
-    correlation = autocorrelation(residuals)
     if uncertainty.inflation > 1.2:
         notes.append(
-            f"Neighbouring residuals are correlated ({correlation:+.2f} at lag 1): standard errors were widened, "
-            f"typically by a factor of {uncertainty.inflation:.1f}."
+            f"Residuals are correlated over stretches of pulses ({autocorrelation(residuals):+.2f} at lag 1, "
+            f"{autocorrelation(residuals, 10):+.2f} at lag 10): standard errors were widened, typically by a factor of "
+            f"{uncertainty.inflation:.1f}."
         )
     directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
     followed = {item.name for item in parameters if item.name.startswith("gamma") and item.value < 0}
@@ -53,7 +53,7 @@ def remarks(
         growth = growth_along_ramp(measurement, direction)
         if growth > 1.5 and f"gamma_{word}" not in followed:
             notes.append(
-                f"The {word} step grows about {growth:.1f}-fold along the ramp, where this model lets it shrink or stay: "
+                f"The {word} step grows about {growth:.1f}-fold along the ramp; this model lets it shrink or stay: "
                 "LinearStepDevice(allow_increasing=True) can follow."
             )
     if len(measurement.devices) > 1:
