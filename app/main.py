@@ -6,13 +6,13 @@ import streamlit as st
 
 from studio.chart import offer_plotly
 from studio.errors import guarded
-from studio.places import LOGO, PAGES, WORDMARK, take_carried
+from studio.places import LOGO, WORDMARK, pages, take_carried
 
 st.set_page_config(page_title="Tilewright", page_icon=str(LOGO), layout="wide")
 st.logo(str(WORDMARK), size="medium", icon_image=str(WORDMARK))
 
 take_carried()
 offer_plotly()
-page = st.navigation([PAGES[name] for name in PAGES], position="top")
+page = st.navigation(pages(), position="top")
 with guarded():
     page.run()

@@ -16,20 +16,29 @@ DOCS = ASSETS / "docs"
 EXAMPLES = ASSETS / "examples"
 
 
-def _page(name: str, icon: str, default: bool = False) -> st.Page:
-    return st.Page(ROOT / "pages" / f"{name}.py", title=name.capitalize(), icon=icon, url_path=name, default=default)
-
-
-PAGES = {
-    "start": _page("start", ":material/home:", default=True),
-    "measure": _page("measure", ":material/show_chart:"),
-    "fit": _page("fit", ":material/tune:"),
-    "device": _page("device", ":material/memory:"),
-    "tile": _page("tile", ":material/grid_on:"),
-    "train": _page("train", ":material/model_training:"),
-    "compare": _page("compare", ":material/leaderboard:"),
-    "help": _page("help", ":material/help:"),
+ICONS = {
+    "start": ":material/home:",
+    "measure": ":material/show_chart:",
+    "fit": ":material/tune:",
+    "device": ":material/memory:",
+    "tile": ":material/grid_on:",
+    "train": ":material/model_training:",
+    "compare": ":material/leaderboard:",
+    "help": ":material/help:",
 }
+
+
+def script_of(page: str) -> Path:
+    """The script of a page."""
+    return ROOT / "pages" / f"{page}.py"
+
+
+def pages() -> list[Any]:
+    """The pages, in order. Made anew in each run: a page object belongs to the session that made it."""
+    return [
+        st.Page(script_of(name), title=name.capitalize(), icon=icon, url_path=name, default=name == "start")
+        for name, icon in ICONS.items()
+    ]
 
 
 CARRIED = "#carried"
@@ -48,11 +57,11 @@ def take_carried() -> None:
 
 def go(page: str, **carried: Any) -> None:
     """Open a page with what was made: ``go("fit", measurement="my device")`` selects it there."""
-    known = {key: value for key, value in carried.items() if key in st.session_state}
+    known = {key: st.session_state[key] for key in carried if key in st.session_state}
     carry(**{key: value for key, value in carried.items() if known.get(key) != value})
     # A parameter that a widget of this page is bound to follows the widget; only others may go by the address. Never
     # None: that refuses to leave a page whose address holds bound parameters.
-    st.switch_page(PAGES[page], query_params={k: v for k, v in carried.items() if k not in known})
+    st.switch_page(script_of(page), query_params={k: v for k, v in carried.items() if k not in known})
 
 
 def heading(title: str, sentence: str) -> DeltaGenerator:

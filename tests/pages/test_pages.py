@@ -1,0 +1,201 @@
+"""Every page, in an empty and in a filled workspace: it opens, does its work, and words its errors."""
+
+import time
+
+import pytest
+from studio_driver import PAGES, ROOT, messages, open_page
+
+
+def settled(app, seconds=30):
+    """The fit page once no task of this process is running."""
+    from studio.background import _tasks
+
+    end = time.monotonic() + seconds
+    while any(task.running for task in _tasks().values()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return go_on(app, "fit")
+
+
+def go_on(app, page):
+    """The page that a button of the page before has switched to; the driver itself would stay where it was."""
+    app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+    return app
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_in_an_empty_workspace(empty, page):
+    assert messages(open_page(page)) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_in_a_filled_workspace(filled, page):
+    assert messages(open_page(page)) == []
+
+
+def test_an_empty_fit_page_says_where_to_begin(empty):
+    app = open_page("fit")
+    assert "no measurement yet" in app.info[0].value
+    assert app.button(key="next-measure")
+
+
+def test_start_lists_what_was_made(filled):
+    app = open_page("start")
+    keys = {button.key for button in app.button}
+    assert {"recent-measurement-ramp", "recent-device-mine"} <= keys
+    assert sum(key.startswith("recent-2") for key in keys) == 2
+
+
+def test_a_wrong_upload_is_told_what_is_wrong(empty):
+    app = open_page("measure", source="My file")
+    app.file_uploader(key="upload").upload("notes.csv", b"this is not a table of numbers\n", "text/csv").run()
+    (message,) = messages(app)
+    assert message
+    assert "unexpected" not in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02" * 400, b"1\n", b"a,b\n1,\n", b"nan\n" * 30])
+def test_no_upload_breaks_the_page(empty, content):
+    app = open_page("measure", source="My file")
+    app.file_uploader(key="upload").upload("odd.csv", content, "text/csv").run()
+    assert all("unexpected" not in message for message in messages(app))
+
+
+def test_an_upload_is_read_kept_and_fitted(empty, shared_data):
+    app = open_page("measure", source="My file")
+    content = (shared_data / "data" / "devices" / "gong_et_al.csv").read_bytes()
+    app.file_uploader(key="upload").upload("gong_et_al.csv", content, "text/csv").run()
+    assert messages(app) == []
+    assert {metric.label: metric.value for metric in app.metric}["Samples"] == "2,000"
+    app.button(key="next-fit").click().run()
+    assert empty.measurements.names() == ["gong_et_al"]
+    go_on(app, "fit")
+    assert app.selectbox(key="measurement").value == "gong_et_al"
+    app.button(key="fit").click().run()
+    settled(app)
+    assert messages(app) == []
+    assert float({metric.label: metric.value for metric in app.metric}["R²"]) > 0.9
+    app.button(key="next-device").click().run()
+    assert messages(app) == []
+    assert empty.devices.names() == ["gong_et_al"]
+    assert app.selectbox(key="device").value == "gong_et_al"
+
+
+def test_an_example_is_kept_once(empty):
+    app = open_page("measure")
+    app.button(key="next-fit").click().run()
+    again = open_page("measure")
+    again.button(key="next-fit").click().run()
+    assert len(empty.measurements.names()) == 1
+
+
+def test_a_fit_can_be_cancelled(filled):
+    app = open_page("fit", method="differential_evolution", measurement="array")
+    app.button(key="fit").click().run()
+    app.button(key="cancel-fit").click().run()
+    settled(app)
+    assert messages(app) == []
+    assert any("Cancelled" in item.value for item in app.info)
+
+
+def test_a_slider_moves_the_device(empty):
+    app = open_page("device")
+    before = {metric.label: metric.value for metric in app.metric}
+    app.slider(key="TutorialRRAMPresetDevice.w_max").set_value(1.0).run()
+    after = {metric.label: metric.value for metric in app.metric}
+    assert before["States"] != after["States"]
+    assert any("w_max 2 → 1" in caption.value for caption in app.caption)
+    app.button(key="TutorialRRAMPresetDevice#reset").click().run()
+    assert {metric.label: metric.value for metric in app.metric} == before
+
+
+def test_a_rule_over_two_fields_is_worded(empty):
+    app = open_page("device")
+    app.slider(key="TutorialRRAMPresetDevice.w_min").set_value(0.0).run()
+    (message,) = messages(app)
+    assert "subtract_symmetry_point" in message
+    assert app.metric
+
+
+def test_a_device_is_saved_and_goes_into_a_tile(empty):
+    app = open_page("device")
+    app.slider(key="TutorialRRAMPresetDevice.w_max").set_value(1.0).run()
+    app.button(key="next-tile").click().run()
+    assert messages(app) == []
+    (name,) = empty.devices.names()
+    assert empty.devices.load(name).w_max == 1.0
+    assert app.selectbox(key="device").value == name
+
+
+def test_a_damaged_device_is_named(filled):
+    (filled.folder / "devices" / "mine.yaml").write_text("type: SoftBoundsDevice\ndw_mim: 3\n")
+    app = open_page("device", device="mine")
+    (message,) = messages(app)
+    assert "dw_mim" in message
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "ttv2", "c-ttv2", "mp", "fp"])
+def test_every_algorithm_makes_a_tile(empty, algorithm):
+    app = open_page("tile", algorithm=algorithm)
+    assert messages(app) == []
+    app.button(key="next-train").click().run()
+    assert messages(app) == []
+    assert len(empty.tiles.names()) == 1
+
+
+def test_a_pasted_configuration_is_read_or_refused(empty):
+    app = open_page("tile")
+    app.text_area(key="pasted").set_value("type: SingleRPUConfig\nmaping: 3\n").run()
+    (message,) = messages(app)
+    assert "maping" in message
+    app.text_area(key="pasted").set_value("__import__('os').system('true')").run()
+    assert "unexpected" not in messages(app)[0]
+
+
+def test_runs_are_launched_followed_and_compared(empty):
+    app = open_page("train", data="digits8x8", algorithms=["sgd", "mp"], epochs=1, images=60, batch=10)
+    app.text_input(key="layers.digits8x8").set_value("64-8-10").run()
+    assert messages(app) == []
+    app.button(key="launch").click().run()
+    assert messages(app) == []
+    runs = empty.runs.list()
+    assert {row.algorithm for row in runs} == {"sgd", "mp"}
+    end = time.monotonic() + 60
+    while any(row.active for row in empty.runs.list()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    app.run()
+    app.button(key="next-compare").click().run()
+    assert messages(app) == []
+    table = app.dataframe[0].value
+    assert list(table["State"]) == ["finished", "finished"]
+    assert table["Test accuracy (%)"].between(0, 100).all()
+
+
+def test_layers_in_words_are_checked(empty):
+    app = open_page("train", data="digits8x8")
+    app.text_input(key="layers.digits8x8").set_value("64 to ten").run()
+    app.button(key="launch").click().run()
+    (message,) = messages(app)
+    assert "784-256-128-10" in message
+    assert empty.runs.list() == []
+
+
+def test_compare_shows_the_runs_of_the_workspace(filled):
+    app = open_page("compare")
+    table = app.dataframe[0].value
+    assert set(table["Algorithm"]) == {"Floating point", "Mixed precision"}
+
+
+def test_the_unexpected_is_a_message_not_a_traceback(empty, monkeypatch):
+    import studio.verdicts
+
+    monkeypatch.setattr(studio.verdicts, "number_of_states", lambda device: 1 / 0)
+    app = open_page("device")
+    (message,) = messages(app)
+    assert "Something unexpected" in message
+
+
+def test_help_shows_the_documents(empty):
+    app = open_page("help", topic="device")
+    assert any("# Devices" in text.value for text in app.markdown)
