@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,13 +103,12 @@ def studio_command(port: int = 8501, host: str = "127.0.0.1", browser: bool = Tr
 def _studio(options: argparse.Namespace) -> int:
     command = studio_command(options.port, options.host, not options.no_browser)
     print(f"Tilewright studio: http://{options.host}:{options.port} (Ctrl+C ends it; runs go on)", flush=True)
-    process = subprocess.Popen(command)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        return 0
+    return _become(command, os.environ)
+
+
+def _become(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Go on as another program, so that signals reach it and nothing is left behind."""
+    os.execve(command[0], command, environment)
 
 
 # --- run --------------------------------------------------------------------------------------------------------------
@@ -198,12 +196,7 @@ def _worker(options: argparse.Namespace) -> int:
         "--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--preload", "tilewright.worker_task",
     ]  # fmt: skip
     threads = str(max(1, usable_cores() // workers))
-    process = subprocess.Popen(command, env={**os.environ, THREADS_VARIABLE: threads})
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        return process.wait()
+    return _become(command, {**os.environ, THREADS_VARIABLE: threads})
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -25,6 +25,14 @@ IDLE_SECONDS = 1800  # a cluster with nothing to do ends itself after this time
 START_SECONDS = 60.0
 WORKER_NICENESS = 5  # training yields to the studio that shows it
 
+# Dask watches itself many times a second by default; a studio left open should cost next to nothing.
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+}
+
 
 class DetachedCluster:
     """The cluster of a workspace folder: ``cluster/`` holds its address, process ids and logs.
@@ -112,7 +120,7 @@ class DetachedCluster:
 
     def _launch(self, log: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", f"distributed.cli.{module}", *arguments]
-        environment = {**os.environ, THREADS_VARIABLE: str(max(1, usable_cores() // self.n_workers))}
+        environment = {**os.environ, **QUIET, THREADS_VARIABLE: str(max(1, usable_cores() // self.n_workers))}
         with (self.folder / f"{log}.log").open("wb") as output:
             return subprocess.Popen(
                 command,
