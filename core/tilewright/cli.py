@@ -106,7 +106,7 @@ def _studio(options: argparse.Namespace) -> int:
     return _become(command, os.environ)
 
 
-def _become(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def _become(command: list[str], environment: Mapping[str, str]) -> int:
     """Go on as another program, so that signals reach it and nothing is left behind."""
     os.execve(command[0], command, environment)
 
