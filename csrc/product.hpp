@@ -331,7 +331,7 @@ class Product {
             float load_sum = 0, profile = 0;
             for (int64_t j = 0; j < n_in_; ++j) {
                 const float w = weight_at(i, j);
-                const float q = 1.0f - (float)(io_.ir_drop_first ? n_in_ - j : j) / n;
+                const float q = 1.0f - (float)(io_.ir_drop_first ? n_in_ - 1 - j : j) / n;
                 load_sum += __builtin_fabsf(w) * __builtin_fabsf(v[j]);
                 profile += w * v[j] * (1.0f - q * q);
             }

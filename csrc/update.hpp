@@ -11,6 +11,9 @@ constexpr int64_t kRowBlock = 16;              // rows that share a stream of cy
 constexpr int64_t kLineWords = 1 << 20;        // words of pulse trains held at a time
 constexpr int64_t kParallelWork = 1 << 19;     // crosspoint words below which threads do not pay
 
+// The next whole number, where single-precision inputs that mean a whole number count as that number.
+inline double whole_pulses(double asked) { return __builtin_ceil(asked * (1 - 1e-6)); }
+
 // Train length and the factors that turn errors (a) and inputs (b) into pulse probabilities.
 struct Schedule {
     int bl = 0;
@@ -28,7 +31,7 @@ inline Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_
     if (u.fixed_bl || u.length_management || g * u.desired_bl >= lr) {
         a = b = __builtin_sqrt(lr / (g * (double)bl));
     } else {
-        bl = (int64_t)__builtin_ceil(lr / g);
+        bl = (int64_t)whole_pulses(lr / g);
         if (bl < 1) bl = 1;
     }
     const double asked = lr * x_max * u.um_grad_scale * d_max / g;
@@ -37,7 +40,7 @@ inline Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_
         if (x_max == 0 || d_max == 0) return s;
         double dv = u.um_grad_scale * d_max;
         if (u.length_management) {
-            const double wanted = __builtin_ceil(asked);
+            const double wanted = whole_pulses(asked);
             bl = wanted < u.desired_bl ? (int64_t)wanted : u.desired_bl;
             if (bl < 1) bl = 1;
             a = b = __builtin_sqrt(lr / (g * (double)bl));
@@ -389,16 +392,18 @@ struct ApplyCounts {
     const Schedule* plan;
     const float* x_level;  // (samples, cols), signed
     const float* d_level;  // (samples, rows), signed
+    int64_t first, last;   // samples to apply
+    uint64_t part;
     int64_t* pulses;
 
     template <class Device, bool Mult>
     void run() const {
         int64_t total = 0;
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
-        const bool parallel = u.threads > 1 && a.rows * a.cols * u.samples > kParallelWork;
+        const bool parallel = u.threads > 1 && a.rows * a.cols * (last - first) > kParallelWork;
 #pragma omp parallel for num_threads(u.threads) schedule(dynamic) reduction(+ : total) if (parallel)
         for (int64_t block = 0; block < blocks; ++block) {
-            NormalStream noise(u.seed, (uint32_t)block, 0, u.call);
+            NormalStream noise(u.seed, (uint32_t)block, (uint32_t)part, u.call);
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
             for (int64_t i = block * kRowBlock; i < end; ++i)
                 for (int64_t j = 0; j < a.cols; j += kLanes) total += vector_of<Device, Mult>(i, j, noise);
@@ -412,7 +417,7 @@ struct ApplyCounts {
         Crosspoints<f8> c = load_crosspoints<Device>(a, index, lanes);
         i8 touched = {};
         int64_t delivered = 0;
-        for (int64_t s = 0; s < u.samples; ++s) {
+        for (int64_t s = first; s < last; ++s) {
             if (plan[s].bl == 0) continue;
             const f8 x = load_first(x_level + s * a.cols + j, lanes);
             const f8 product = x * d_level[s * a.rows + i];
@@ -494,6 +499,31 @@ void write_levels(const UpdateArgs& u, const Side& side, const Schedule* plan, f
     }
 }
 
+// Copies one line of the array as it stands.
+void copy_line(const DeviceArgs& a, const UpdateArgs& u, int64_t event) {
+    const int64_t line = u.snapshot_line[event];
+    if (u.snapshot_rows) {
+        std::memcpy(u.snapshot_out + event * a.cols, a.visible + line * a.cols, (size_t)a.cols * sizeof(float));
+        return;
+    }
+    for (int64_t i = 0; i < a.rows; ++i) u.snapshot_out[event * a.rows + i] = a.visible[i * a.cols + line];
+}
+
+// Samples up to each copy, the copy, and so on.
+void counted_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule* plan) {
+    Scratch<float> x_level(u.samples * a.cols), d_level(u.samples * a.rows);
+    write_levels(u, Side{u.x, u.x_hot, a.cols, kInputLine, kInputRound, false}, plan, x_level.data);
+    write_levels(u, Side{u.d, u.d_hot, a.rows, kErrorLine, kErrorRound, true}, plan, d_level.data);
+    int64_t first = 0;
+    for (int64_t event = 0; event <= u.snapshots; ++event) {
+        const int64_t last = event < u.snapshots ? u.snapshot_after[event] + 1 : u.samples;
+        if (last > first)
+            with_device(a, ApplyCounts{a, u, plan, x_level.data, d_level.data, first, last, (uint64_t)event, &u.stats->pulses});
+        if (event < u.snapshots) copy_line(a, u, event);
+        first = last;
+    }
+}
+
 void update(const DeviceArgs& a, const UpdateArgs& u) {
     Scratch<Schedule> plan(u.samples);
     for (int64_t s = 0; s < u.samples; ++s) {
@@ -509,16 +539,8 @@ void update(const DeviceArgs& a, const UpdateArgs& u) {
         u.stats->truncated += plan[s].truncated;
         u.stats->empty += plan[s].bl == 0;
     }
-    if (u.kind == PulseKind::Stochastic) {
-        stochastic_update(a, u, plan.data);
-        return;
-    }
-    Scratch<float> x_level(u.samples * a.cols), d_level(u.samples * a.rows);
-    write_levels(u, Side{u.x, u.x_hot, a.cols, kInputLine, kInputRound, false}, plan.data, x_level.data);
-    write_levels(u, Side{u.d, u.d_hot, a.rows, kErrorLine, kErrorRound, true}, plan.data, d_level.data);
-    int64_t pulses = 0;
-    with_device(a, ApplyCounts{a, u, plan.data, x_level.data, d_level.data, &pulses});
-    u.stats->pulses += pulses;
+    if (u.kind == PulseKind::Stochastic) stochastic_update(a, u, plan.data);
+    else counted_update(a, u, plan.data);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ class MappingParameter(Parameters):
     max_output_size: int = parameter(512, "outputs of a physical tile; 0 is unlimited", ge=0, typical=(0, 1024))
 
 
-class RPUConfig(Parameters):
+class RPUConfig(Parameters, abstract=True):
     """Base of every tile configuration."""
 
     mapping: MappingParameter = parameter(factory=MappingParameter, meaning="logical weights onto tiles")
@@ -87,7 +87,7 @@ class FloatingPointRPUConfig(RPUConfig):
     device: FloatingPointDevice = parameter(factory=FloatingPointDevice, meaning="no device physics")
 
 
-class AnalogRPUConfig(RPUConfig):
+class AnalogRPUConfig(RPUConfig, abstract=True):
     """Tile with periphery."""
 
     forward: IOParameters = parameter(factory=IOParameters, meaning="periphery of the forward product")

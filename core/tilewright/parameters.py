@@ -90,9 +90,15 @@ class Parameters(BaseModel):
     )
 
     _registry: ClassVar[dict[str, type[Parameters]]] = {}
+    # Classes that only share fields say so with abstract=True and cannot be built themselves.
+    _abstract: ClassVar[bool] = False
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._abstract = abstract
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._registry[cls.__name__] = cls
 
@@ -100,6 +106,11 @@ class Parameters(BaseModel):
 
     def __init__(self, **data: Any) -> None:
         cls = type(self)
+        if cls._abstract:
+            known = [name for name, kind in cls._registry.items() if issubclass(kind, cls) and not kind._abstract]
+            raise ParameterError(
+                f"{cls.__name__} only shares fields; use one of {', '.join(known) or 'its subclasses'}"
+            )
         coerced = {name: cls._coerce(name, value) for name, value in data.items()}
         try:
             super().__init__(**coerced)
@@ -247,6 +258,8 @@ class Parameters(BaseModel):
         """Inverse of :meth:`to_json`."""
         try:
             data = json.loads(text)
+        except RecursionError:
+            raise ParameterError("not valid JSON: nested too deeply") from None
         except json.JSONDecodeError as error:
             raise ParameterError(f"not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
         return cls.from_dict(_without_version(data))
@@ -261,6 +274,8 @@ class Parameters(BaseModel):
         """Inverse of :meth:`to_yaml`; numbers such as ``1e-5`` are read as numbers."""
         try:
             data = yaml.load(text, Loader=_YamlLoader)
+        except RecursionError:
+            raise ParameterError("not valid YAML: nested too deeply") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -277,7 +292,10 @@ class Parameters(BaseModel):
     @classmethod
     def from_python(cls, text: str) -> Self:
         """Read constructor text such as :meth:`to_python` writes. The text is parsed, never executed."""
-        built = _read_python(text)
+        try:
+            built = _read_python(text)
+        except (RecursionError, MemoryError):
+            raise ParameterError("not a configuration: nested too deeply") from None
         if not isinstance(built, cls):
             raise ParameterError(f"expected {cls.__name__}, found {type(built).__name__}")
         return built
@@ -515,6 +533,8 @@ def _read_call(node: ast.Call) -> Any:
     for keyword in node.keywords:
         if keyword.arg is None:
             raise ParameterError(f"line {node.lineno}: {name}(**...) is not read")
+        if keyword.arg in values:
+            raise ParameterError(f"line {node.lineno}: {name} is given {keyword.arg} twice")
         values[keyword.arg] = _read_expression(keyword.value)
     return cls(**values)
 

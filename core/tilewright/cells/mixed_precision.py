@@ -15,7 +15,7 @@ from tilewright.parameters import parameter
 from tilewright.periphery import PulseType, UpdateParameters
 
 
-class DigitalRankUpdateCell(UnitCell):
+class DigitalRankUpdateCell(UnitCell, abstract=True):
     """A cell whose rank-one update is computed in digital."""
 
     device: PulsedDevice = parameter(..., "the analog device")

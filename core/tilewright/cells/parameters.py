@@ -8,7 +8,7 @@ from tilewright.parameters import Parameters, parameter
 from tilewright.periphery import UpdateParameters
 
 
-class UnitCell(Parameters):
+class UnitCell(Parameters, abstract=True):
     """Several devices (and digital memory) that together hold and train one weight."""
 
     construction_seed: int = parameter(

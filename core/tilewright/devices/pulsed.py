@@ -15,7 +15,7 @@ from tilewright.parameters import Parameters, parameter
 Draw = Callable[[str], Tensor]
 
 
-class PulsedDevice(Parameters):
+class PulsedDevice(Parameters, abstract=True):
     """A resistive device whose weight moves by one step per pulse.
 
     Fields ending in ``_dtod`` spread from device to device and are drawn once at construction; fields ending in
