@@ -18,6 +18,8 @@ def pulse_sequence(pulses: ArrayLike) -> NDArray[np.int8]:
         ValueError: not one-dimensional, not whole numbers, or more than 127 pulses in one entry.
     """
     array = np.asarray(pulses)
+    if array.dtype == np.int8 and array.ndim == 1 and array.flags.c_contiguous:
+        return array  # already checked: fits call this thousands of times
     if array.ndim != 1:
         raise ValueError(f"pulses must be one-dimensional, found shape {array.shape}")
     whole = np.rint(array)
