@@ -13,6 +13,11 @@ from tilewright.periphery import UpdateParameters
 class Cell(nn.Module):
     """Runtime of a crosspoint array. The tile owns the visible weight (outputs, inputs) and passes it to each call."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # What the last update sent, for health readings; not part of the state.
+        self.last_update: dict[str, int] = {}
+
     @abstractmethod
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Move the weight by ``-lr * sum_b outer(d_b, x_b)`` in expectation, as the algorithm does it.

@@ -264,9 +264,14 @@ class ChoppedTransferCell(Cell):
         lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
         copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
         fast_settings = self._fast_settings.get()
-        self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
-        if transfers.line.numel():
-            self._transfer(weight, transfers, lines, read, lr, first_event)
+        stats = self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
+        written = self._transfer(weight, transfers, lines, read, lr, first_event) if transfers.line.numel() else 0
+        self.last_update = {
+            "pulses": stats.pulses + written,
+            "truncated": stats.truncated,
+            "empty": stats.empty,
+            "samples": x.shape[0],
+        }
         if p.gamma > 0:
             self._show(weight)
 
@@ -284,7 +289,8 @@ class ChoppedTransferCell(Cell):
         read: kernels.ReadSettings,
         lr: float,
         first_event: int,
-    ) -> None:
+    ) -> int:
+        """Reads into the buffer, buffer onto C; returns the pulses sent to C."""
         p = self.parameters_
         gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
         gains = torch.full((lines.shape[0],), gain)
@@ -306,10 +312,10 @@ class ChoppedTransferCell(Cell):
             first_event=first_event,
         )
         if line.numel() == 0:
-            return
+            return 0
         x, d = (line, pulses) if p.transfer_columns else (pulses, line)
         slow = weight if self.slow_weight is None else self.slow_weight
-        self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get())
+        return self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get()).pulses
 
     def _show(self, weight: Tensor) -> None:
         """Visible weight for gamma > 0: C plus the unchopped A."""

@@ -98,8 +98,8 @@ class MixedPrecisionCell(Cell):
         d = self._quantised(d, p.n_d_bins, p.stoc_round_d, "d")
         self.chi.add_(exact_outer_sum(x, d), alpha=lr)
         self.batches += 1
-        if self.batches % p.transfer_every == 0:
-            self._transfer(weight)
+        pulses = self._transfer(weight) if self.batches % p.transfer_every == 0 else 0
+        self.last_update = {"pulses": pulses, "samples": x.shape[0]}
 
     def _quantised(self, values: Tensor, bins: int, stochastic: bool, name: str) -> Tensor:
         if bins == 0:
@@ -113,12 +113,13 @@ class MixedPrecisionCell(Cell):
             steps = steps + kernels.uniform_field(values.shape, seed, self.batches) - 0.5
         return steps.round().clamp(-half, half) * width
 
-    def _transfer(self, weight: Tensor) -> None:
+    def _transfer(self, weight: Tensor) -> int:
+        """Write the whole steps of the rows that are due; returns the pulses sent."""
         p = self.parameters_
         outputs = self.shape[0]
         count = outputs if p.n_rows_per_transfer < 0 else min(p.n_rows_per_transfer, outputs)
         if count == 0:
-            return
+            return 0
         start = self.next_row
         if p.random_row and count < outputs:
             draw = kernels.uniform_field((1,), kernels.derive_seed(self.seed, "row"), self.batches)
@@ -126,8 +127,9 @@ class MixedPrecisionCell(Cell):
         rows = ((torch.arange(count) + start) % outputs).to(torch.int32)
         self.next_row = (start + count) % outputs
         steps, sent = kernels.carry_steps(self.chi, rows, self.step, self._most_steps)
-        if sent.numel():
-            self.array.update(weight, steps, sent, self._write_lr, self._settings.get())
+        if sent.numel() == 0:
+            return 0
+        return self.array.update(weight, steps, sent, self._write_lr, self._settings.get()).pulses
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -32,7 +32,6 @@ class SingleDeviceCell(Cell):
         super().__init__()
         self.array = DeviceArray(device, shape, draw_seed, noise_seed)
         self._settings = SettingsCache(update, device.granularity)
-        self.last_update: dict[str, int] = {}
 
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the array."""
