@@ -35,10 +35,15 @@ if not chosen:
     st.stop()
 
 
-@live(run_every=2 if any(by_id[run].active for run in chosen) else None)
+busy = any(by_id[run].active for run in chosen)
+
+
+@live(run_every=2 if busy else None)
 def show() -> None:
     store = workspace().runs
     runs = [store.get(run) for run in chosen]
+    if busy and not any(run.active for run in runs):
+        st.rerun()  # draws the page once more, without the clock
     shown = st.segmented_control("Show", list(METRIC), default=LOSS, required=True, key="metric", bind="query-params")
     curves, bars = st.columns([2, 1], gap="medium")
     code = (
@@ -58,7 +63,9 @@ def show() -> None:
             plot_comparison(accuracies(runs)), "compare-accuracy", settings="Mean over seeds, after the last epoch"
         )
     table = comparison_table(runs)
-    st.dataframe(table, hide_index=True)
+    number = st.column_config.NumberColumn
+    formats = {"Test accuracy (%)": "%.1f", "Training loss": "%.3g", "Pulses": "compact", "Step": "%.3g"}
+    st.dataframe(table, hide_index=True, column_config={k: number(format=v) for k, v in formats.items()})
     st.download_button(
         "Table (CSV)", data=lambda: table.to_csv(index=False), file_name="tilewright-comparison.csv", mime="text/csv",
         on_click="ignore", icon=":material/table:", key="table-csv",

@@ -6,8 +6,9 @@ from studio.errors import live, show_error
 from studio.fits import (
     METHODS,
     Outcome,
+    choose_record,
+    edit_parameters,
     find_fit,
-    parameter_table,
     ranges_of,
     start_fit,
     start_fit_of_all,
@@ -23,7 +24,7 @@ from studio.workspace import workspace
 from tilewright.figures import plot_fit, plot_overlay
 from tilewright.figures.measurement import MOST_RECORDS
 from tilewright.fitting import FITTABLE_CLASSES, FitCancelled
-from tilewright.measurement import NORMALISATIONS, Measurement, suggested_normalisation
+from tilewright.measurement import NORMALISATIONS, suggested_normalisation
 
 place = heading(
     "Fit", "A device model for a measurement: parameters with their errors, and what the model leaves unexplained."
@@ -49,14 +50,7 @@ with settings:
     classes = {cls.__name__: cls for cls in FITTABLE_CLASSES}
     model = named_choice("Device model", list(classes), "model")
     method = named_choice("Method", list(METHODS), "method", format_func=METHODS.get)
-    table = st.data_editor(
-        parameter_table(classes[model], measurement), hide_index=True, key=f"table.{name}.{rule}.{model}",
-        disabled=["parameter"], column_config={
-            "start": st.column_config.NumberColumn(format="%.4g"), "min": st.column_config.NumberColumn(format="%.4g"),
-            "max": st.column_config.NumberColumn(format="%.4g"),
-            "fit": st.column_config.CheckboxColumn(help="Cleared: held at its start value."),
-        },
-    )  # fmt: skip
+    table = edit_parameters(classes[model], measurement, key=f"table.{name}.{rule}.{model}")
     task = find_fit(name)
     busy = task is not None and task.running
     buttons = st.container(horizontal=True)
@@ -83,15 +77,6 @@ def show_progress() -> None:
     facts[1].metric("Best rms so far", significant(at["rms"], 3) if "rms" in at else "–")
     facts[2].metric("Time", duration(task.seconds))
     st.caption("The fit goes on if you leave this page.")
-
-
-def choose_record(measurement: Measurement) -> int | None:
-    """The record to draw; None for all, where they are few."""
-    labels = [record.label or f"Record {number + 1}" for number, record in enumerate(measurement.records)]
-    if len(labels) == 1:
-        return None
-    options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
-    return st.selectbox("Record", options, format_func=lambda n: "All" if n is None else labels[n], key="record")
 
 
 def show_result(outcome: Outcome, seconds: float) -> None:

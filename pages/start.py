@@ -70,16 +70,18 @@ def show_demo() -> None:
             if links.button(
                 "Watch them train", icon=":material/arrow_forward:", icon_position="right", key="demo-train"
             ):
-                go("train")
+                go("train", device=task.progress["device"])
             if links.button(
                 "See the device", icon=":material/arrow_forward:", icon_position="right", key="demo-device"
             ):
                 go("device", device=task.progress["device"])
 
 
-def show_jobs() -> None:
-    st.subheader("Runs", anchor=False)
+def show_jobs(live_until_now: bool) -> None:
     rows = workspace().runs.list()[:RECENT]
+    if live_until_now and not any(row.active for row in rows):
+        st.rerun()  # draws the page once more, without the clock
+    st.subheader("Runs", anchor=False)
     if not rows:
         st.caption("None yet. They appear here while they train and when they are done.")
     for row in rows:
@@ -109,4 +111,5 @@ with columns[0]:
 with columns[1]:
     show_shelf("Devices", workspace().devices.names(), "device", "device", "None of your own yet. Fit or edit one.")
 with columns[2]:
-    live(run_every=2.0 if any(row.active for row in workspace().runs.list()[:RECENT]) else None)(show_jobs)()
+    busy = any(row.active for row in workspace().runs.list()[:RECENT])
+    live(run_every=2.0 if busy else None)(show_jobs)(busy)

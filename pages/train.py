@@ -100,10 +100,12 @@ def show_plan(algorithms: list[str], device: PulsedDevice) -> None:
         st.markdown(f"**{algorithm_label(name)}**\n" + "\n".join(f"- {why}" for why in recommend(name, device).reasons))
 
 
-def show_runs() -> None:
+def show_runs(live_until_now: bool) -> None:
     rows = workspace().runs.list()[:SHOWN]
     busy = sum(row.active for row in rows)
-    st.subheader(f"{busy} running" if busy else "Latest runs", anchor=False)
+    if live_until_now and not busy:
+        st.rerun()  # draws the page once more, without the clock
+    st.subheader(f"{busy} under way" if busy else "Latest runs", anchor=False)
     curves = curves_of(rows, "loss")
     show_figure(
         plot_losses(curves, smooth=15, log_y=True, key="live"), "train-loss",
@@ -122,6 +124,7 @@ with place:
         go("compare", runs=[row.id for row in rows])
 with view:
     if rows:
-        live(run_every=1.0 if any(row.active for row in rows) else None)(show_runs)()
+        busy = any(row.active for row in rows)
+        live(run_every=1.0 if busy else None)(show_runs)(busy)
     else:
         show_plan(algorithms, device)

@@ -9,7 +9,8 @@ from studio.workspace import engine, workspace
 from tilewright.configs import SoftBoundsReferenceDevice
 from tilewright.fitting import estimate_noise, fit_device
 from tilewright.measurement import example_names, load_example, suggested_normalisation
-from tilewright.runs import DataSource
+from tilewright.runs import DataSource, Engine
+from tilewright.workspace import Workspace
 
 NAME = "demo"
 ALGORITHMS = ("sgd", "ttv2", "mp")
@@ -23,26 +24,28 @@ def find_demo() -> Task | None:
 
 def start_demo() -> Task:
     """Load an example, fit a device, save it, and train on it with three algorithms."""
-    return start_task(NAME, _walk)
+    # Opened here, since a thread of its own has no page to show a starting engine on.
+    space, trainer = workspace(), engine()
+    return start_task(NAME, lambda task: _walk(task, space, trainer))
 
 
-def _walk(task: Task) -> list[str]:
+def _walk(task: Task, space: Workspace, trainer: Engine) -> list[str]:
     task.report(step=0)
     example = example_names()[0]
     raw = load_example(example)
-    shelf = workspace().measurements
+    shelf = space.measurements
     name = shelf.save(example, raw.with_name(example))
     measurement = raw.normalised(suggested_normalisation(raw))
     task.report(step=1)
     fit = fit_device(measurement, SoftBoundsReferenceDevice, cancelled=task.cancelled)
     device = with_typical_spread(with_noise(Outcome(measurement, fit, estimate_noise(measurement, fit))))
     task.report(step=2)
-    name = workspace().devices.save(f"{name} device", device)
+    name = space.devices.save(f"{name} device", device)
     task.report(step=3, device=name)
     specs = make_specs(
         ALGORITHMS, (), name, device, data=DataSource(name="mnist-small"),
         network=network_of("784-256-128-10", "Sigmoid"), epochs=1, batch_size=5, train_limit=0, n_seeds=1,
     )  # fmt: skip
-    runs = [engine().submit(spec) for spec in specs]
+    runs = [trainer.submit(spec) for spec in specs]
     task.report(step=4)
     return runs

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 
 from studio.background import Task, find_task, start_task
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.figures.measurement import MOST_RECORDS
 from tilewright.fitting import (
     DeviceFit,
     NoiseEstimate,
@@ -58,6 +60,28 @@ def parameter_table(device_class: type[PulsedDevice], measurement: Measurement) 
             for name, (start, low, high) in ranges.items()
         ]
     )
+
+
+def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, key: str) -> pd.DataFrame:
+    """The parameter table as an editor; returns what it says now."""
+    number = st.column_config.NumberColumn(format="%.4g")
+    held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.")
+    return st.data_editor(
+        parameter_table(device_class, measurement),
+        hide_index=True,
+        key=key,
+        disabled=["parameter"],
+        column_config={"start": number, "min": number, "max": number, "fit": held},
+    )
+
+
+def choose_record(measurement: Measurement) -> int | None:
+    """The record to draw; None for all, where they are few."""
+    labels = [record.label or f"Record {number + 1}" for number, record in enumerate(measurement.records)]
+    if len(labels) == 1:
+        return None
+    options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
+    return st.selectbox("Record", options, format_func=lambda n: "All" if n is None else labels[n], key="record")
 
 
 def ranges_of(table: pd.DataFrame) -> dict[str, Any]:

@@ -92,9 +92,9 @@ def _table_row(row: RunRow) -> dict[str, Any]:
     }
 
 
-def _pulses(row: RunRow) -> str:
+def _pulses(row: RunRow) -> float | None:
     found = workspace().runs.metrics(row.id, names=["pulses"])
-    return f"{found[-1].value:.2e}" if found else "–"
+    return found[-1].value if found else None
 
 
 def layer_sizes(text: str) -> list[int]:

@@ -136,4 +136,4 @@ def plot_comparison(values: Mapping[str, Sequence[float]], *, y_title: str = "Te
         "xaxis": {"ticks": ""},
         "yaxis": {"title": y_title, "range": [0, top * 1.15 if top > 0 else 1]},
     }
-    return framed(traces, axes, key="comparison", height=340, legend=False)
+    return framed(traces, axes, key="comparison", height=400, legend=False)
