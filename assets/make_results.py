@@ -39,9 +39,9 @@ def figure() -> go.Figure:
         label = f"{algorithm_label(name)}: {accuracy:.1%} right"
         fig.add_scatter(x=share, y=losses.mean(axis=0), name=label, line={"color": colour, "width": 3})
     fig.update_layout(
-        template="plotly_white", **SIZE, margin={"l": 60, "r": 20, "t": 20, "b": 50}, font_size=15,
+        template="plotly_white", **SIZE, margin={"l": 60, "r": 20, "t": 50, "b": 50}, font_size=15,
         xaxis_title="Share of one pass over 18,000 images (%)", yaxis_title="Training loss",
-        legend={"x": 0.62, "y": 0.98},
+        legend={"orientation": "h", "x": 0, "y": 1.14}, xaxis_range=[0, 100],
     )  # fmt: skip
     return fig
 
