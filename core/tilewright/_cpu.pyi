@@ -27,7 +27,7 @@ class UpdateStats:
     slots: int
 
 class Snapshots:
-    def __init__(self, count: int = ..., line: int = ..., after: int = ..., out: int = ..., rows: bool = ...) -> None: ...
+    def __init__(self, count: int = 0, line: int = 0, after: int = 0, out: int = 0, rows: bool = False) -> None: ...
 
 class ReadSettings:
     inp_bound: float
