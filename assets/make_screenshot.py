@@ -80,7 +80,9 @@ def walk(address: str, workspace: Workspace) -> list[bytes]:
         page.goto(address)
         page.get_by_role("button", name="Run the demo").click()
         page.get_by_role("button", name="Watch them train").wait_for()
-        pictures = [photograph_fit(page), photograph(page, "Device")]
+        pictures = [photograph_fit(page)]
+        page.get_by_role("button", name="Save and explore this device").click()
+        pictures.append(photograph(page, "Device", go_there=False))
         wait_for(lambda: sum(row.progress for row in workspace.runs.list()) > 1.4)
         pictures.append(photograph(page, "Train"))
         wait_for(lambda: not any(row.active for row in workspace.runs.list()))
@@ -89,9 +91,10 @@ def walk(address: str, workspace: Workspace) -> list[bytes]:
     return pictures
 
 
-def open_page(page: Page, title: str) -> None:
-    """Open a page by the bar and wait until it is drawn."""
-    page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
+def open_page(page: Page, title: str, go_there: bool = True) -> None:
+    """Open a page by the bar, unless the way there is taken already, and wait until it is drawn."""
+    if go_there:
+        page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
     page.get_by_role("heading", name=title, exact=True).wait_for()
     page.wait_for_function("() => !document.querySelector('[data-testid=\"stSkeleton\"]')")
     page.wait_for_selector(".tilewright-chart .main-svg")
@@ -99,9 +102,9 @@ def open_page(page: Page, title: str) -> None:
     time.sleep(2.5)
 
 
-def photograph(page: Page, title: str) -> bytes:
+def photograph(page: Page, title: str, go_there: bool = True) -> bytes:
     """A picture of a page as it is."""
-    open_page(page, title)
+    open_page(page, title, go_there)
     return page.screenshot()
 
 

@@ -6,10 +6,13 @@ from studio.errors import live, show_error
 from studio.fits import (
     METHODS,
     Outcome,
+    best_so_far,
     choose_record,
     edit_parameters,
     find_fit,
+    of_model,
     ranges_of,
+    ranking_table,
     start_fit,
     start_fit_of_all,
     with_noise,
@@ -44,8 +47,9 @@ with settings:
     rules = list(NORMALISATIONS)
     rule = st.selectbox(
         "Zero and unit", rules, index=rules.index(suggested_normalisation(raw)), key=f"norm.{name}",
-        format_func=lambda r: f"{r}: {NORMALISATIONS[r]}", help="Weights are fitted in normalised units.",
+        help="; ".join(f"{rule}: {meaning}" for rule, meaning in NORMALISATIONS.items()),
     )  # fmt: skip
+    st.caption(NORMALISATIONS[rule])
     measurement = raw.normalised(rule)
     classes = {cls.__name__: cls for cls in FITTABLE_CLASSES}
     model = named_choice("Device model", list(classes), "model")
@@ -71,12 +75,13 @@ def show_progress() -> None:
         st.rerun()
         return
     at = task.progress
-    st.progress(1 - 1 / (1 + at.get("evaluation", 0) / 400), text=at.get("stage", "Fitting …"))
     facts = st.columns(3)
     facts[0].metric("Model evaluations", f"{at.get('evaluation', 0):,}")
     facts[1].metric("Best rms so far", significant(at["rms"], 3) if "rms" in at else "–")
     facts[2].metric("Time", duration(task.seconds))
-    st.caption("The fit goes on if you leave this page.")
+    models = best_so_far(task, measurement)
+    records = measurement.records[:MOST_RECORDS]
+    show_figure(plot_overlay(records, models, model_name="Best so far"), "fit", settings="It goes on if you leave.")
 
 
 def show_result(outcome: Outcome, seconds: float) -> None:
@@ -104,7 +109,7 @@ def show_result(outcome: Outcome, seconds: float) -> None:
     st.dataframe(shown[list(columns)].rename(columns=columns), hide_index=True)
     if outcome.ranking is not None:
         st.subheader("Models, best first", anchor=False)
-        st.dataframe(outcome.ranking.table(), hide_index=True)
+        st.dataframe(ranking_table(outcome.ranking), hide_index=True)
 
 
 def save_result(outcome: Outcome) -> None:
@@ -132,8 +137,11 @@ with view:
     elif task.running:
         show_progress()
     elif isinstance(task.result, Outcome):
-        show_result(task.result, task.seconds)
-        save_result(task.result)
+        outcome = task.result
+        if outcome.ranking is not None:
+            outcome = of_model(outcome, named_choice("Show", [row.class_name for row in outcome.ranking], "ranked"))
+        show_result(outcome, task.seconds)
+        save_result(outcome)
     elif task.state == "cancelled" or isinstance(task.error, FitCancelled):
         st.info("Cancelled. Change what you like and press Fit.", icon=":material/info:")
     elif task.error is not None:

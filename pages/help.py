@@ -13,6 +13,9 @@ TOPICS = {
     "tile": "Tiles",
     "training": "Training",
     "compare": "Comparing",
+    "scripting": "Scripts and notebooks",
+    "reproducibility": "Reproducibility",
+    "differences": "Differences",
 }
 
 

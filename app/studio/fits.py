@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from studio.background import Task, find_task, start_task
+from tilewright.devices import nominal_response
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.figures.measurement import MOST_RECORDS
+from tilewright.figures.measurement import MOST_RECORDS, record_names
 from tilewright.fitting import (
     DeviceFit,
     NoiseEstimate,
@@ -19,6 +21,7 @@ from tilewright.fitting import (
     estimate_noise,
     fit_all_devices,
     fit_device,
+    value_with_error,
 )
 from tilewright.measurement import Measurement
 from tilewright.presets import TutorialRRAMPresetDevice
@@ -75,9 +78,25 @@ def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, 
     )
 
 
+def ranking_table(ranking: Ranking) -> pd.DataFrame:
+    """Device models, best first, with numbers as they are read."""
+    rows = [
+        {
+            "Model": row.class_name,
+            "Rms on samples left out": value_with_error(row.held_out_rms, row.held_out_stderr),
+            "Rms": f"{row.fit.rms:.3g}",
+            "R²": f"{row.fit.r2:.4f}",
+            "Parameters fitted": row.fit.n_varied,
+            "At a limit": ", ".join(row.at_bound),
+        }
+        for row in ranking
+    ]
+    return pd.DataFrame(rows)
+
+
 def choose_record(measurement: Measurement) -> int | None:
     """The record to draw; None for all, where they are few."""
-    labels = [record.label or f"Record {number + 1}" for number, record in enumerate(measurement.records)]
+    labels = record_names(measurement)
     if len(labels) == 1:
         return None
     options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
@@ -98,6 +117,7 @@ def start_fit(
     """Fit one device class, then estimate the noise around it."""
 
     def work(task: Task) -> Outcome:
+        task.report(device_class=device_class)
         fit = fit_device(
             measurement, device_class, parameters=ranges, method=method, progress=_reporter(task),
             cancelled=task.cancelled,
@@ -117,6 +137,28 @@ def start_fit_of_all(measurement: Measurement, name: str) -> Task:
         return Outcome(measurement, best, _noise(measurement, best), ranking)
 
     return start_task(task_name(name), work)
+
+
+def best_so_far(task: Task, measurement: Measurement) -> list[NDArray[Any]] | None:
+    """Model responses at the best values a running fit has reported; None while there are none to draw."""
+    device_class, values = task.progress.get("device_class"), task.progress.get("values")
+    if device_class is None or not values:
+        return None
+    fields = {name: float(value) for name, value in values.items() if name in device_class.model_fields}
+    device = device_class(**fields)
+    models = []
+    for number, record in enumerate(measurement.records[:MOST_RECORDS], start=1):
+        start = values.get(f"w0_{number}", values.get("w0", record.response[0]))
+        models.append(nominal_response(device, record.pulses, float(start))[:-1])
+    return models
+
+
+def of_model(outcome: Outcome, class_name: str) -> Outcome:
+    """The outcome for another model of a ranking."""
+    if outcome.ranking is None or class_name == outcome.fit.class_name:
+        return outcome
+    fit = next(row.fit for row in outcome.ranking if row.class_name == class_name)
+    return replace(outcome, fit=fit, noise=_noise(outcome.measurement, fit))
 
 
 def _noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate | None:

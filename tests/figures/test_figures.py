@@ -184,3 +184,15 @@ def test_the_numbers_come_out_as_csv():
 
 def test_ramp_pulses():
     assert list(ramp_pulses(2, 2)) == [1, 1, -1, -1, 1, 1, -1, -1]
+
+
+def test_records_are_told_apart():
+    pulses = np.array([1] * 6 + [-1] * 6, dtype=np.int8)
+    records = [Record(pulses, np.arange(12.0), "g", device, cycle) for device, cycle in (("a", 1), ("a", 2), ("b", 0))]
+    records += [
+        Record(pulses, np.arange(12.0), "g"),
+        Record(pulses, np.arange(12.0), "g"),
+        Record(pulses, np.arange(12.0)),
+    ]
+    figure = plot_measurement(Measurement("many", "", tuple(records)))
+    assert [line.name for line in figure.data] == ["a, cycle 1", "a, cycle 2", "b", "g (4)", "g (5)", "Record 6"]

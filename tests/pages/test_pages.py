@@ -199,3 +199,33 @@ def test_the_unexpected_is_a_message_not_a_traceback(empty, monkeypatch):
 def test_help_shows_the_documents(empty):
     app = open_page("help", topic="device")
     assert any("# Devices" in text.value for text in app.markdown)
+
+
+def test_all_models_are_fitted_and_ranked(filled):
+    app = open_page("fit", measurement="ramp")
+    app.button(key="fit-all").click().run()
+    settled(app)
+    assert messages(app) == []
+    (ranking,) = [table.value for table in app.dataframe if "Model" in table.value.columns]
+    assert set(ranking["Model"]) >= {"SoftBoundsDevice", "LinearStepDevice", "ConstantStepDevice"}
+    app.selectbox(key="ranked").set_value("ConstantStepDevice").run()
+    assert messages(app) == []
+    app.button(key="next-device").click().run()
+    assert type(filled.devices.load("ramp")).__name__ == "ConstantStepDevice"
+
+
+def test_a_running_fit_shows_its_best_model_so_far(filled):
+    import numpy as np
+
+    from studio.background import Task
+    from studio.fits import best_so_far
+    from tilewright.configs import SoftBoundsDevice
+
+    measurement = filled.measurements.load("ramp").normalised()
+    task = Task("fit")
+    assert best_so_far(task, measurement) is None
+    task.report(device_class=SoftBoundsDevice, values={"dw_min": 0.01, "w_max": 1.0, "w_min": -1.0, "w0": -0.5})
+    (model,) = best_so_far(task, measurement)
+    assert model.shape == measurement.records[0].response.shape
+    assert model[0] == -0.5
+    assert np.all(np.diff(model[:200]) > 0)

@@ -48,7 +48,8 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
     if all(_is_ramp(record) for record in measurement.records) or len(measurement.records) == 1:
         traces = _once_named([trace for record in measurement.records for trace in _branch_dots(record)])
     else:
-        traces = [_record_line(record, number) for number, record in enumerate(measurement.records)]
+        named = zip(measurement.records, record_names(measurement), strict=True)
+        traces = [_record_line(record, name, number) for number, (record, name) in enumerate(named)]
     traces += _rings(measurement, findings)
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {"title": "Pulse number"},
@@ -104,8 +105,16 @@ def _rings(measurement: Measurement, findings: Sequence[Finding]) -> list[dict[s
     return traces
 
 
-def _record_line(record: Record, number: int) -> dict[str, Any]:
-    name = record.label or f"Record {number + 1}"
+def record_names(measurement: Measurement) -> list[str]:
+    """A name for each record, by device and cycle where the file tells them; no two are equal."""
+    names = []
+    for number, record in enumerate(measurement.records, start=1):
+        cycle = f"cycle {record.cycle}" if record.cycle else ""
+        names.append(", ".join(filter(None, (record.device or record.label, cycle))) or f"Record {number}")
+    return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names, start=1)]
+
+
+def _record_line(record: Record, name: str, number: int) -> dict[str, Any]:
     keep = thinned(len(record.response))
     return {
         "x": keep, "y": record.response[keep], "mode": "lines", "name": name, "opacity": 0.85,
