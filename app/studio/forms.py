@@ -264,11 +264,18 @@ def named_choice(
     format_func: Callable[[str], str] = str,
     **widget: Any,
 ) -> str | None:
-    """A selection kept in the address; a name that no longer exists gives way to the default."""
+    """A selection kept in the address and, for this visitor, on every page that asks the same.
+
+    A name that no longer exists gives way to the default.
+    """
     if not options:
         return None
-    wanted = st.session_state.get(key)
+    last, wanted = f"{key}#last", st.session_state.get(key)
     if wanted is not None and wanted not in options:
         st.session_state.pop(key)
+    elif wanted is None and key not in st.query_params and st.session_state.get(last) in options:
+        st.session_state[key] = st.session_state[last]
     index = options.index(default) if default in options else 0
-    return st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", **widget)
+    chosen = st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", **widget)
+    st.session_state[last] = chosen
+    return chosen

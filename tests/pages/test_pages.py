@@ -127,6 +127,14 @@ def test_a_device_is_saved_and_goes_into_a_tile(empty):
     assert app.selectbox(key="device").value == name
 
 
+def test_a_choice_goes_along_to_the_next_page(filled):
+    app = open_page("device")
+    app.selectbox(key="device").set_value("mine").run()
+    for page in ("help", "train", "device"):
+        go_on(app, page)
+        assert page == "help" or app.selectbox(key="device").value == "mine"
+
+
 def test_a_damaged_device_is_named(filled):
     (filled.folder / "devices" / "mine.yaml").write_text("type: SoftBoundsDevice\ndw_mim: 3\n")
     app = open_page("device", device="mine")
