@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tilewright.devices import number_of_states, step_curves, symmetry_point, trace_pulses
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.figures.frame import empty_figure, framed, thinned
+from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
 from tilewright.figures.palette import DASHES, DOWN, REFERENCE, SEQUENCE, UP, translucent
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ def plot_device_compact(
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {"title": "Up step", "domain": LEFT, **strip},
         "yaxis": {"title": WEIGHT},
-        "xaxis2": {"title": "Pulse number", "domain": CENTRE, "anchor": "y2"},
+        "xaxis2": {**COUNT_AXIS, "title": "Pulse number", "domain": CENTRE, "anchor": "y2"},
         "yaxis2": {"matches": "y", "anchor": "x2", "showticklabels": False},
         "xaxis3": {"title": "Down step", "domain": RIGHT, "anchor": "y3", "matches": "x", **strip},
         "yaxis3": {"matches": "y", "anchor": "x3", "showticklabels": False},

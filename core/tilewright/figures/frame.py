@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -71,6 +71,8 @@ _AXIS: dict[str, Any] = {
     "tickfont": {"size": 12},
     "exponentformat": "power",
 }
+# An axis that counts pulses or images: whole numbers with separators, never powers of ten.
+COUNT_AXIS: Final[dict[str, Any]] = {"exponentformat": "none", "separatethousands": True}
 
 
 def thinned(length: int, at_most: int = MAX_POINTS) -> NDArray[np.intp]:

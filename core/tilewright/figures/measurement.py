@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tilewright.figures.frame import empty_figure, framed, thinned
+from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
 from tilewright.figures.palette import DOWN, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
         traces = [_record_line(record, name, number) for number, (record, name) in enumerate(named)]
     traces += _rings(measurement, findings)
     axes: dict[str, dict[str, Any]] = {
-        "xaxis": {"title": "Pulse number"},
+        "xaxis": {**COUNT_AXIS, "title": "Pulse number"},
         "yaxis": {"title": response_title(measurement)},
     }
     return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 12)
@@ -156,11 +156,11 @@ def plot_overlay(
     axes: dict[str, dict[str, Any]] = {"yaxis": {"title": y_title}}
     key = f"fit-{records[0].label}-{len(records)}"
     if models is None:
-        axes["xaxis"] = {"title": "Pulse number"}
+        axes["xaxis"] = {**COUNT_AXIS, "title": "Pulse number"}
         return framed(traces, axes, key=key, height=470)
     axes["yaxis"]["domain"] = [0.32, 1]
     axes["xaxis"] = {"anchor": "y", "matches": "x2", "showticklabels": False}
-    axes["xaxis2"] = {"title": "Pulse number", "anchor": "y2"}
+    axes["xaxis2"] = {**COUNT_AXIS, "title": "Pulse number", "anchor": "y2"}
     axes["yaxis2"] = {"title": "Residual", "anchor": "x2", "domain": [0, 0.25], "zeroline": True}
     return framed(traces, axes, key=key, height=470)
 

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tilewright.figures.frame import empty_figure, framed, thinned
+from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
 from tilewright.figures.palette import DASHES, algorithm_colour, algorithm_key, algorithm_label
 
 Array = NDArray[Any]
@@ -63,7 +63,7 @@ def plot_losses(
         count[kind] = turn + 1
         traces += _curve(curve, DASHES[turn % len(DASHES)], smooth)
     axes: dict[str, dict[str, Any]] = {
-        "xaxis": {"title": x_title, "rangemode": "tozero", "exponentformat": "none", "separatethousands": True},
+        "xaxis": {**COUNT_AXIS, "title": x_title, "rangemode": "tozero"},
         "yaxis": {"title": y_title, "type": "log" if log_y else "linear"},
     }
     return framed(traces, axes, key=key, height=400)
