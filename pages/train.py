@@ -79,7 +79,7 @@ def show_run(row: RunRow) -> None:
         st.markdown(f"{STATE_ICONS[row.state]} {row.name}", width=260)
         if row.active:
             left = f", {duration(row.seconds_left)} left" if row.seconds_left is not None else ""
-            words = "waiting" if row.state == "queued" else f"{percent(row.progress, 0)}{left}"
+            words = "waiting for a worker" if row.state == "queued" else f"{percent(row.progress, 0)}{left}"
             st.progress(min(row.progress, 1.0), text="stopping" if row.cancel_requested else words)
         else:
             accuracy = f"test accuracy {percent(row.test_accuracy)}" if row.test_accuracy is not None else row.state
