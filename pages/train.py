@@ -106,6 +106,8 @@ def show_runs(live_until_now: bool) -> None:
     if live_until_now and not busy:
         st.rerun()  # draws the page once more, without the clock
     st.subheader(f"{busy} under way" if busy else "Latest runs", anchor=False)
+    if busy and engine().problem:
+        st.warning(f"Runs wait because {engine().problem}", icon=":material/warning:")
     curves = curves_of(rows, "loss")
     show_figure(
         plot_losses(curves, smooth=15, log_y=True, key="live"), "train-loss",

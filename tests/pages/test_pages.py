@@ -3,7 +3,9 @@
 import time
 
 import pytest
-from studio_driver import PAGES, ROOT, messages, open_page
+from studio_driver import PAGES, ROOT, messages, open_page, small_run
+
+from tilewright.runs import Engine
 
 
 def settled(app, seconds=30):
@@ -237,3 +239,21 @@ def test_a_running_fit_shows_its_best_model_so_far(filled):
     assert model.shape == measurement.records[0].response.shape
     assert model[0] == -0.5
     assert np.all(np.diff(model[:200]) > 0)
+
+
+def test_runs_that_nobody_takes_say_why(filled, monkeypatch):
+    """An engine that cannot reach its workers leaves a run waiting; the page gives the reason."""
+
+    class Stranded(Engine):
+        def _hand_over(self, row):
+            self.problem = "the scheduler cannot be reached"
+
+        def close(self):
+            """Nothing to end."""
+
+    stranded = Stranded(filled.runs, owner="nobody")
+    stranded.submit(small_run("left alone"))
+    monkeypatch.setattr("studio.workspace.engine", lambda: stranded)
+    app = open_page("train")
+    assert messages(app) == []
+    assert any("the scheduler cannot be reached" in warning.value for warning in app.warning)
