@@ -76,6 +76,12 @@ class Visitor:
         self.page.get_by_role("combobox", name=label).first.click()
         self.page.get_by_role("option", name=option, exact=True).click()
 
+    def fill(self, label, text):
+        """Type into a number field."""
+        field = self.page.get_by_role("spinbutton", name=label)
+        field.fill(text)
+        field.press("Enter")
+
     def points(self):
         """Last values of the lines in the first chart."""
         return self.page.evaluate(
