@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import model_validator
 
+# Stored configurations may name a preset: its class has to be known wherever configurations are read.
+from tilewright import presets as presets
 from tilewright.cells.chopped_transfer import ChoppedTransferCompound, single_pulse_update
 from tilewright.cells.mixed_precision import DigitalRankUpdateCell, MixedPrecisionCompound
 from tilewright.cells.parameters import UnitCell

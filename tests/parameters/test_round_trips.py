@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import typing
 
 import pytest
@@ -111,3 +113,11 @@ def test_print_shows_only_what_differs():
 def test_every_field_says_what_it_means(cls):
     for row in cls.table():
         assert row["meaning"].strip(), f"{cls.__name__}.{row['field']} has no meaning"
+
+
+def test_a_stored_preset_is_known_in_a_new_process():
+    """Reading needs no import but that of the configurations."""
+    text = configs.SingleRPUConfig(device=presets.TutorialRRAMPresetDevice()).to_json()
+    code = f"from tilewright.configs import SingleRPUConfig; print(SingleRPUConfig.from_json({text!r}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "TutorialRRAMPresetDevice" in found.stdout
