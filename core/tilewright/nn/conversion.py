@@ -88,8 +88,10 @@ def _replace(
     new = replace(module, path)
     if new is None:
         new = module
-    elif new is not module:
-        new.train(module.training) if not isinstance(new, nn.Sequential) else setattr(new, "training", module.training)
+    elif isinstance(new, nn.Sequential):
+        new.training = module.training  # what it holds keeps its own mode
+    else:
+        new.train(module.training)
     done[id(module)] = new
     return new
 
