@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,11 +25,10 @@ def show_error(error: Exception) -> None:
         return
     log.error("unexpected error", exc_info=error)
     st.error(
-        "Something unexpected happened here; what you saved is safe. Change the last setting, or reload the page.",
+        "Something unexpected happened here; what you saved is safe. Change the last setting, or reload the page. "
+        f"For a bug report: {type(error).__name__}; the details are in the terminal that runs the studio.",
         icon=":material/error:",
     )
-    with st.expander("Details for a bug report"):
-        st.code("".join(traceback.format_exception(error)), language="text")
 
 
 @contextmanager
