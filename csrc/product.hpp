@@ -2,6 +2,7 @@
 // Every sum runs in one fixed order, so results do not depend on threads, batch or build.
 #pragma once
 #include "kernel_table.hpp"
+#include "parallel.hpp"
 #include "random.hpp"
 
 namespace tilewright::TW_ISA {
@@ -52,12 +53,11 @@ void multiply(const float* w, int64_t rows, int64_t cols, const float* v, int64_
               int64_t samples, int threads) {
     const int64_t blocks = (rows + 3) / 4;
     const bool parallel = threads > 1 && rows * cols * samples > kParallelProducts;
-#pragma omp parallel for num_threads(threads) schedule(static) if (parallel)
-    for (int64_t b = 0; b < blocks; ++b) {
+    for_blocks(blocks, parallel ? threads : 1, [&](int64_t b) {
         const int64_t i = b * 4;
         if (i + 4 <= rows) dot_rows<4>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride, samples);
         else for (int64_t r = i; r < rows; ++r) dot_rows<1>(w + r * cols, cols, v, v_stride, cols, y + r, y_stride, samples);
-    }
+    });
 }
 
 // S samples, V vectors of columns: y[s, j] = sum_i d[s, i] w[i, j]
@@ -92,8 +92,7 @@ void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float
     const int64_t wide = samples == 1 ? 8 : 3;
     const int64_t blocks = (vectors + wide - 1) / wide;
     const bool parallel = threads > 1 && rows * cols * samples > kParallelProducts;
-#pragma omp parallel for num_threads(threads) schedule(static) if (parallel)
-    for (int64_t b = 0; b < blocks; ++b) {
+    for_blocks(blocks, parallel ? threads : 1, [&](int64_t b) {
         int64_t vec = b * wide;
         const int64_t end = vec + wide < vectors ? vec + wide : vectors;
         const bool whole = end - vec == wide && end * kLanes <= cols;
@@ -105,7 +104,7 @@ void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float
             for (; vec < end; ++vec)
                 axpy_columns<1>(w + vec * kLanes, cols, rows, d, d_stride, y + vec * kLanes, y_stride, cols - vec * kLanes, samples);
         }
-    }
+    });
 }
 
 // --- one direction of the periphery ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // Pulse responses: every device takes the same sequence of single pulses.
 #pragma once
 #include "devices.hpp"
+#include "parallel.hpp"
 #include "random.hpp"
 
 namespace tilewright::TW_ISA {
@@ -14,8 +15,7 @@ struct TraceDevices {
         const DeviceArgs& a = t.device;
         const int64_t vectors = (a.cols + kLanes - 1) / kLanes;
         const bool parallel = t.threads > 1 && vectors * t.n_pulses > (1 << 16);
-#pragma omp parallel for num_threads(t.threads) schedule(static) if (parallel)
-        for (int64_t vec = 0; vec < vectors; ++vec) {
+        for_blocks(vectors, parallel ? t.threads : 1, [&](int64_t vec) {
             NormalStream noise(t.seed, (uint32_t)vec, 0, 0);
             const int64_t index = vec * kLanes, lanes = a.cols - index;
             const uint32_t all = lanes >= kLanes ? 0xffu : (1u << lanes) - 1u;
@@ -34,7 +34,7 @@ struct TraceDevices {
             }
             store_first(a.visible + index, seen, lanes);
             if (a.persistent) store_first(a.persistent + index, c.state, lanes);
-        }
+        });
     }
 };
 

@@ -2,6 +2,7 @@
 // once and take the pulses of all samples in order, which is exact and spares the memory traffic of one pass a sample.
 #pragma once
 #include "devices.hpp"
+#include "parallel.hpp"
 #include "random.hpp"
 
 namespace tilewright::TW_ISA {
@@ -316,9 +317,7 @@ struct ApplyTrains {
     void run() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const bool parallel = u.threads > 1 && a.rows * a.cols * inputs.words / kLanes > kParallelWork / kLanes;
-        int64_t total = 0;
-#pragma omp parallel for num_threads(u.threads) schedule(dynamic) reduction(+ : total) if (parallel)
-        for (int64_t block = 0; block < blocks; ++block) {
+        *pulses += sum_blocks(blocks, parallel ? u.threads : 1, [&](int64_t block) {
             RowUpdater<Device, Mult> updater(a, u, inputs, part, block);
             Scratch<RowWord> words(errors.words);
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
@@ -327,9 +326,8 @@ struct ApplyTrains {
                 const bool copies = snapshots && (!u.snapshot_rows || snapshots->start[i] < snapshots->start[i + 1]);
                 if (n > 0 || copies) updater.row(i, words.data, n, snapshots);
             }
-            total += updater.pulses;
-        }
-        *pulses += total;
+            return updater.pulses;
+        });
     }
 };
 
@@ -398,17 +396,16 @@ struct ApplyCounts {
 
     template <class Device, bool Mult>
     void run() const {
-        int64_t total = 0;
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const bool parallel = u.threads > 1 && a.rows * a.cols * (last - first) > kParallelWork;
-#pragma omp parallel for num_threads(u.threads) schedule(dynamic) reduction(+ : total) if (parallel)
-        for (int64_t block = 0; block < blocks; ++block) {
+        *pulses += sum_blocks(blocks, parallel ? u.threads : 1, [&](int64_t block) {
+            int64_t total = 0;
             NormalStream noise(u.seed, (uint32_t)block, (uint32_t)part, u.call);
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
             for (int64_t i = block * kRowBlock; i < end; ++i)
                 for (int64_t j = 0; j < a.cols; j += kLanes) total += vector_of<Device, Mult>(i, j, noise);
-        }
-        *pulses += total;
+            return total;
+        });
     }
 
     template <class Device, bool Mult>
