@@ -1,9 +1,14 @@
 """Single pulsed devices: parameter classes, crosspoint draws, pulse traces and analysis."""
 
 from tilewright.devices.analysis import StepCurves as StepCurves
+from tilewright.devices.analysis import asymmetry as asymmetry
+from tilewright.devices.analysis import noise_to_signal as noise_to_signal
 from tilewright.devices.analysis import number_of_states as number_of_states
+from tilewright.devices.analysis import signal_to_noise as signal_to_noise
 from tilewright.devices.analysis import step_curves as step_curves
 from tilewright.devices.analysis import symmetry_point as symmetry_point
 from tilewright.devices.analysis import visible_window as visible_window
+from tilewright.devices.distribution import DeviceDistribution as DeviceDistribution
+from tilewright.devices.distribution import device_distribution as device_distribution
 from tilewright.devices.tracing import nominal_response as nominal_response
 from tilewright.devices.tracing import trace_pulses as trace_pulses

@@ -21,7 +21,16 @@ def device_model(device: PulsedDevice) -> kernels.DeviceModel:
         kind=device.kernel_kind,
         mult_noise=getattr(device, "mult_noise", True),
         cycle_noise=device.dw_min_std,
-        write_noise=getattr(device, "write_noise_std", 0.0) * device.dw_min,
+        write_noise=device.write_noise,
+    )
+
+
+def draw_devices(device: PulsedDevice, shape: tuple[int, int], draw_seed: int) -> dict[str, Tensor]:
+    """The parameters of every crosspoint of an array, as :meth:`PulsedDevice.draw_crosspoints` names them."""
+    return device.draw_crosspoints(
+        shape,
+        lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
+        lambda name: kernels.uniform_field(shape, kernels.derive_seed(draw_seed, name, "uniform")),
     )
 
 
@@ -64,14 +73,10 @@ class DeviceArray(nn.Module):
         self.shape = shape
         self.noise_seed = noise_seed
         self.position = _Position()
-        drawn = device.draw_crosspoints(
-            shape,
-            lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
-            lambda name: kernels.uniform_field(shape, kernels.derive_seed(draw_seed, name, "uniform")),
-        )
+        drawn = draw_devices(device, shape, draw_seed)
         for name in (*_PARAMETERS, *_RETENTION):
             self.register_buffer(name, drawn.get(name))
-        self.write_noise = getattr(device, "write_noise_std", 0.0) * device.dw_min
+        self.write_noise = device.write_noise
         own_state = self.write_noise > 0 or "reference" in drawn
         self.register_buffer("persistent", torch.zeros(shape) if own_state else None)
         self._model: kernels.DeviceModel | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilewright.devices.pulsed import PulsedDevice
+from tilewright.devices.pulsed import Array, PulsedDevice
 
 
 class ConstantStepDevice(PulsedDevice):
@@ -25,3 +26,8 @@ class ConstantStepDevice(PulsedDevice):
         """Noise-free ``(up, down)`` step sizes."""
         up, down = self.steps
         return np.full_like(weights, up, dtype=float), np.full_like(weights, down, dtype=float)
+
+    def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
+        """Noise-free ``(up, down)`` step sizes of drawn devices."""
+        nothing = np.zeros_like(raw)
+        return drawn["up"] + nothing, drawn["down"] + nothing

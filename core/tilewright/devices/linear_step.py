@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
-from tilewright.devices.pulsed import Draw, PulsedDevice
+from tilewright.devices.pulsed import Array, Draw, PulsedDevice
 from tilewright.parameters import parameter
 
 
@@ -96,3 +97,7 @@ class LinearStepDevice(PulsedDevice):
         slope_up, slope_down = self.nominal_slopes()
         w = np.asarray(weights, dtype=float)
         return up * (1 - slope_up * w), down * (1 - slope_down * w)
+
+    def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
+        """Noise-free ``(up, down)`` step sizes of drawn devices."""
+        return drawn["up"] * (1 - drawn["slope_up"] * raw), drawn["down"] * (1 - drawn["slope_down"] * raw)

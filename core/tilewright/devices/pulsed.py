@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from tilewright.parameters import Parameters, parameter
 
 Draw = Callable[[str], Tensor]
+Array = NDArray[np.float64]
 
 
 class PulsedDevice(Parameters, abstract=True):
@@ -110,6 +111,11 @@ class PulsedDevice(Parameters, abstract=True):
         return self.dw_min * (1 + min(self.up_down, 0)), self.dw_min * (1 - max(self.up_down, 0))
 
     @property
+    def write_noise(self) -> float:
+        """Standard deviation of the visible weight after a write, in weight units."""
+        return float(getattr(self, "write_noise_std", 0.0)) * self.dw_min
+
+    @property
     def nominal_reference(self) -> float:
         """Weight subtracted on read for the nominal device."""
         return 0.0
@@ -196,6 +202,27 @@ class PulsedDevice(Parameters, abstract=True):
             }
             for name, number in perfect.items():
                 drawn[name] = torch.where(last, torch.tensor(float(number)), drawn[name])
+
+    # --- steps of drawn devices -------------------------------------------------------------------------------------
+
+    def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
+        """Noise-free ``(up, down)`` step sizes of drawn devices, before the clip at the bounds.
+
+        Args:
+            drawn: what :meth:`draw_crosspoints` drew, as arrays that broadcast with ``raw``.
+            raw: raw weights (..., devices), within the bounds of each device.
+        """
+        raise NotImplementedError
+
+    def cycle_noise(self, step: Array, scale: Any, raw: Array) -> Array:
+        """Standard deviation of one pulse.
+
+        Args:
+            step: its noise-free size at ``raw``.
+            scale: step scale of the device in that direction, the size at weight 0.
+            raw: raw weights.
+        """
+        return np.asarray(self.dw_min_std * np.abs(step if getattr(self, "mult_noise", True) else scale + 0 * raw))
 
     # --- advice -----------------------------------------------------------------------------------------------------
 

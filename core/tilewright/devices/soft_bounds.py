@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,13 +11,17 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
-from tilewright.devices.pulsed import Draw, PulsedDevice
+from tilewright.devices.pulsed import Array, Draw, PulsedDevice
 from tilewright.parameters import parameter
 
 
 def soft_bounds_symmetry_point(up: Any, down: Any, max_bound: Any, min_bound: Any) -> Any:
     """Weight where up and down steps of a soft-bounds device are equal (arrays or numbers)."""
     return (up - down) / (up / max_bound - down / min_bound)
+
+
+def _inverse(bound: Array, valid: Any) -> Array:
+    return np.where(valid, 1 / np.where(valid, bound, 1.0), 0.0)
 
 
 class SoftBoundsDevice(PulsedDevice):
@@ -84,6 +89,17 @@ class SoftBoundsDevice(PulsedDevice):
         raw = np.asarray(weights, dtype=float) + self.nominal_reference
         slope_up, slope_down = self.nominal_slopes()
         return up * (1 - slope_up * raw), down * (1 - slope_down * raw)
+
+    def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
+        """Noise-free ``(up, down)`` step sizes of drawn devices."""
+        if self._reversed:
+            slopes = drawn["slope_up"], drawn["slope_down"]
+        else:  # a bound on the wrong side of zero leaves the step constant
+            slopes = (
+                _inverse(drawn["max_bound"], drawn["max_bound"] > 0),
+                _inverse(drawn["min_bound"], drawn["min_bound"] < 0),
+            )
+        return drawn["up"] * (1 - slopes[0] * raw), drawn["down"] * (1 - slopes[1] * raw)
 
 
 class SoftBoundsReferenceDevice(SoftBoundsDevice):

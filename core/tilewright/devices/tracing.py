@@ -28,6 +28,11 @@ def pulse_sequence(pulses: ArrayLike) -> NDArray[np.int8]:
     return np.ascontiguousarray(whole, dtype=np.int8)
 
 
+def trace_draw_seed(device: PulsedDevice, seed: int) -> int:
+    """Key of the devices that traces and distributions of ``seed`` show: the first n are the same for any number."""
+    return kernels.derive_seed(device.construction_seed or seed, "trace devices", int(device.construction_seed == 0))
+
+
 def trace_pulses(
     device: PulsedDevice, pulses: ArrayLike, n_traces: int = 1, seed: int = 0, w0: ArrayLike | None = None
 ) -> NDArray[np.float32]:
@@ -46,10 +51,7 @@ def trace_pulses(
     if n_traces < 1:
         raise ValueError(f"n_traces must be at least 1, found {n_traces}")
     sequence = pulse_sequence(pulses)
-    draw_seed = kernels.derive_seed(
-        device.construction_seed or seed, "trace devices", int(device.construction_seed == 0)
-    )
-    array = DeviceArray(device, (1, n_traces), draw_seed, kernels.derive_seed(seed, "trace noise"))
+    array = DeviceArray(device, (1, n_traces), trace_draw_seed(device, seed), kernels.derive_seed(seed, "trace noise"))
     visible = torch.zeros(1, n_traces)
     array.set_weights(visible, _start_weights(w0, n_traces))
     return kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, kernels.derive_seed(seed, "trace"))
