@@ -142,7 +142,7 @@ PYBIND11_MODULE(_cpu, m) {
     m.def("update", &run_update);
 
     m.def("trace", [](const DeviceArgs& model, const Addresses& arrays, int64_t devices, uintptr_t pulses, int64_t n_pulses,
-                      uintptr_t out, uint64_t seed, int threads) {
+                      uintptr_t out, uint64_t seed, int64_t first, int threads) {
         py::gil_scoped_release release;
         TraceArgs t;
         t.device = with_arrays(model, arrays, 1, devices);
@@ -150,6 +150,7 @@ PYBIND11_MODULE(_cpu, m) {
         t.n_pulses = n_pulses;
         t.out = at<float>(out);
         t.seed = seed;
+        t.first = first;
         t.threads = threads;
         active_table().trace(t);
     });

@@ -69,6 +69,7 @@ struct TraceArgs {
     int64_t n_pulses = 0;
     float* out = nullptr;  // (n_pulses + 1, cols), or null for the final state only
     uint64_t seed = 0;
+    int64_t first = 0;  // number of the first device, a multiple of the lanes: noise belongs to device numbers
     int threads = 1;
 };
 

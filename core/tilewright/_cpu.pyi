@@ -106,6 +106,7 @@ def trace(
     n_pulses: int,
     out: int,
     seed: int,
+    first: int,
     threads: int,
 ) -> None: ...
 def nominal_response(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,11 @@ class Crosspoints:
             _plane(self.slope_down),
             _plane(self.reference),
         )
+
+    def part(self, first: int, last: int) -> Crosspoints:
+        """The devices ``first`` to ``last`` of an array of one row, sharing its memory."""
+        taken = (getattr(self, field.name) for field in fields(self))
+        return Crosspoints(*(t if t is None or t.numel() == 1 else t[:, first:last] for t in taken))
 
 
 def _plane(tensor: Tensor | None) -> int:
@@ -217,14 +222,29 @@ def pulsed_update(
 
 
 def pulse_trace(
-    model: DeviceModel, crosspoints: Crosspoints, pulses: NDArray[np.int8], seed: int
+    model: DeviceModel,
+    crosspoints: Crosspoints,
+    pulses: NDArray[np.int8],
+    seed: int,
+    *,
+    keep: bool = True,
+    first: int = 0,
 ) -> NDArray[np.float32]:
-    """Visible weights (n_pulses + 1, devices) of devices that take the same pulses; their state is updated."""
+    """Visible weights (n_pulses + 1, devices) of devices that take the same pulses; their state is updated.
+
+    Args:
+        model: kind of device and its noise.
+        crosspoints: state and parameters.
+        pulses: signed pulse counts.
+        seed: key of the noise.
+        keep: False keeps no weights but the last, in ``crosspoints.visible``, and returns an empty array.
+        first: number of the first device, a multiple of 8, when these are a part of a larger set: noise goes by number.
+    """
     devices = crosspoints.visible.numel()
-    out = np.empty((len(pulses) + 1, devices), dtype=np.float32)
+    out = np.empty((len(pulses) + 1 if keep else 0, devices), dtype=np.float32)
     _cpu.trace(
-        model, crosspoints.addresses(), devices, pulses.ctypes.data, len(pulses), out.ctypes.data, seed,
-        torch.get_num_threads(),
+        model, crosspoints.addresses(), devices, pulses.ctypes.data, len(pulses), out.ctypes.data if keep else 0,
+        seed, first, torch.get_num_threads(),
     )  # fmt: skip
     return out
 

@@ -10,5 +10,7 @@ from tilewright.devices.analysis import symmetry_point as symmetry_point
 from tilewright.devices.analysis import visible_window as visible_window
 from tilewright.devices.distribution import DeviceDistribution as DeviceDistribution
 from tilewright.devices.distribution import device_distribution as device_distribution
+from tilewright.devices.tracing import TraceStatistics as TraceStatistics
 from tilewright.devices.tracing import nominal_response as nominal_response
 from tilewright.devices.tracing import trace_pulses as trace_pulses
+from tilewright.devices.tracing import trace_statistics as trace_statistics

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from tilewright import kernels
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+
+LANES = 8  # noise is drawn for so many devices together
+TRACED_VALUES = 4_000_000  # held at a time by statistics
 
 
 def pulse_sequence(pulses: ArrayLike) -> NDArray[np.int8]:
@@ -34,7 +40,12 @@ def trace_draw_seed(device: PulsedDevice, seed: int) -> int:
 
 
 def trace_pulses(
-    device: PulsedDevice, pulses: ArrayLike, n_traces: int = 1, seed: int = 0, w0: ArrayLike | None = None
+    device: PulsedDevice,
+    pulses: ArrayLike,
+    n_traces: int = 1,
+    seed: int = 0,
+    w0: ArrayLike | None = None,
+    keep: Literal["all", "final"] = "all",
 ) -> NDArray[np.float32]:
     """Visible weight of devices that all take the same pulses.
 
@@ -44,17 +55,82 @@ def trace_pulses(
         n_traces: number of devices.
         seed: seed of the noise, and of the devices when ``device.construction_seed`` is 0.
         w0: start weight, one or (n_traces,); None starts at each device's lower bound.
+        keep: ``"final"`` keeps the last weights only, for more devices than fit into memory pulse by pulse; see also
+            :func:`trace_statistics`.
 
     Returns:
-        (n_pulses + 1, n_traces) float32; row 0 is the start, row k the weight after k entries of ``pulses``.
+        (n_pulses + 1, n_traces) float32; row 0 is the start, row k the weight after k entries of ``pulses``. With
+        ``keep="final"`` its last row, (n_traces,).
     """
+    if keep not in ("all", "final"):
+        raise ValueError(f"keep must be 'all' or 'final', found {keep!r}")
+    sequence = pulse_sequence(pulses)
+    array, visible = _devices_at_start(device, n_traces, seed, w0)
+    noise = kernels.derive_seed(seed, "trace")
+    traces = kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, noise, keep=keep == "all")
+    return traces if keep == "all" else visible.numpy()[0]
+
+
+@dataclass(frozen=True)
+class TraceStatistics:
+    """What many traces come to, pulse by pulse: row 0 is the start, row k the weight after k entries of the pulses.
+
+    Attributes:
+        mean, std, lowest, highest: over the devices, (n_pulses + 1,).
+        final: the last visible weight of each device, (n_traces,) float32.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    lowest: NDArray[np.float32]
+    highest: NDArray[np.float32]
+    final: NDArray[np.float32]
+
+
+def trace_statistics(
+    device: PulsedDevice,
+    pulses: ArrayLike,
+    n_traces: int = 1000,
+    seed: int = 0,
+    w0: ArrayLike | None = None,
+) -> TraceStatistics:
+    """Statistics of the very traces of :func:`trace_pulses`, for any number of devices: few are held at a time."""
+    sequence = pulse_sequence(pulses)
+    array, visible = _devices_at_start(device, n_traces, seed, w0)
+    points, noise = array.crosspoints(visible), kernels.derive_seed(seed, "trace")
+    at_once = max(TRACED_VALUES // (len(sequence) + 1) // LANES * LANES, LANES)
+    sums, squares, origin = np.zeros(len(sequence) + 1), np.zeros(len(sequence) + 1), np.zeros(len(sequence) + 1)
+    lowest = np.full(len(sequence) + 1, np.inf, dtype=np.float32)
+    highest = -lowest
+    for first in range(0, n_traces, at_once):
+        part = points.part(first, min(first + at_once, n_traces))
+        traces = kernels.pulse_trace(array.model, part, sequence, noise, first=first)
+        if first == 0:  # squares of what lies near zero keep their digits
+            origin = traces.mean(axis=1, dtype=np.float64)
+        np.minimum(lowest, traces.min(axis=1), out=lowest)
+        np.maximum(highest, traces.max(axis=1), out=highest)
+        traces -= origin.astype(np.float32)[:, None]
+        sums += traces.sum(axis=1, dtype=np.float64)
+        squares += np.einsum("pd,pd->p", traces, traces, dtype=np.float64)
+    offset = sums / n_traces
+    return TraceStatistics(
+        mean=origin.astype(np.float32) + offset,
+        std=np.sqrt(np.maximum(squares / n_traces - offset**2, 0)),
+        lowest=lowest,
+        highest=highest,
+        final=visible.numpy()[0],
+    )
+
+
+def _devices_at_start(
+    device: PulsedDevice, n_traces: int, seed: int, w0: ArrayLike | None
+) -> tuple[DeviceArray, torch.Tensor]:
     if n_traces < 1:
         raise ValueError(f"n_traces must be at least 1, found {n_traces}")
-    sequence = pulse_sequence(pulses)
     array = DeviceArray(device, (1, n_traces), trace_draw_seed(device, seed), kernels.derive_seed(seed, "trace noise"))
     visible = torch.zeros(1, n_traces)
     array.set_weights(visible, _start_weights(w0, n_traces))
-    return kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, kernels.derive_seed(seed, "trace"))
+    return array, visible
 
 
 def _start_weights(w0: ArrayLike | None, n_traces: int) -> torch.Tensor:
