@@ -86,6 +86,7 @@ PYBIND11_MODULE(_cpu, m) {
         return names;
     });
     m.def("instruction_set", [] { return std::string(active_table().name); });
+    m.def("compiler", [] { return std::string(TW_COMPILER); });
     m.def("openmp", [] {
 #if defined(_OPENMP)
         return true;

@@ -1,4 +1,4 @@
-"""The ``tilewright`` command: open the studio, train from a shell, lend a machine, see what is installed."""
+"""The ``tilewright`` command: the studio, training from a shell, lending a machine, timing, what is installed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tilewright
+from tilewright.bench.options import add_arguments as add_bench_arguments
 
 if TYPE_CHECKING:
     from tilewright.runs import Engine, RunRow
@@ -65,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("scheduler", help="address of the scheduler, e.g. tcp://host:8786, or its scheduler file")
     worker.add_argument("--workers", type=_count, default=0, help="processes (default one per core)")
     worker.set_defaults(action=_worker)
+
+    bench = commands.add_parser("bench", help="time the kernels, against a reference toolkit where there is one")
+    add_bench_arguments(bench)
+    bench.set_defaults(action=_bench, workspace=None)
 
     doctor = commands.add_parser("doctor", parents=[common], help="show versions, what is compiled in, the workspace")
     doctor.set_defaults(action=_doctor)
@@ -180,6 +185,15 @@ def _progress_line(row: RunRow) -> str:
     loss = "" if row.loss is None else f" loss {row.loss:.4g}"
     left = "" if row.seconds_left is None else f" {row.seconds_left:.0f} s left"
     return f"[{bar:<30}] {100 * row.progress:3.0f} %{loss}{left}"
+
+
+# --- bench ------------------------------------------------------------------------------------------------------------
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tilewright.bench.command import run
+
+    return run(options)
 
 
 # --- worker and doctor ------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def capabilities() -> dict[str, Any]:
         "instruction_sets": list(_cpu.instruction_sets()),
         "instruction_set": _cpu.instruction_set(),
         "openmp": _cpu.openmp(),
+        "compiler": _cpu.compiler(),
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
         "cuda": "not compiled in",
