@@ -1,39 +1,18 @@
 """Device: move a slider, see the response."""
 
-import math
-
 import streamlit as st
 
 from studio.devices import choose_device, device_names, load_device, origin_of, own_name
 from studio.errors import live
 from studio.forms import changes_line, parameter_form, reset_button, slug
-from studio.numbers import significant
 from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
 from studio.saving import keep, save_as
+from studio.spread import SPREADS, show_numbers, show_spread
 from studio.verdicts import device_verdict
 from studio.workspace import workspace
-from tilewright.devices import number_of_states, symmetry_point
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import plot_device_compact, plot_step_curves
-
-
-def show_numbers(device: PulsedDevice) -> None:
-    point, states = round(symmetry_point(device), 6), number_of_states(device)
-    up, down = device.steps
-    shift = device.nominal_reference
-    row = st.columns(4)
-    row[0].metric("States", f"{states:,.0f}", help="Range divided by the mean step at weight 0.")
-    row[1].metric(
-        "Symmetry point",
-        significant(point, 2) if math.isfinite(point) else "none",
-        help="Weight at which an up and a down pulse cancel; alternating pulses pull the device there.",
-    )
-    row[2].metric("Step up / down", f"{significant(up, 2)} / {significant(down, 2)}", help="Nominal step scale.")
-    row[3].metric(
-        "Range", f"{significant(device.w_min - shift, 2)} … {significant(device.w_max - shift, 2)}",
-        help="Visible weight between the nominal bounds.",
-    )  # fmt: skip
 
 
 def show_response(device: PulsedDevice, n_traces: int, n_loops: int, seed: int) -> None:
@@ -57,6 +36,17 @@ def show_steps(name: str, device: PulsedDevice) -> None:
         "plot_step_curves(device).show()"
     )
     show_figure(plot_step_curves(shown), "device-steps", settings="Nominal steps, without noise and spread", code=code)
+
+
+def show_analysis(name: str, device: PulsedDevice, seed: int) -> None:
+    looks = ["Steps", *SPREADS]
+    look = st.segmented_control(
+        "Look at", looks, default="Steps", required=True, key="look", bind="query-params", label_visibility="collapsed"
+    )
+    if look == "Steps":
+        show_steps(name, device)
+    else:
+        show_spread(device, look, seed)
 
 
 @live()
@@ -87,7 +77,7 @@ def explore() -> None:
         st.info(device_verdict(device), icon=":material/lightbulb:")
         for caution in device.cautions():
             st.warning(caution, icon=":material/warning:")
-        show_steps(name, device)
+        show_analysis(name, device, seed)
     with place:
         if next_step("Save and put it in a tile" if changed else "Put it in a tile", "tile"):
             kept = keep(device, workspace().devices, "device", wanted) if changed else name

@@ -24,6 +24,7 @@ ICONS = {
     "tile": ":material/grid_on:",
     "train": ":material/model_training:",
     "compare": ":material/leaderboard:",
+    "presets": ":material/inventory_2:",
     "help": ":material/help:",
 }
 

@@ -74,7 +74,7 @@ def _asymmetry(device: PulsedDevice) -> str:
 def _noise(device: PulsedDevice) -> str:
     write = float(getattr(device, "write_noise_std", 0.0))
     if write > 1:
-        return f"Write noise is {write:.0f} times the step: single reads are blurred, averages are not."
+        return f"Write noise is {write:.2g} times the step: single reads are blurred, averages are not."
     if device.dw_min_std > 1:
         return f"Cycle noise is {device.dw_min_std:.1f} times the step: many pulses go the wrong way."
     return ""

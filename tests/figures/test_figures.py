@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tilewright.configs import ConstantStepDevice, SoftBoundsReferenceDevice
+from tilewright.devices import device_distribution
 from tilewright.figures import (
     Curve,
     branches,
@@ -14,10 +15,13 @@ from tilewright.figures import (
     figure_data,
     plot_comparison,
     plot_device_compact,
+    plot_f_and_g,
     plot_losses,
     plot_measurement,
     plot_mvm_scatter,
     plot_overlay,
+    plot_spread_histograms,
+    plot_step_bands,
     plot_step_curves,
     plot_update_scatter,
     ramp_pulses,
@@ -196,3 +200,38 @@ def test_records_are_told_apart():
     ]
     figure = plot_measurement(Measurement("many", "", tuple(records)))
     assert [line.name for line in figure.data] == ["a, cycle 1", "a, cycle 2", "b", "g (4)", "g (5)", "Record 6"]
+
+
+def known(values):
+    return values[~np.isnan(values)]
+
+
+def a_distribution(device, n=200):
+    return device_distribution(device, n, seed=1)
+
+
+@pytest.mark.parametrize("preset", DEVICE_PRESETS.values(), ids=DEVICE_PRESETS)
+def test_figures_of_drawn_devices(preset):
+    found = a_distribution(preset())
+    steps, split, spread = plot_step_bands(found), plot_f_and_g(found), plot_spread_histograms(found)
+    medians = {trace.name: trace for trace in steps.data if trace.name.endswith("median")}
+    np.testing.assert_allclose(medians["Up step, median"].y, known(found.bands(found.up, (0.5,))[0]))
+    f, g = (trace for trace in split.data if trace.name.endswith("median"))
+    assert f.name.startswith("F")
+    np.testing.assert_allclose(g.y, known(found.bands((found.down - found.up) / 2, (0.5,))[0]))
+    assert all(90 < sum(trace.y) <= 100 for trace in spread.data if trace.name == "States")
+    assert "nan" not in figure_data(spread)
+
+
+def test_what_no_device_has_is_said_in_the_figure():
+    stuck = a_distribution(ConstantStepDevice(corrupt_devices_prob=1.0))
+    assert "No device has a window" in plot_step_bands(stuck).layout.annotations[0].text
+    notes = [note.text for note in plot_spread_histograms(stuck).layout.annotations]
+    assert notes == ["none in the window", "no states", "no noise"]
+
+
+def test_equal_devices_make_one_bar():
+    quiet = {name: 0.0 for name in ConstantStepDevice.model_fields if name.endswith("_dtod")}
+    figure = plot_spread_histograms(a_distribution(ConstantStepDevice(**quiet)))
+    (states,) = [trace for trace in figure.data if trace.name == "States"]
+    assert sorted(states.y)[-2:] == [0, 100]

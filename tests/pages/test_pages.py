@@ -257,3 +257,55 @@ def test_runs_that_nobody_takes_say_why(filled, monkeypatch):
     app = open_page("train")
     assert messages(app) == []
     assert any("the scheduler cannot be reached" in warning.value for warning in app.warning)
+
+
+@pytest.mark.parametrize("look", ["Steps", "Spread of steps", "F and G", "Distributions"])
+@pytest.mark.parametrize("device", ["TutorialRRAMPresetDevice", "IdealizedPresetDevice", "ReRamArrayHfO2PresetDevice"])
+def test_a_device_is_looked_at_from_every_side(empty, device, look):
+    app = open_page("device", device=device, look=look)
+    assert messages(app) == []
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert {"States", "Symmetry point", "Asymmetry", "Step over noise", "Noise over step"} <= set(numbers)
+    assert (numbers["Symmetry points"] == "none") == (device == "IdealizedPresetDevice")
+
+
+def test_a_device_that_cannot_move_has_figures_that_say_so(empty):
+    app = open_page("device", device="SoftBoundsDevice", look="Distributions")
+    app.slider(key="SoftBoundsDevice.corrupt_devices_prob").set_value(1.0).run()
+    assert messages(app) == []
+    app.segmented_control(key="look").set_value("F and G").run()
+    assert messages(app) == []
+
+
+def test_the_table_of_presets_is_searched(empty):
+    app = open_page("presets")
+    everything = app.dataframe[0].value
+    assert {"device", "periphery", "update"} <= set(everything["kind"])
+    app.text_input(key="search").set_value("ecram IEDM").run()
+    found = app.dataframe[0].value
+    assert list(found["name"]) == ["EcRamPresetDevice", "EcRamMOPresetDevice"]
+    app.number_input(key="states").set_value(5000).run()
+    assert list(app.dataframe[0].value["name"]) == ["EcRamMOPresetDevice"]
+    app.text_input(key="search").set_value("[*").run()
+    assert messages(app) == []
+    assert "No preset fits" in app.info[0].value
+
+
+def test_a_preset_is_read_about_and_used(empty):
+    app = open_page("presets")
+    app.query_params["preset"] = "CapacitorPresetDevice"
+    app.run()
+    assert messages(app) == []
+    assert any("Li et al., VLSI (2018)" in text.value for text in app.markdown)
+    app.button(key="next-device").click().run()
+    go_on(app, "device")
+    assert messages(app) == []
+    assert app.selectbox(key="device").value == "CapacitorPresetDevice"
+
+
+@pytest.mark.parametrize("name", ["", "none", "../../etc", "StandardIOParameters"])
+def test_no_name_of_a_preset_breaks_the_page(empty, name):
+    app = open_page("presets")
+    app.query_params["preset"] = name
+    app.run()
+    assert messages(app) == []

@@ -4,6 +4,7 @@ from tilewright.figures.device import plot_device_compact, plot_step_curves, ram
 from tilewright.figures.frame import empty_figure, figure_data
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
 from tilewright.figures.palette import algorithm_colour, algorithm_label
+from tilewright.figures.spread import plot_f_and_g, plot_spread_histograms, plot_step_bands
 from tilewright.figures.tile import agreement, plot_mvm_scatter, plot_update_scatter, relative_error
 from tilewright.figures.training import Curve, plot_comparison, plot_losses, running_mean
 
@@ -17,11 +18,14 @@ __all__ = [
     "figure_data",
     "plot_comparison",
     "plot_device_compact",
+    "plot_f_and_g",
     "plot_fit",
     "plot_losses",
     "plot_measurement",
     "plot_mvm_scatter",
     "plot_overlay",
+    "plot_spread_histograms",
+    "plot_step_bands",
     "plot_step_curves",
     "plot_update_scatter",
     "ramp_pulses",

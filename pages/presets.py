@@ -1,0 +1,42 @@
+"""Presets: every published device, periphery, update scheme and tile in one table."""
+
+import streamlit as st
+
+from studio.places import go, heading, next_step
+from studio.presets import FORMATS, KINDS, about, filtered, shown_columns, table
+
+place = heading("Presets", "Every preset in one table: where it comes from and what its device is worth. Pick a row.")
+
+row = st.container(horizontal=True, vertical_alignment="bottom")
+kind = row.segmented_control(
+    "Kind", list(KINDS), default="All", required=True, key="kind", bind="query-params", format_func=str
+)
+wanted = row.text_input(
+    "Search", key="search", bind="query-params", placeholder="name, technology, paper …", max_chars=60
+)
+least = row.number_input(
+    "States at least", min_value=0, value=0, step=100, key="states", bind="query-params",
+    help="Leaves out devices with fewer states; 0 shows everything.",
+)  # fmt: skip
+
+rows = filtered(table(), KINDS[kind or "All"], wanted or "", float(least or 0))
+if rows.empty:
+    st.info("No preset fits. Choose another kind, fewer states or other words.")
+    st.stop()
+st.caption(f"{len(rows)} of {len(table())} presets. Select a row to read about a preset and to use it.")
+# A key of its own for each set of rows: a selection is kept by place, not by name.
+picked = st.dataframe(
+    rows[shown_columns(rows)], hide_index=True, column_config=FORMATS, on_select="rerun", selection_mode="single-row",
+    key=f"picked-{'-'.join(rows['name'])}", height=min(38 + 35 * len(rows), 460),
+)  # fmt: skip
+if picked.selection.rows:
+    st.query_params["preset"] = rows["name"][picked.selection.rows[0]]
+name = st.query_params.get("preset")
+if name not in set(table()["name"]):
+    st.stop()
+
+page, carried = about(name)
+if page:
+    with place:
+        if next_step("Explore this device" if page == "device" else "Open as a tile", page):
+            go(page, **carried)
