@@ -126,7 +126,8 @@ PYBIND11_MODULE(_cpu, m) {
              }),
              py::kw_only(), py::arg("granularity"), py::arg("desired_bl"), py::arg("fixed_bl"), py::arg("length_management"),
              py::arg("balance"), py::arg("um_grad_scale"), py::arg("res"), py::arg("x_res"), py::arg("d_res"),
-             py::arg("sto_round"), py::arg("kind"));
+             py::arg("sto_round"), py::arg("kind"))
+        .def_readwrite("raise_only", &UpdateArgs::raise_only);
 
     py::class_<UpdateStats>(m, "UpdateStats")
         .def_readonly("pulses", &UpdateStats::pulses)
@@ -230,7 +231,7 @@ PYBIND11_MODULE(_cpu, m) {
 
     py::class_<TransferPlanArgs>(m, "TransferPlan")
         .def(py::init([](bool columns, bool auto_scale, double auto_momentum, double largest_step, double in_chop_prob,
-                         double out_chop_prob, bool in_chop_random) {
+                         double out_chop_prob, bool in_chop_random, bool dynamic) {
                  TransferPlanArgs t;
                  t.columns = columns;
                  t.auto_scale = auto_scale;
@@ -239,14 +240,15 @@ PYBIND11_MODULE(_cpu, m) {
                  t.in_chop_prob = in_chop_prob;
                  t.out_chop_prob = out_chop_prob;
                  t.in_chop_random = in_chop_random;
+                 t.dynamic = dynamic;
                  return t;
              }),
              py::kw_only(), py::arg("columns"), py::arg("auto_scale"), py::arg("auto_momentum"), py::arg("largest_step"),
-             py::arg("in_chop_prob"), py::arg("out_chop_prob"), py::arg("in_chop_random"));
+             py::arg("in_chop_prob"), py::arg("out_chop_prob"), py::arg("in_chop_random"), py::arg("dynamic"));
 
     m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
-                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 4> state,
-                               std::array<uintptr_t, 8> results) {
+                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 5> state,
+                               std::array<uintptr_t, 10> results) {
         py::gil_scoped_release release;
         TransferPlanArgs t = settings;
         t.x = at<const float>(x);
@@ -261,6 +263,7 @@ PYBIND11_MODULE(_cpu, m) {
         t.maxima = at<double>(state[1]);
         t.in_chop = at<int8_t>(state[2]);
         t.out_chop = at<int8_t>(state[3]);
+        t.switched = at<int8_t>(state[4]);
         t.fast_lr = at<float>(results[0]);
         t.x_chopped = at<float>(results[1]);
         t.d_chopped = at<float>(results[2]);
@@ -269,13 +272,16 @@ PYBIND11_MODULE(_cpu, m) {
         t.event_lr = at<float>(results[5]);
         t.event_sign = at<int8_t>(results[6]);
         t.event_out_sign = at<int8_t>(results[7]);
+        t.event_fresh = at<int8_t>(results[8]);
+        t.event_writes = at<int8_t>(results[9]);
         return plan_transfers(t);
     });
 
     m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
                        uintptr_t line_sign, uintptr_t out_sign, uintptr_t buffer, int64_t line_stride, int64_t element_stride,
-                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, uintptr_t pulses,
-                       uintptr_t sent_line, uint64_t seed, uint64_t first_event) {
+                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, float cap,
+                       std::array<uintptr_t, 4> relative, float mean_rate, uintptr_t pulses, uintptr_t sent_event,
+                       uint64_t seed, uint64_t first_event) {
         py::gil_scoped_release release;
         BufferArgs b;
         b.io = io;
@@ -294,11 +300,45 @@ PYBIND11_MODULE(_cpu, m) {
         b.forget = forget;
         b.restart = restart;
         b.max_pulses = max_pulses;
+        b.cap = cap;
+        b.reference = at<float>(relative[0]);
+        b.mean = at<float>(relative[1]);
+        b.fresh = at<const int8_t>(relative[2]);
+        b.writes = at<const int8_t>(relative[3]);
+        b.mean_rate = mean_rate;
         b.pulses = at<float>(pulses);
-        b.sent_line = at<int32_t>(sent_line);
+        b.sent_event = at<int32_t>(sent_event);
         b.seed = seed;
         b.first_event = first_event;
         return active_table().buffer(b);
+    });
+
+    m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
+                           uint64_t seed, uint64_t first_event) {
+        py::gil_scoped_release release;
+        BufferArgs b;
+        b.io = io;
+        b.read_input = read_input;
+        b.events = events;
+        b.length = length;
+        b.lines = at<const float>(lines);
+        b.pulses = at<float>(out);
+        b.seed = seed;
+        b.first_event = first_event;
+        active_table().read_lines(b);
+    });
+
+    m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr) {
+        py::gil_scoped_release release;
+        AccumulateArgs a;
+        a.accumulator = at<float>(accumulator);
+        a.rows = rows;
+        a.cols = cols;
+        a.samples = samples;
+        a.x = at<const float>(x);
+        a.d = at<const float>(d);
+        a.lr = lr;
+        active_table().accumulate(a);
     });
 
     m.def("carry", [](uintptr_t accumulator, int64_t cols, uintptr_t rows, int64_t n_rows, float step, float most_steps,

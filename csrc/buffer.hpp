@@ -29,44 +29,116 @@ TW_INLINE f8 read_line(const BufferArgs& b, f8 weights, f8 noise, f8 weight_nois
     return y * io.out_scale;
 }
 
+// Noise of the reads, in groups of 32 crosspoints of a line.
+class LineNoise {
+  public:
+    explicit LineNoise(const BufferArgs& b)
+        : b_(b), noise_key_(make_key(b.seed, kOutputNoise)), weight_key_(make_key(b.seed, kWeightNoise)),
+          rounding_(make_key(b.seed, kOutputRounding)) {}
+
+    // Eight crosspoints from j on of event e; to be asked for in order of j.
+    TW_INLINE f8 read(int64_t e, int64_t j) {
+        const uint64_t event = b_.first_event + (uint64_t)e;
+        if ((j & 31) == 0) {
+            if (b_.io.out_noise > 0) noise_ = normal_block(noise_key_, (uint32_t)(j / 32), 0, event);
+            if (b_.io.w_noise > 0) weight_noise_ = normal_block(weight_key_, (uint32_t)(j / 32), 0, event);
+        }
+        const int64_t part = (j & 31) / 8;
+        const f8 weights = load_first(b_.lines + e * b_.length + j, b_.length - j);
+        return read_line(b_, weights, noise_.normals[part], weight_noise_.normals[part], rounding_, j, event);
+    }
+
+  private:
+    const BufferArgs& b_;
+    const Key noise_key_, weight_key_, rounding_;
+    NormalBlock noise_ = {}, weight_noise_ = {};
+};
+
+void read_lines(const BufferArgs& b) {
+    LineNoise line(b);
+    for (int64_t e = 0; e < b.events; ++e)
+        for (int64_t j = 0; j < b.length; j += kLanes) store_first(b.pulses + e * b.length + j, line.read(e, j), b.length - j);
+}
+
+// Part of a line of a digital array, gathered and scattered with the stride of its elements.
+TW_INLINE f8 gather(const float* at, int64_t stride, int64_t used) {
+    f8 v = {};
+    for (int64_t l = 0; l < used; ++l) v[l] = at[l * stride];
+    return v;
+}
+TW_INLINE void scatter(float* at, int64_t stride, int64_t used, f8 v) {
+    for (int64_t l = 0; l < used; ++l) at[l * stride] = v[l];
+}
+
+// The read less its reference, whose mean follows the reads.
+TW_INLINE f8 relative_read(const BufferArgs& b, f8 value, int64_t e, int64_t at, int64_t used) {
+    f8 mean = gather(b.mean + at, b.element_stride, used);
+    f8 reference = gather(b.reference + at, b.element_stride, used);
+    if (b.fresh[e]) {
+        reference = mean;
+        scatter(b.reference + at, b.element_stride, used, reference);
+    }
+    scatter(b.mean + at, b.element_stride, used, mean + b.mean_rate * (value - mean));
+    return value - reference;
+}
+
 int64_t buffer(const BufferArgs& b) {
     int64_t sent = 0;
-    const Key noise_key = make_key(b.seed, kOutputNoise), weight_key = make_key(b.seed, kWeightNoise);
-    const Key rounding = make_key(b.seed, kOutputRounding);
+    LineNoise line(b);
     const f8 most = splat((float)b.max_pulses);
     for (int64_t e = 0; e < b.events; ++e) {
-        const uint64_t event = b.first_event + (uint64_t)e;
-        float* buffer_line = b.buffer + b.line[e] * b.line_stride;
-        NormalBlock noise = {}, weight_noise = {};
         bool sends = false;
         for (int64_t j = 0; j < b.length; j += kLanes) {
             const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
-            if ((j & 31) == 0) {
-                if (b.io.out_noise > 0) noise = normal_block(noise_key, (uint32_t)(j / 32), 0, event);
-                if (b.io.w_noise > 0) weight_noise = normal_block(weight_key, (uint32_t)(j / 32), 0, event);
-            }
-            const int64_t part = (j & 31) / 8;
-            const f8 weights = load_first(b.lines + e * b.length + j, lanes);
-            f8 value = read_line(b, weights, noise.normals[part], weight_noise.normals[part], rounding, j, event);
+            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+            f8 value = line.read(e, j);
+            if (b.mean) value = relative_read(b, value, e, at, used);
             f8 sign = splat(b.line_sign ? (float)b.line_sign[e] : 1.0f);
-            f8 held = {};
-            for (int64_t l = 0; l < used; ++l) {
-                held[l] = buffer_line[(j + l) * b.element_stride];
-                if (b.out_sign) sign[l] *= (float)b.out_sign[e * b.length + j + l];
-            }
-            if (b.restart) held = splat(0.0f);
+            if (b.out_sign)
+                for (int64_t l = 0; l < used; ++l) sign[l] *= (float)b.out_sign[e * b.length + j + l];
+            const f8 held = b.restart ? splat(0.0f) : gather(b.buffer + at, b.element_stride, used);
             f8 omega = held + sign * b.gain[e] * value;
             const f8 whole = to_float(to_int(minimum(maximum(omega, -most - 0.5f), most + 0.5f)));
             const f8 pulses = minimum(maximum(whole, -most), most);
-            const f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
+            f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
             omega = blend(pulses != 0.0f, after, omega);
-            for (int64_t l = 0; l < used; ++l) buffer_line[(j + l) * b.element_stride] = omega[l];
+            if (!b.forget && b.cap > 0) omega = minimum(maximum(omega, -b.cap * most), b.cap * most);
+            scatter(b.buffer + at, b.element_stride, used, omega);
             sends |= any((u8)(pulses != 0.0f));
             store_first(b.pulses + sent * b.length + j, -pulses, lanes);
         }
-        if (sends) b.sent_line[sent++] = b.line[e];
+        if (sends && (!b.writes || b.writes[e])) b.sent_event[sent++] = (int32_t)e;
     }
     return sent;
+}
+
+// Rows take their samples a few columns at a time, kept in registers.
+template <int V>
+TW_INLINE void accumulate_block(const AccumulateArgs& a, int64_t i, int64_t j, int64_t lanes) {
+    float* at = a.accumulator + i * a.cols + j;
+    f8 sum[V] = {};
+    bool any_term = false;
+    for (int64_t s = 0; s < a.samples; ++s) {
+        const float d = a.d[s * a.rows + i];
+        if (d == 0.0f) continue;
+        any_term = true;
+        const float* x = a.x + s * a.cols + j;
+        for (int v = 0; v < V; ++v) sum[v] += (V > 1 ? load(x + v * kLanes) : load_first(x, lanes)) * d;
+    }
+    if (!any_term) return;
+    for (int v = 0; v < V; ++v) {
+        float* to = at + v * kLanes;
+        const int64_t left = V > 1 ? kLanes : lanes;
+        store_first(to, load_first(to, left) + sum[v] * a.lr, left);
+    }
+}
+
+void accumulate(const AccumulateArgs& a) {
+    for (int64_t i = 0; i < a.rows; ++i) {
+        int64_t j = 0;
+        for (; j + 8 * kLanes <= a.cols; j += 8 * kLanes) accumulate_block<8>(a, i, j, 8 * kLanes);
+        for (; j < a.cols; j += kLanes) accumulate_block<1>(a, i, j, a.cols - j);
+    }
 }
 
 // What a train cannot hold stays in the accumulator.

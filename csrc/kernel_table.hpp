@@ -50,6 +50,7 @@ struct UpdateArgs {
     float res = 0, x_res = 0, d_res = 0;
     bool sto_round = false;
     PulseKind kind = PulseKind::Stochastic;
+    bool raise_only = false;  // coincidences that would lower the weight send nothing
     uint64_t seed = 0, first_sample = 0, call = 0;
     int threads = 1;
     // Lines of the array copied out after a given sample, in time order.
@@ -136,7 +137,14 @@ struct BufferArgs {
     bool forget = true, restart = false;
     int max_pulses = 1;
     float* pulses = nullptr;           // (sent, length) minus the number of pulses: the error of the write
-    int32_t* sent_line = nullptr;      // (sent) lines of the events that send at least one pulse
+    int32_t* sent_event = nullptr;     // (sent) events that send at least one pulse
+    float cap = 0;                     // limit of what stays in the buffer, when pulses are subtracted; 0 is none
+    // Reads relative to a reference of their own (AGAD); null otherwise. Same layout as the buffer.
+    float* reference = nullptr;
+    float* mean = nullptr;             // running mean of the reads
+    float mean_rate = 0;
+    const int8_t* fresh = nullptr;     // (events) the reference becomes the mean before this read
+    const int8_t* writes = nullptr;    // (events) whether pulses may be sent
     uint64_t seed = 0, first_event = 0;
 };
 
@@ -152,6 +160,15 @@ struct CarryArgs {
     int32_t* sent_row = nullptr;    // (sent) rows that hold at least one step
 };
 
+// accumulator += lr * sum_s outer(d_s, x_s), skipping what is zero.
+struct AccumulateArgs {
+    float* accumulator = nullptr;  // (rows, cols)
+    int64_t rows = 0, cols = 0, samples = 0;
+    const float* x = nullptr;  // (samples, cols)
+    const float* d = nullptr;  // (samples, rows)
+    float lr = 0;
+};
+
 struct NormalArgs {
     float* out = nullptr;
     int64_t n = 0;
@@ -165,7 +182,9 @@ struct KernelTable {
     void (*trace)(const TraceArgs&);
     void (*product)(const ProductArgs&);
     int64_t (*buffer)(const BufferArgs&);  // number of events that send pulses
+    void (*read_lines)(const BufferArgs&); // what the reads deliver, into `pulses` (events, length)
     int64_t (*carry)(const CarryArgs&);    // number of rows that send steps
+    void (*accumulate)(const AccumulateArgs&);
     void (*normals)(const NormalArgs&);
 };
 

@@ -16,7 +16,9 @@ const KernelTable TW_TABLE = {
     TW_ISA::trace,
     TW_ISA::product,
     TW_ISA::buffer,
+    TW_ISA::read_lines,
     TW_ISA::carry,
+    TW_ISA::accumulate,
     TW_ISA::normals,
 };
 

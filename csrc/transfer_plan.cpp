@@ -61,13 +61,22 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
         a.event_lr[events] = (float)lr;
         a.event_sign[events] = a.in_chop[line];
         for (int64_t i = 0; i < length; ++i) a.event_out_sign[events * length + i] = a.out_chop[i];
+        const int64_t phase = chop_period > 0 ? a.counters[kSweeps] % chop_period + 1 : 0;
+        if (a.dynamic) {
+            a.event_fresh[events] = a.switched[line];
+            a.event_writes[events] = a.counters[kSweeps] > chop_period;
+            a.switched[line] = 0;
+        }
         ++events;
 
         const uint64_t read = (uint64_t)a.counters[kReads]++;
         if (chop_period > 0) {
-            const bool flip = a.in_chop_random ? drawn(a.seed, read, 0, a.in_chop_prob)
-                                               : a.counters[kSweeps] % chop_period + 1 == chop_period;
-            if (flip) a.in_chop[line] = (int8_t)-a.in_chop[line];
+            const bool by_chance = a.in_chop_random && drawn(a.seed, read, 0, a.in_chop_prob);
+            const bool by_rule = (a.dynamic || !a.in_chop_random) && phase == chop_period;
+            if (by_chance || by_rule) {
+                a.in_chop[line] = (int8_t)-a.in_chop[line];
+                if (a.dynamic) a.switched[line] = 1;
+            }
         }
         a.counters[kNextLine] = (line + 1) % lines;
         if (line + 1 < lines) continue;

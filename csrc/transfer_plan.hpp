@@ -17,12 +17,14 @@ struct TransferPlanArgs {
     double largest_step = 0;  // pulses times granularity the largest gradient is scaled to
     double in_chop_prob = 0, out_chop_prob = 0;
     bool in_chop_random = true;
+    bool dynamic = false;  // regular choppers always, and reads relative to a reference that follows their flips
     uint64_t seed = 0;
     // State, updated in place.
     int64_t* counters = nullptr;  // vectors seen, next line, sweeps done, reads done
     double* maxima = nullptr;     // running maxima of |x| and |d|
     int8_t* in_chop = nullptr;    // (lines)
     int8_t* out_chop = nullptr;   // (length of a line)
+    int8_t* switched = nullptr;   // (lines) chopper flipped since the last read; dynamic only
     // Results; room for `samples` events.
     float* fast_lr = nullptr;
     float* x_chopped = nullptr;  // null when there are no choppers
@@ -32,6 +34,8 @@ struct TransferPlanArgs {
     float* event_lr = nullptr;
     int8_t* event_sign = nullptr;
     int8_t* event_out_sign = nullptr;  // (events, length)
+    int8_t* event_fresh = nullptr;     // dynamic only: first read after a flip
+    int8_t* event_writes = nullptr;    // dynamic only: the reference is settled
 };
 
 // Returns the number of reads in this mini-batch.

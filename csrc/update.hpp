@@ -180,7 +180,9 @@ class RowUpdater {
 
   private:
     TW_INLINE u8 coincidences(int64_t vec, const RowWord& w) const {
-        return load_u(inputs_.bits + (vec * inputs_.words + w.word) * 16) & w.pulses;
+        const uint32_t* at = inputs_.bits + (vec * inputs_.words + w.word) * 16;
+        const u8 hit = load_u(at) & w.pulses;
+        return u_.raise_only ? hit & (load_u(at + 8) ^ w.signs) : hit;
     }
 
     TW_INLINE void plain(int64_t i, int64_t vec, const RowWord* words, int64_t n_words) {
@@ -417,7 +419,8 @@ struct ApplyCounts {
         for (int64_t s = first; s < last; ++s) {
             if (plan[s].bl == 0) continue;
             const f8 x = load_first(x_level + s * a.cols + j, lanes);
-            const f8 product = x * d_level[s * a.rows + i];
+            f8 product = x * d_level[s * a.rows + i];
+            if (u.raise_only) product = minimum(product, splat(0.0f));
             if (u.kind == PulseKind::ExactClipped) {
                 const i8 moves = product != 0.0f;
                 c.state = blend(moves, minimum(maximum(c.state - product, c.min_bound), c.max_bound), c.state);

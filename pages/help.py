@@ -10,7 +10,6 @@ TOPICS = {
     "measurements": "Measurements",
     "fitting": "Fitting",
     "device": "Devices",
-    "models": "Device models",
     "tile": "Tiles",
     "training": "Training",
     "compare": "Comparing",

@@ -4,6 +4,7 @@ class DeviceModel:
     def __init__(self, *, kind: int, mult_noise: bool, cycle_noise: float, write_noise: float) -> None: ...
 
 class UpdateSettings:
+    raise_only: bool
     def __init__(
         self,
         *,
@@ -71,6 +72,7 @@ class TransferPlan:
         in_chop_prob: float,
         out_chop_prob: float,
         in_chop_random: bool,
+        dynamic: bool,
     ) -> None: ...
 
 def instruction_sets() -> list[str]: ...
@@ -168,11 +170,25 @@ def buffer(
     forget: bool,
     restart: bool,
     max_pulses: int,
+    cap: float,
+    relative: tuple[int, ...],
+    mean_rate: float,
     pulses: int,
-    sent_line: int,
+    sent_event: int,
     seed: int,
     first_event: int,
 ) -> int: ...
+def read_lines(
+    io: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    out: int,
+    seed: int,
+    first_event: int,
+) -> None: ...
+def accumulate(accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float) -> None: ...
 def carry(
     accumulator: int, cols: int, rows: int, n_rows: int, step: float, most_steps: float, steps: int, sent_row: int
 ) -> int: ...

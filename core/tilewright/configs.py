@@ -10,9 +10,15 @@ from pydantic import model_validator
 
 # Stored configurations may name a preset: its class has to be known wherever configurations are read.
 from tilewright import presets as presets
-from tilewright.cells.chopped_transfer import ChoppedTransferCompound, single_pulse_update
+from tilewright.cells.buffered_transfer import BufferedTransferCompound
+from tilewright.cells.chopped_transfer import ChoppedTransferCompound
+from tilewright.cells.dynamic_transfer import DynamicTransferCompound
+from tilewright.cells.line_reads import single_pulse_update
 from tilewright.cells.mixed_precision import DigitalRankUpdateCell, MixedPrecisionCompound
+from tilewright.cells.one_sided import OneSidedUnitCell
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.transfer import TransferCompound
+from tilewright.cells.vector import ReferenceUnitCell, VectorUnitCell, VectorUnitCellUpdatePolicy
 from tilewright.devices.constant_step import ConstantStepDevice
 from tilewright.devices.ideal import FloatingPointDevice, IdealDevice
 from tilewright.devices.linear_step import LinearStepDevice
@@ -32,10 +38,12 @@ from tilewright.periphery import (
 
 __all__ = [
     "BoundManagementType",
+    "BufferedTransferCompound",
     "ChoppedTransferCompound",
     "ConstantStepDevice",
     "DigitalRankUpdateCell",
     "DigitalRankUpdateRPUConfig",
+    "DynamicTransferCompound",
     "FloatingPointDevice",
     "FloatingPointRPUConfig",
     "IOParameters",
@@ -46,15 +54,20 @@ __all__ = [
     "MappingParameter",
     "MixedPrecisionCompound",
     "NoiseManagementType",
+    "OneSidedUnitCell",
     "PulseType",
     "PulsedDevice",
     "RPUConfig",
+    "ReferenceUnitCell",
     "SingleRPUConfig",
     "SoftBoundsDevice",
     "SoftBoundsReferenceDevice",
+    "TransferCompound",
     "UnitCell",
     "UnitCellRPUConfig",
     "UpdateParameters",
+    "VectorUnitCell",
+    "VectorUnitCellUpdatePolicy",
     "WeightNoiseType",
     "build_config",
 ]
@@ -121,20 +134,40 @@ class DigitalRankUpdateRPUConfig(AnalogRPUConfig):
         return self
 
 
-_ALGORITHMS = {
+_NAMES = {
     "sgd": "sgd",
+    "tiki-taka": "tiki-taka",
+    "tt": "tiki-taka",
+    "ttv1": "tiki-taka",
     "ttv2": "ttv2",
     "c-ttv2": "c-ttv2",
     "chopped-ttv2": "c-ttv2",
     "ttv3": "c-ttv2",
+    "agad": "agad",
+    "ttv4": "agad",
     "mp": "mp",
     "mixed-precision": "mp",
+}
+# The transfer algorithms: cell, what it is given beyond its own defaults, and the longest train on the fast array.
+_TRANSFER: dict[str, tuple[type[UnitCell], dict[str, Any], int | None]] = {
+    "tiki-taka": (TransferCompound, {"units_in_mbatch": True}, None),
+    "ttv2": (ChoppedTransferCompound, {"in_chop_prob": 0.0, "auto_scale": False, "units_in_mbatch": False}, 5),
+    "c-ttv2": (
+        ChoppedTransferCompound,
+        {"in_chop_prob": 0.1, "fast_lr": 0.1, "auto_scale": True, "units_in_mbatch": False},
+        5,
+    ),
+    "agad": (
+        DynamicTransferCompound,
+        {"in_chop_prob": 0.1, "fast_lr": 0.1, "auto_scale": True, "units_in_mbatch": False},
+        5,
+    ),
 }
 
 
 def algorithm_names() -> list[str]:
     """Names :func:`build_config` accepts."""
-    return list(_ALGORITHMS)
+    return list(_NAMES)
 
 
 def _fresh(source: Any, kind: type[Parameters]) -> Any:
@@ -150,6 +183,7 @@ def build_config(
     device: PulsedDevice | type[PulsedDevice] | Callable[[], PulsedDevice],
     io_parameters: IOParameters | type[IOParameters] = IOParameters,
     up_parameters: UpdateParameters | type[UpdateParameters] = UpdateParameters,
+    n_devices: int = 1,
     construction_seed: int = 0,
     cell: dict[str, Any] | None = None,
     **fields: Any,
@@ -157,10 +191,11 @@ def build_config(
     """Assemble a tile configuration for a training algorithm on a device.
 
     Args:
-        algorithm: ``sgd``, ``ttv2``, ``c-ttv2`` or ``mp`` (and their other names, any case).
+        algorithm: ``sgd``, ``tiki-taka``, ``ttv2``, ``c-ttv2``, ``agad`` or ``mp`` (and their other names, any case).
         device: device class, factory or instance; an instance is copied for each use.
         io_parameters: periphery of forward and backward, class or instance.
         up_parameters: update scheme, class or instance.
+        n_devices: devices at each crosspoint, one drawn for each update; ``sgd`` only.
         construction_seed: seed of the device-to-device draws; members of a cell still differ from each other.
         cell: fields of the cell to set, e.g. ``{"transfer_columns": False}``.
         fields: other fields of the configuration, e.g. ``mapping=MappingParameter(...)``.
@@ -168,43 +203,36 @@ def build_config(
     Raises:
         ParameterError: unknown algorithm or field.
     """
-    name = _ALGORITHMS.get(algorithm.lower())
+    name = _NAMES.get(algorithm.lower())
     if name is None:
-        raise ParameterError(f"unknown algorithm {algorithm!r}; known: {', '.join(_ALGORITHMS)}")
+        raise ParameterError(f"unknown algorithm {algorithm!r}; known: {', '.join(_NAMES)}")
+    if n_devices < 1 or (n_devices > 1 and name != "sgd"):
+        raise ParameterError(f"n_devices = {n_devices}: give 1, or more with sgd; {name} has its own number of devices")
     common = {
         "forward": _fresh(io_parameters, IOParameters),
         "backward": _fresh(io_parameters, IOParameters),
         "update": _fresh(up_parameters, UpdateParameters),
         **fields,
     }
-    overrides = dict(cell or {})
-    if name == "sgd":
-        if overrides:
-            raise ParameterError(f"sgd has no cell; remove {', '.join(overrides)}")
+    given = {"construction_seed": construction_seed, **(cell or {})}
+    if name == "sgd" and n_devices == 1:
+        if cell:
+            raise ParameterError(f"sgd has no cell; remove {', '.join(cell)}")
         single = _fresh(device, PulsedDevice)
         if construction_seed:
             single.construction_seed = construction_seed
         return SingleRPUConfig(device=single, **common)
+    members = [_fresh(device, PulsedDevice) for _ in range(max(n_devices, 2))]
+    if name == "sgd":
+        policy = {"update_policy": VectorUnitCellUpdatePolicy.SINGLE_RANDOM}
+        return UnitCellRPUConfig(device=VectorUnitCell(unit_cell_devices=members, **(policy | given)), **common)
     if name == "mp":
-        compound = MixedPrecisionCompound(
-            device=_fresh(device, PulsedDevice), construction_seed=construction_seed, **overrides
-        )
-        return DigitalRankUpdateRPUConfig(device=compound, **common)
+        return DigitalRankUpdateRPUConfig(device=MixedPrecisionCompound(device=members[0], **given), **common)
+    kind, settings, longest = _TRANSFER[name]
     read = _fresh(io_parameters, IOParameters)
     read.noise_management, read.bound_management = NoiseManagementType.NONE, BoundManagementType.NONE
-    settings: dict[str, Any] = {
-        "in_chop_prob": 0.0,
-        "units_in_mbatch": False,
-        "auto_scale": False,
-        "transfer_forward": read,
-        "transfer_update": single_pulse_update(),
-        "construction_seed": construction_seed,
-    }
-    if name == "c-ttv2":
-        settings |= {"in_chop_prob": 0.1, "fast_lr": 0.1, "auto_scale": True}
-    members: list[PulsedDevice] = [_fresh(device, PulsedDevice) for _ in range(2)]
-    if "update" not in fields:
-        common["update"].desired_bl = 5
-    return UnitCellRPUConfig(
-        device=ChoppedTransferCompound(unit_cell_devices=members, **(settings | overrides)), **common
-    )
+    write = _fresh(up_parameters, UpdateParameters) if name == "tiki-taka" else single_pulse_update()
+    if longest is not None and "update" not in fields:
+        common["update"].desired_bl = longest
+    parts = {"unit_cell_devices": members, "transfer_forward": read, "transfer_update": write}
+    return UnitCellRPUConfig(device=kind(**(parts | settings | given)), **common)

@@ -23,11 +23,13 @@ __all__ = [
     "Crosspoints",
     "DeviceModel",
     "ReadSettings",
+    "Relative",
     "Snapshots",
     "TransferPlan",
     "TransferState",
     "UpdateSettings",
     "UpdateStats",
+    "accumulate_outer",
     "capabilities",
     "carry_steps",
     "derive_seed",
@@ -38,6 +40,7 @@ __all__ = [
     "pulse_trace",
     "pulsed_update",
     "read_into_buffer",
+    "read_lines",
     "uniform_field",
 ]
 
@@ -107,6 +110,10 @@ class Crosspoints:
         """The devices ``first`` to ``last`` of an array of one row, sharing its memory."""
         taken = (getattr(self, field.name) for field in fields(self))
         return Crosspoints(*(t if t is None or t.numel() == 1 else t[:, first:last] for t in taken))
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def _plane(tensor: Tensor | None) -> int:
@@ -336,6 +343,16 @@ class TransferState:
     maxima: Tensor  # float64 (2): running maxima of |x| and |d|
     in_chop: Tensor  # int8 (lines)
     out_chop: Tensor  # int8 (length of a line)
+    switched: Tensor | None = None  # int8 (lines): chopper flipped since the last read; dynamic plans only
+
+
+@dataclass(slots=True)
+class Relative:
+    """Reads taken relative to a reference (AGAD): the running mean of the reads, frozen at each flip of a chopper."""
+
+    reference: Tensor  # (outputs, inputs)
+    mean: Tensor  # (outputs, inputs)
+    rate: float  # of the running mean
 
 
 @dataclass(slots=True)
@@ -350,6 +367,8 @@ class Transfers:
     lr: Tensor
     line_sign: Tensor
     out_sign: Tensor
+    fresh: Tensor | None = None
+    writes: Tensor | None = None
 
 
 def plan_transfers(
@@ -378,13 +397,18 @@ def plan_transfers(
         line_sign=torch.empty(samples, dtype=torch.int8),
         out_sign=torch.empty((samples, length), dtype=torch.int8),
     )
+    if state.switched is not None:
+        out.fresh, out.writes = torch.empty(samples, dtype=torch.int8), torch.empty(samples, dtype=torch.int8)
     events = _cpu.plan_transfers(
         plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
-        (state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr()),
+        (
+            state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr(),
+            _address(state.switched),
+        ),
         (
             out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
             out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
-            out.out_sign.data_ptr(),
+            out.out_sign.data_ptr(), _address(out.fresh), _address(out.writes),
         ),
     )  # fmt: skip
     out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
@@ -394,8 +418,8 @@ def plan_transfers(
 
 def read_into_buffer(
     settings: ReadSettings,
-    transfers: Transfers,
     lines: Tensor,
+    line: Tensor,
     buffer: Tensor,
     gain: Tensor,
     *,
@@ -403,29 +427,87 @@ def read_into_buffer(
     read_input: float,
     momentum: float,
     forget: bool,
-    restart: bool,
     max_pulses: int,
     seed: int,
     first_event: int,
+    restart: bool = False,
+    cap: float = 0.0,
+    signs: tuple[Tensor, Tensor] | None = None,
+    relative: Relative | None = None,
+    transfers: Transfers | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Read the copied lines, add them to the buffer (outputs, inputs) in place, and return minus the pulses to send.
 
+    Args:
+        settings: periphery of the reads.
+        lines: (events, length) the lines as they stood at their reads.
+        line: int32 (events,) which lines.
+        buffer: in units of its threshold.
+        gain: (events,) buffer units per unit of weight.
+        columns: lines are inputs; otherwise outputs.
+        read_input: the one of a read, after the DAC.
+        momentum: part of the buffer that stays after a pulse.
+        forget: keep ``momentum * buffer`` after a pulse; otherwise subtract what was sent.
+        max_pulses: most pulses of one write.
+        seed: key of the noise.
+        first_event: number of the first read in the life of the cell.
+        restart: the buffer starts from 0 at each read.
+        cap: limit of the buffer in units of ``max_pulses``, when not forgetting; 0 is none.
+        signs: int8 choppers of the lines (events,) and of their elements (events, length).
+        relative: reference and running mean of the reads; needs ``transfers``.
+        transfers: tells which reads follow a flip and which may write.
+
     Returns:
         pulses (sent, length) float32: whole numbers, the error vectors of the writes onto the slow array;
-        line (sent,) int32 of each write. Reads that fill no step send nothing.
+        event (sent,) int32 that each write comes from. Reads that fill no step send nothing.
     """
     events, length = lines.shape
     pulses = torch.empty((events, length), dtype=torch.float32)
-    line = torch.empty(events, dtype=torch.int32)
+    sent_event = torch.empty(events, dtype=torch.int32)
     inputs = buffer.shape[1]
+    line_sign, out_sign = (0, 0) if signs is None else (signs[0].data_ptr(), signs[1].data_ptr())
+    planes, rate = (0, 0, 0, 0), 0.0
+    if relative is not None and transfers is not None:
+        rate = relative.rate
+        planes = (
+            relative.reference.data_ptr(),
+            relative.mean.data_ptr(),
+            _address(transfers.fresh),
+            _address(transfers.writes),
+        )
     sent = _cpu.buffer(
-        settings, read_input, events, length, lines.data_ptr(), transfers.line.data_ptr(),
-        transfers.line_sign.data_ptr(),
-        transfers.out_sign.data_ptr(), buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1,
-        gain.data_ptr(), momentum, forget, restart, max_pulses, pulses.data_ptr(), line.data_ptr(),
-        seed, first_event,
+        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), line_sign, out_sign,
+        buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1, gain.data_ptr(), momentum, forget,
+        restart, max_pulses, cap, planes, rate, pulses.data_ptr(), sent_event.data_ptr(), seed, first_event,
     )  # fmt: skip
-    return pulses[:sent], line[:sent]
+    return pulses[:sent], sent_event[:sent]
+
+
+def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed: int, first_event: int) -> Tensor:
+    """What reads of single lines deliver: weights (events, length) through the periphery, with fresh noise.
+
+    One on the line and zero elsewhere: the distribution of a full product at the cost of the line.
+    """
+    lines = _rows_of(lines, lines.shape[1], "lines")
+    values = torch.empty_like(lines)
+    _cpu.read_lines(
+        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), values.data_ptr(), seed, first_event
+    )
+    return values
+
+
+def accumulate_outer(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+    """``accumulator += lr * sum_b outer(d_b, x_b)`` in place; errors that are zero cost nothing.
+
+    Args:
+        accumulator: (outputs, inputs) float32.
+        x: (samples, inputs).
+        d: (samples, outputs).
+        lr: factor.
+    """
+    rows, cols = accumulator.shape
+    x, d = _rows_of(x, cols, "x"), _rows_of(d, rows, "d")
+    _cpu.accumulate(accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], lr)
 
 
 def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: float) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
+from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import ParameterError
@@ -205,6 +206,19 @@ class AnalogTile(nn.Module):
             if scale is not None:
                 weights *= scale[:, None]
         return weights
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Select the member of a vector or reference cell that is set and, under ``SingleFixed``, updated."""
+        self._vector_cell().select(index)
+
+    def get_hidden_update_index(self) -> int:
+        """The member of a vector or reference cell in turn."""
+        return self._vector_cell().index
+
+    def _vector_cell(self) -> VectorCell:
+        if not isinstance(self.cell, VectorCell):
+            raise ValueError(f"{type(self.cell).__name__} has no members to select; only vector and reference cells do")
+        return self.cell
 
     # --- products and update ----------------------------------------------------------------------------------------
 

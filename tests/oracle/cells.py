@@ -162,9 +162,9 @@ class ChoppedTransfer:
 class MixedPrecision:
     """Digital accumulator chi beside one array; whole steps are written at the end of each due batch."""
 
-    def __init__(self, cell: object, out_size: int, in_size: int, grain: float) -> None:
+    def __init__(self, cell: object, out_size: int, in_size: int, grain: float, array: object = None) -> None:
         self.cell = cell
-        self.array = Array(cell.device, (out_size, in_size), grain)
+        self.array = array or Array(cell.device, (out_size, in_size), grain)
         self.epsilon = cell.granularity or grain
         self.chi = np.zeros((out_size, in_size))
         self.batches = self.row = 0

@@ -53,7 +53,7 @@ def data_builder():
             if info.is_required():
                 kind = info.annotation
                 if typing.get_origin(kind) is list:
-                    values[name] = [configs.SoftBoundsDevice(dw_min=0.01), configs.ConstantStepDevice()]
+                    values[name] = [configs.SoftBoundsDevice(dw_min=0.01), configs.SoftBoundsDevice()]
                 else:
                     candidates = [c for c in CLASSES if issubclass(c, kind)]
                     values[name] = build(candidates[0])

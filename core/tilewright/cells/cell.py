@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from tilewright import kernels
+from tilewright.devices.array import DeviceArray
+from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
+
+# Members with the same trains count their calls from far apart, so that their cycle noise differs.
+_CALLS_APART = 1 << 40
 
 
 class Cell(nn.Module):
@@ -41,18 +49,92 @@ class Cell(nn.Module):
         return {}
 
 
+@dataclass
+class PulseTotals:
+    """Sums over the arrays of a cell of what their updates report."""
+
+    pulses: int = 0
+    truncated: int = 0
+    empty: int = 0
+
+    def add(self, stats: kernels.UpdateStats) -> None:
+        """Count one more array."""
+        self.pulses += stats.pulses
+        self.truncated += stats.truncated
+        self.empty += stats.empty
+
+    def reading(self, samples: int) -> dict[str, int]:
+        """For the health readings of a run."""
+        return {"pulses": self.pulses, "truncated": self.truncated, "empty": self.empty, "samples": samples}
+
+
+class PulsedCell(Cell):
+    """A cell that pulses outer products as they come, with no digital memory: what a digital update can write on."""
+
+    @abstractmethod
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+        """Pulse ``-lr * outer(d_s, x_s)`` for each sample.
+
+        Args:
+            weight: visible weight, changed in place.
+            x: (samples, inputs), or int32 (samples,): the one line that is 1.
+            d: (samples, outputs), or int32 (samples,).
+            lr: float32, one value or one for each sample.
+        """
+
+    def end_batch(self, weight: Tensor) -> None:
+        """What is due at the end of a mini-batch."""
+
+    @torch.no_grad()
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the mini-batch."""
+        if lr == 0:
+            return
+        totals = self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32))
+        self.end_batch(weight)
+        self.last_update = totals.reading(x.shape[0])
+
+
+def member_arrays(
+    devices: Sequence[PulsedDevice],
+    shape: tuple[int, int],
+    draw_seed: int,
+    noise_seed: int,
+    same_trains: bool = False,
+) -> list[DeviceArray]:
+    """The arrays of the members of a cell, each with draws and noise of its own.
+
+    Args:
+        devices: parameters of the members.
+        shape: (outputs, inputs).
+        draw_seed: key of the device-to-device draws.
+        noise_seed: key of pulse trains and noise.
+        same_trains: members that see the same vectors see the same pulse trains.
+    """
+    arrays = []
+    for k, device in enumerate(devices):
+        key = noise_seed if same_trains else kernels.derive_seed(noise_seed, "member", k)
+        array = DeviceArray(device, shape, kernels.derive_seed(draw_seed, "member", k), key)
+        if same_trains:
+            array.position.calls = k * _CALLS_APART
+        arrays.append(array)
+    return arrays
+
+
 class SettingsCache:
     """Compiled update settings, rebuilt on demand because they cannot be stored in a checkpoint."""
 
-    def __init__(self, update: UpdateParameters, granularity: float) -> None:
+    def __init__(self, update: UpdateParameters, granularity: float, raise_only: bool = False) -> None:
         self.update = update
         self.granularity = granularity
+        self.raise_only = raise_only
         self._compiled: kernels.UpdateSettings | None = None
 
     def get(self) -> kernels.UpdateSettings:
         """The settings."""
         if self._compiled is None:
             self._compiled = self.update.compiled(self.granularity)
+            self._compiled.raise_only = self.raise_only
         return self._compiled
 
     def __getstate__(self) -> dict[str, object]:

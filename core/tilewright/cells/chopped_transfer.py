@@ -9,30 +9,12 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, SettingsCache
+from tilewright.cells.cell import Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.line_reads import LineReader, check_line_reads, single_pulse_update, unmanaged_io
 from tilewright.cells.parameters import UnitCell
-from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
-from tilewright.periphery import (
-    BoundManagementType,
-    IOParameters,
-    MVType,
-    NoiseManagementType,
-    UpdateParameters,
-    compile_io,
-    line_read_input,
-)
-
-
-def unmanaged_io() -> IOParameters:
-    """Periphery of a one-line read: nothing to manage, since the input is one or zero."""
-    return IOParameters(noise_management=NoiseManagementType.NONE, bound_management=BoundManagementType.NONE)
-
-
-def single_pulse_update() -> UpdateParameters:
-    """Update that sends at most one pulse, always, where asked."""
-    return UpdateParameters(desired_bl=1, update_bl_management=False, update_management=False)
+from tilewright.periphery import IOParameters, UpdateParameters
 
 
 class ChoppedTransferCompound(UnitCell):
@@ -96,6 +78,13 @@ class ChoppedTransferCompound(UnitCell):
     forget_buffer: bool = parameter(
         True, "after a pulse keep only momentum times the buffer; False subtracts what was sent", group="Buffer"
     )
+    buffer_cap: float = parameter(
+        0.0,
+        "limit of the buffer in units of desired_bl, when not forgetting; 0 is none",
+        ge=0,
+        group="Buffer",
+        typical=(0, 10),
+    )
     no_buffer: bool = parameter(False, "start the buffer from 0 at every read", group="Buffer")
     correct_gradient_magnitudes: bool = parameter(
         False, "divide the transfer by the fast learning rate", group="Buffer"
@@ -110,29 +99,8 @@ class ChoppedTransferCompound(UnitCell):
     )
 
     @model_validator(mode="after")
-    def _transfer_reads_unmanaged(self) -> ChoppedTransferCompound:
-        io = self.transfer_forward
-        managed = (
-            io.noise_management is not NoiseManagementType.NONE or io.bound_management is not BoundManagementType.NONE
-        )
-        if managed and not io.is_perfect:
-            raise ValueError(
-                "transfer_forward needs noise_management None and bound_management None: it reads single lines"
-            )
-        extras = {
-            "inp_noise": io.inp_noise > 0,
-            "ir_drop": io.ir_drop > 0,
-            "out_nonlinearity": io.out_nonlinearity > 0,
-            "out_noise_std": io.out_noise_std > 0,
-            "v_offset_std": io.v_offset_std > 0,
-            "r_series": io.r_series > 0,
-            "mv_type": io.mv_type not in (MVType.ONE_PASS, MVType.IDEAL),
-        }
-        used = [name for name, on in extras.items() if on and not io.is_perfect]
-        if used:
-            raise ValueError(
-                f"transfer_forward cannot use {', '.join(used)}: single lines are read without these effects"
-            )
+    def _transfer_can_work(self) -> ChoppedTransferCompound:
+        check_line_reads(self.transfer_forward, "transfer_forward")
         if self.transfer_every == 0:
             raise ValueError(
                 "transfer_every = 0 never reaches C; give a period from 1, or a negative factor for an automatic one"
@@ -187,12 +155,7 @@ class ChoppedTransferCell(Cell):
         self.shape = shape
         self.seed = kernels.derive_seed(noise_seed, "transfer")
         fast, slow = parameters.unit_cell_devices
-        self.fast = DeviceArray(
-            fast, shape, kernels.derive_seed(draw_seed, "member", 0), kernels.derive_seed(noise_seed, "member", 0)
-        )
-        self.slow = DeviceArray(
-            slow, shape, kernels.derive_seed(draw_seed, "member", 1), kernels.derive_seed(noise_seed, "member", 1)
-        )
+        self.fast, self.slow = member_arrays([fast, slow], shape, draw_seed, noise_seed)
         lines, length = (shape[1], shape[0]) if parameters.transfer_columns else shape
         self.register_buffer("fast_weight", torch.zeros(shape))
         self.register_buffer("slow_weight", torch.zeros(shape) if parameters.gamma > 0 else None)
@@ -205,9 +168,9 @@ class ChoppedTransferCell(Cell):
         self._slow_settings = SettingsCache(parameters.transfer_update, slow.granularity)
         self._write_lr = torch.tensor([parameters.step * slow.granularity], dtype=torch.float32)
         self._threshold = parameters.threshold(lines)
-        self._read_input = line_read_input(parameters.transfer_forward)
+        self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
         self._update = update
-        self._compiled: tuple[kernels.TransferPlan, kernels.ReadSettings] | None = None
+        self._plan: kernels.TransferPlan | None = None
 
     def get_extra_state(self) -> Tensor:
         """Key of the reads and choppers."""
@@ -218,23 +181,32 @@ class ChoppedTransferCell(Cell):
         self.seed = int(state[0])
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_compiled": None}
+        return {**self.__dict__, "_plan": None}
 
-    def _kernels(self) -> tuple[kernels.TransferPlan, kernels.ReadSettings]:
-        if self._compiled is None:
+    @property
+    def plan(self) -> kernels.TransferPlan:
+        """What decides rates, reads and choppers, as the kernels take it."""
+        if self._plan is None:
             p = self.parameters_
-            scaled = p.auto_scale and p.fast_lr > 0
-            plan = kernels.TransferPlan(
+            self._plan = kernels.TransferPlan(
                 columns=p.transfer_columns,
-                auto_scale=scaled,
+                auto_scale=p.auto_scale and p.fast_lr > 0,
                 auto_momentum=p.auto_momentum,
                 largest_step=self._update.desired_bl * p.unit_cell_devices[0].granularity,
                 in_chop_prob=p.in_chop_prob,
                 out_chop_prob=p.out_chop_prob,
                 in_chop_random=p.in_chop_random,
+                dynamic=self._switched() is not None,
             )
-            self._compiled = plan, compile_io(p.transfer_forward, None, backward=not p.transfer_columns)
-        return self._compiled
+        return self._plan
+
+    # What reads relative to a reference add (AGAD).
+
+    def _switched(self) -> Tensor | None:
+        return None
+
+    def _relative(self) -> kernels.Relative | None:
+        return None
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -248,11 +220,10 @@ class ChoppedTransferCell(Cell):
         if lr == 0:
             return
         p = self.parameters_
-        plan, read = self._kernels()
         first_event = int(self.counters[3])
         transfers = kernels.plan_transfers(
-            plan,
-            kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop),
+            self.plan,
+            kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop, self._switched()),
             x,
             d,
             columns=p.transfer_columns,
@@ -264,14 +235,13 @@ class ChoppedTransferCell(Cell):
         lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
         copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
         fast_settings = self._fast_settings.get()
-        stats = self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
-        written = self._transfer(weight, transfers, lines, read, lr, first_event) if transfers.line.numel() else 0
-        self.last_update = {
-            "pulses": stats.pulses + written,
-            "truncated": stats.truncated,
-            "empty": stats.empty,
-            "samples": x.shape[0],
-        }
+        totals = PulseTotals()
+        totals.add(
+            self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
+        )
+        if transfers.line.numel():
+            totals.pulses += self._transfer(weight, transfers, lines, lr, first_event)
+        self.last_update = totals.reading(x.shape[0])
         if p.gamma > 0:
             self._show(weight)
 
@@ -281,38 +251,41 @@ class ChoppedTransferCell(Cell):
             return lr
         return p.fast_lr * lr if p.scale_fast_lr else p.fast_lr
 
+    def _gains(self, transfers: kernels.Transfers, lr: float) -> Tensor:
+        """Buffer units per unit of weight, for each read."""
+        p = self.parameters_
+        gains = torch.full(transfers.line.shape, p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold)
+        if p.correct_gradient_magnitudes:
+            gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
+        return gains
+
     def _transfer(
-        self,
-        weight: Tensor,
-        transfers: kernels.Transfers,
-        lines: Tensor,
-        read: kernels.ReadSettings,
-        lr: float,
-        first_event: int,
+        self, weight: Tensor, transfers: kernels.Transfers, lines: Tensor, lr: float, first_event: int
     ) -> int:
         """Reads into the buffer, buffer onto C; returns the pulses sent to C."""
         p = self.parameters_
-        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
-        gains = torch.full((lines.shape[0],), gain)
-        if p.correct_gradient_magnitudes:
-            gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
-        pulses, line = kernels.read_into_buffer(
-            read,
-            transfers,
+        pulses, event = kernels.read_into_buffer(
+            self._reader.settings,
             lines,
+            transfers.line,
             self.buffer,
-            gains,
+            self._gains(transfers, lr),
             columns=p.transfer_columns,
-            read_input=self._read_input,
+            read_input=self._reader.input,
             momentum=p.momentum,
             forget=p.forget_buffer,
             restart=p.no_buffer,
             max_pulses=p.transfer_update.desired_bl,
+            cap=p.buffer_cap,
+            signs=(transfers.line_sign, transfers.out_sign),
+            relative=self._relative(),
+            transfers=transfers,
             seed=self.seed,
             first_event=first_event,
         )
-        if line.numel() == 0:
+        if event.numel() == 0:
             return 0
+        line = transfers.line[event.long()]
         x, d = (line, pulses) if p.transfer_columns else (pulses, line)
         slow = weight if self.slow_weight is None else self.slow_weight
         return self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get()).pulses
@@ -328,11 +301,11 @@ class ChoppedTransferCell(Cell):
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
-        """A is emptied, C takes the weight, and buffer, choppers, maxima and counters start afresh."""
+        """A is emptied, C takes the weight, and buffer, choppers, maxima and schedule start afresh."""
         self.fast.set_weights(self.fast_weight, torch.zeros(self.shape))
         self.slow.set_weights(weight if self.slow_weight is None else self.slow_weight, wanted)
         self.buffer.zero_()
-        self.counters.zero_()
+        self.counters[:3] = 0  # the count of reads numbers the random draws and goes on
         self.maxima.zero_()
         self.in_chop.fill_(1)
         self.out_chop.fill_(1)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, SettingsCache
+from tilewright.cells.cell import Cell, PulsedCell
+from tilewright.cells.one_sided import OneSidedUnitCell
 from tilewright.cells.parameters import UnitCell
-from tilewright.cells.single import exact_outer_sum
-from tilewright.devices.array import DeviceArray
+from tilewright.cells.single import SingleDeviceCell
+from tilewright.cells.vector import VectorUnitCell
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
 from tilewright.periphery import PulseType, UpdateParameters
@@ -18,12 +19,17 @@ from tilewright.periphery import PulseType, UpdateParameters
 class DigitalRankUpdateCell(UnitCell, abstract=True):
     """A cell whose rank-one update is computed in digital."""
 
-    device: PulsedDevice = parameter(..., "the analog device")
+    device: PulsedDevice | VectorUnitCell | OneSidedUnitCell = parameter(..., "the analog device, or a cell of devices")
 
     @property
     def visible_device(self) -> PulsedDevice:
         """The analog device."""
-        return self.device
+        return self.device.visible_device if isinstance(self.device, UnitCell) else self.device
+
+    @property
+    def visible_granularity(self) -> float:
+        """Expected step of the visible weight."""
+        return self.device.granularity
 
 
 class MixedPrecisionCompound(DigitalRankUpdateCell):
@@ -50,7 +56,7 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
 
 
 class MixedPrecisionCell(Cell):
-    """State: one device array and the accumulator chi (outputs, inputs)."""
+    """State: the analog device, or cell of devices, and the accumulator chi (outputs, inputs)."""
 
     chi: Tensor
 
@@ -65,7 +71,6 @@ class MixedPrecisionCell(Cell):
         super().__init__()
         self.parameters_ = parameters
         self.shape = shape
-        self.array = DeviceArray(parameters.device, shape, draw_seed, noise_seed)
         self.register_buffer("chi", torch.zeros(shape))
         self.seed = kernels.derive_seed(noise_seed, "mixed precision")
         self.batches = 0
@@ -78,7 +83,16 @@ class MixedPrecisionCell(Cell):
         )
         if managed.pulse_type is PulseType.NONE:
             managed.pulse_type = PulseType.NONE_WITH_DEVICE
-        self._settings = SettingsCache(managed, parameters.device.granularity)
+        self.analog = self._analog_cell(parameters.device, managed, draw_seed, noise_seed)
+
+    def _analog_cell(
+        self, device: PulsedDevice | UnitCell, managed: UpdateParameters, draw_seed: int, noise_seed: int
+    ) -> PulsedCell:
+        if isinstance(device, PulsedDevice):
+            return SingleDeviceCell(device, managed, self.shape, draw_seed, noise_seed)
+        cell = device.make_cell(managed, self.shape, draw_seed, noise_seed)
+        assert isinstance(cell, PulsedCell)
+        return cell
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers and in the sequence of transfers."""
@@ -96,9 +110,10 @@ class MixedPrecisionCell(Cell):
         p = self.parameters_
         x = self._quantised(x, p.n_x_bins, p.stoc_round_x, "x")
         d = self._quantised(d, p.n_d_bins, p.stoc_round_d, "d")
-        self.chi.add_(exact_outer_sum(x, d), alpha=lr)
+        kernels.accumulate_outer(self.chi, x, d, lr)
         self.batches += 1
         pulses = self._transfer(weight) if self.batches % p.transfer_every == 0 else 0
+        self.analog.end_batch(weight)
         self.last_update = {"pulses": pulses, "samples": x.shape[0]}
 
     def _quantised(self, values: Tensor, bins: int, stochastic: bool, name: str) -> Tensor:
@@ -129,18 +144,18 @@ class MixedPrecisionCell(Cell):
         steps, sent = kernels.carry_steps(self.chi, rows, self.step, self._most_steps)
         if sent.numel() == 0:
             return 0
-        return self.array.update(weight, steps, sent, self._write_lr, self._settings.get()).pulses
+        return self.analog.pulse(weight, steps, sent, self._write_lr).pulses
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the devices and empty chi."""
-        self.array.set_weights(weight, wanted)
+        self.analog.set_weights(weight, wanted)
         self.chi.zero_()
 
     def pass_time(self, weight: Tensor) -> None:
         """Diffusion and decay."""
-        self.array.pass_time(weight)
+        self.analog.pass_time(weight)
 
     def device_arrays(self) -> dict[str, object]:
-        """The one array."""
-        return {"W": self.array}
+        """The analog arrays."""
+        return self.analog.device_arrays()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, SettingsCache
+from tilewright.cells.cell import Cell, PulsedCell, PulseTotals, SettingsCache
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
@@ -23,7 +23,7 @@ def exact_outer_sum(x: Tensor, d: Tensor) -> Tensor:
     return product
 
 
-class SingleDeviceCell(Cell):
+class SingleDeviceCell(PulsedCell):
     """In-memory SGD: forward, backward and update on the same array. Source: Gokmen and Vlasov (2016)."""
 
     def __init__(
@@ -33,17 +33,11 @@ class SingleDeviceCell(Cell):
         self.array = DeviceArray(device, shape, draw_seed, noise_seed)
         self._settings = SettingsCache(update, device.granularity)
 
-    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
         """Pulse the array."""
-        if lr == 0:
-            return
-        stats = self.array.update(weight, x, d, torch.tensor([lr], dtype=torch.float32), self._settings.get())
-        self.last_update = {
-            "pulses": stats.pulses,
-            "truncated": stats.truncated,
-            "empty": stats.empty,
-            "samples": x.shape[0],
-        }
+        totals = PulseTotals()
+        totals.add(self.array.update(weight, x, d, lr, self._settings.get()))
+        return totals
 
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the devices."""

@@ -185,6 +185,11 @@ class DeviceArray(nn.Module):
             kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls)
             < probability
         )
+        self.reset_where(visible, chosen)
+
+    @torch.no_grad()
+    def reset_where(self, visible: Tensor, chosen: Tensor) -> None:
+        """Reset the devices of a mask (outputs, inputs)."""
         raw = self._resting_level() + self.device.reset_std * self._noise()
         before = visible.clone()
         self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)

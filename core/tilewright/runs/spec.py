@@ -12,7 +12,19 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from tilewright.configs import RPUConfig
+from tilewright.configs import (
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
+    DynamicTransferCompound,
+    FloatingPointDevice,
+    IdealDevice,
+    MixedPrecisionCompound,
+    OneSidedUnitCell,
+    RPUConfig,
+    SingleRPUConfig,
+    TransferCompound,
+    VectorUnitCell,
+)
 from tilewright.data import DatasetSummary, describe_dataset
 from tilewright.data.sets import IDX_FOLDER
 from tilewright.parameters import ParameterError, Parameters, parameter
@@ -140,13 +152,25 @@ def algorithm_of(rpu_config: RPUConfig | None) -> str:
     if rpu_config is None:
         return "digital"
     device: Any = getattr(rpu_config, "device", None)
-    kind = type(device).__name__
-    if kind == "ChoppedTransferCompound":
+    if isinstance(device, DynamicTransferCompound):
+        return "agad"
+    if isinstance(device, ChoppedTransferCompound):
         return "c-ttv2" if device.in_chop_prob > 0 or device.out_chop_prob > 0 else "ttv2"
-    names = {"FloatingPointDevice": "floating point", "IdealDevice": "ideal device", "MixedPrecisionCompound": "mp"}
-    if kind in names:
-        return names[kind]
-    return "sgd" if type(rpu_config).__name__ == "SingleRPUConfig" else kind
+    for kind, name in _ALGORITHM_OF.items():
+        if isinstance(device, kind):
+            return name
+    return "sgd" if isinstance(rpu_config, SingleRPUConfig) else type(device).__name__
+
+
+_ALGORITHM_OF = {
+    FloatingPointDevice: "floating point",
+    IdealDevice: "ideal device",
+    MixedPrecisionCompound: "mp",
+    BufferedTransferCompound: "ttv2",
+    TransferCompound: "tiki-taka",
+    VectorUnitCell: "sgd",
+    OneSidedUnitCell: "sgd",
+}
 
 
 def check_data(spec: RunSpec, data: Any) -> None:

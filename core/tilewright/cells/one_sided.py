@@ -1,0 +1,290 @@
+"""One-sided pair: two devices that are only ever pulsed upwards, one for each sign of the weight."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from tilewright import kernels
+from tilewright.cells.cell import PulsedCell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.line_reads import effects_beyond_a_line
+from tilewright.cells.parameters import UnitCell
+from tilewright.devices.array import DeviceArray
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.parameters import parameter
+from tilewright.periphery import (
+    BoundManagementType,
+    FrozenDraws,
+    IOParameters,
+    NoiseManagementType,
+    UpdateParameters,
+    compile_io,
+    draw_frozen,
+    line_read_input,
+)
+
+MINUS, PLUS = 0, 1
+_MIRRORED = {"ConstantStepDevice", "LinearStepDevice", "SoftBoundsDevice", "SoftBoundsReferenceDevice"}
+
+
+class OneSidedUnitCell(UnitCell):
+    """``W = W_plus - W_minus`` on devices that move one way, such as phase-change memory.
+
+    A pulse that should raise the weight raises the plus device; one that should lower it raises the minus device.
+    When both have come high, the refresh resets the pair and writes the difference anew, open loop.
+    Source: Nandakumar et al., Front. Neurosci. 14:406 (2020), for phase-change pairs.
+    """
+
+    unit_cell_devices: list[PulsedDevice] = parameter(
+        ..., "minus device, then plus device, of one kind; one is used for both", min_length=1, max_length=2,
+        group="Devices",
+    )  # fmt: skip
+    copy_inverted: bool = parameter(
+        False, "the plus device is the minus device mirrored: up and down swapped, bounds negated", group="Devices"
+    )
+    refresh_every: int = parameter(
+        0, "mini-batches (or vectors) between refreshes; 0 is never", ge=0, group="Refresh", typical=(0, 100)
+    )
+    units_in_mbatch: bool = parameter(True, "refresh_every counts mini-batches; False counts vectors", group="Refresh")
+    refresh_upper_thres: float = parameter(
+        0.75, "share of w_max that the higher device must pass", ge=0, le=1, group="Refresh"
+    )
+    refresh_lower_thres: float = parameter(
+        0.25, "share of w_max that the lower device must pass", ge=0, le=1, group="Refresh"
+    )
+    refresh_forward: IOParameters = parameter(
+        factory=IOParameters, meaning="periphery of the refresh's reads", group="Refresh"
+    )
+    refresh_update: UpdateParameters = parameter(
+        factory=UpdateParameters, meaning="pulses of the refresh's writes", group="Refresh"
+    )
+
+    @model_validator(mode="after")
+    def _a_pair_of_one_kind(self) -> OneSidedUnitCell:
+        devices = self.unit_cell_devices
+        if type(devices[0]) is not type(devices[-1]):
+            raise ValueError(
+                f"unit_cell_devices must be of one kind, found {type(devices[0]).__name__} and "
+                f"{type(devices[-1]).__name__}"
+            )
+        known = any(kind.__name__ in _MIRRORED for kind in type(devices[0]).__mro__)
+        if self.copy_inverted and not known:
+            raise ValueError(f"copy_inverted cannot mirror a {type(devices[0]).__name__}; set it to False")
+        if self.refresh_every and min(device.w_max for device in devices) <= 0:
+            raise ValueError("refresh_every needs devices with w_max above 0: its thresholds are shares of w_max")
+        return self
+
+    @property
+    def pair(self) -> tuple[PulsedDevice, PulsedDevice]:
+        """Minus and plus device."""
+        return self.unit_cell_devices[0], self.unit_cell_devices[-1]
+
+    @property
+    def visible_device(self) -> PulsedDevice:
+        """The plus device."""
+        return self.pair[PLUS]
+
+    @property
+    def granularity(self) -> float:
+        """Expected step of the weight, averaged over both directions."""
+        return sum(device.granularity for device in self.pair) / 2
+
+    @property
+    def visible_granularity(self) -> float:
+        """Expected step of the visible weight."""
+        return self.granularity
+
+    def make_cell(
+        self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int
+    ) -> OneSidedCell:
+        """The runtime for an array of this shape."""
+        return OneSidedCell(self, update, shape, draw_seed, noise_seed)
+
+
+class OneSidedCell(PulsedCell):
+    """State: the arrays and weights of the pair, and the counters of vectors, mini-batches, refreshes and reads."""
+
+    members: Tensor
+    counters: Tensor  # vectors, mini-batches, crosspoints refreshed, lines read
+    refresh_nonlinearity: Tensor | None
+
+    def __init__(
+        self,
+        parameters: OneSidedUnitCell,
+        update: UpdateParameters,
+        shape: tuple[int, int],
+        draw_seed: int,
+        noise_seed: int,
+    ) -> None:
+        super().__init__()
+        self.parameters_ = parameters
+        self.shape = shape
+        self.arrays = nn.ModuleList(member_arrays(parameters.pair, shape, draw_seed, noise_seed, same_trains=True))
+        if parameters.copy_inverted:
+            _mirror(self._array(MINUS), self._array(PLUS))
+        self.register_buffer("members", torch.zeros(2, *shape))
+        self.register_buffer("counters", torch.zeros(4, dtype=torch.int64))
+        self.seed = kernels.derive_seed(noise_seed, "refresh")
+        self._settings = SettingsCache(update, parameters.granularity, raise_only=True)
+        self._rewrite = [SettingsCache(parameters.refresh_update, device.granularity) for device in parameters.pair]
+        frozen = draw_frozen(
+            parameters.refresh_forward, shape[0], shape, kernels.derive_seed(draw_seed, "refresh"),
+            kernels.derive_seed(draw_seed, "refresh asymmetry"),
+        )  # fmt: skip
+        for name, value in zip(("noise", "nonlinearity", "offset", "asymmetry"), frozen.as_tuple(), strict=True):
+            self.register_buffer(f"refresh_{name}", value)
+        self._reads: kernels.ReadSettings | None = None
+
+    def _array(self, index: int) -> DeviceArray:
+        array = self.arrays[index]
+        assert isinstance(array, DeviceArray)
+        return array
+
+    def get_extra_state(self) -> Tensor:
+        """Key of the reads."""
+        return torch.tensor([self.seed], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.seed = int(state[0])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_reads": None}
+
+    @property
+    def refreshed(self) -> int:
+        """Crosspoints refreshed so far."""
+        return int(self.counters[2])
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+        """Pulse the pair, and refresh between vectors where that falls due."""
+        p, samples = self.parameters_, x.shape[0]
+        totals = PulseTotals()
+        counted = p.refresh_every > 0 and not p.units_in_mbatch
+        first = 0
+        while first < samples:
+            count = samples - first
+            if counted:
+                count = min(count, p.refresh_every - int(self.counters[0]) % p.refresh_every)
+            part = slice(first, first + count)
+            rate = lr if lr.numel() == 1 else lr[part].contiguous()
+            totals.add(self._array(PLUS).update(self.members[PLUS], x[part], d[part], rate, self._settings.get()))
+            lowered = self._array(MINUS).update(self.members[MINUS], x[part], d[part], -rate, self._settings.get())
+            totals.pulses += lowered.pulses  # both see the same vectors: count these once
+            self.counters[0] += count
+            first += count
+            if counted and int(self.counters[0]) % p.refresh_every == 0:
+                self.refresh(weight)
+        self._show(weight)
+        return totals
+
+    def end_batch(self, weight: Tensor) -> None:
+        """Refresh when enough mini-batches have passed."""
+        p = self.parameters_
+        self.counters[1] += 1
+        if p.units_in_mbatch and p.refresh_every > 0 and int(self.counters[1]) % p.refresh_every == 0:
+            self.refresh(weight)
+
+    @torch.no_grad()
+    def refresh(self, weight: Tensor) -> int:
+        """Reset pairs that have come high and write their difference anew; returns how many."""
+        p = self.parameters_
+        minus, plus = self._read(MINUS), self._read(PLUS)
+        low, high = minus / p.pair[MINUS].w_max, plus / p.pair[PLUS].w_max
+        upper, lower = p.refresh_upper_thres, p.refresh_lower_thres
+        chosen = torch.where(plus > minus, (high > upper) & (low > lower), (high > lower) & (low > upper))
+        count = int(chosen.sum())
+        if count == 0:
+            return 0
+        difference = torch.where(chosen, plus - minus, torch.zeros_like(plus))
+        for k, amount in ((MINUS, -difference), (PLUS, difference)):
+            array, member = self._array(k), self.members[k]
+            array.reset_where(member, chosen)
+            wanted = amount.clamp(min=0)
+            columns = (wanted > 0).any(dim=0).nonzero().flatten()
+            if columns.numel():
+                errors = -wanted[:, columns].t().contiguous()
+                array.update(member, columns.to(torch.int32), errors, torch.ones(1), self._rewrite[k].get())
+        self.counters[2] += count
+        self._show(weight)
+        return count
+
+    def _read(self, index: int) -> Tensor:
+        """Every column of a member, each through the periphery of the refresh; (outputs, inputs)."""
+        io, inputs = self.parameters_.refresh_forward, self.shape[1]
+        if self._reads is None:
+            self._reads = compile_io(io, self.refresh_nonlinearity, backward=False)
+        weights = self.members[index]
+        first, seed = int(self.counters[3]), kernels.derive_seed(self.seed, index)
+        self.counters[3] += inputs
+        if self._lines_suffice(weights):
+            lines = weights.t().contiguous()
+            read = kernels.read_lines(self._reads, lines, read_input=line_read_input(io), seed=seed, first_event=first)
+        else:
+            read, _, _ = kernels.matrix_product(
+                self._reads, self._frozen().as_tuple(), weights, torch.eye(inputs),
+                transposed=False, seed=seed, first_sample=first,
+            )  # fmt: skip
+        return read.t()
+
+    def _frozen(self) -> FrozenDraws:
+        b = self._buffers
+        return FrozenDraws(*(b[f"refresh_{name}"] for name in ("noise", "nonlinearity", "offset", "asymmetry")))
+
+    def _lines_suffice(self, weights: Tensor) -> bool:
+        """Whether reading single lines has the statistics of full products with a one-hot input."""
+        io = self.parameters_.refresh_forward
+        if io.is_perfect:
+            return True
+        one_is_one = (NoiseManagementType.NONE, NoiseManagementType.ABS_MAX, NoiseManagementType.MAX)
+        if effects_beyond_a_line(io) or io.noise_management not in one_is_one or io.nm_thres > 0:
+            return False
+        if io.bound_management is BoundManagementType.NONE or io.out_bound <= 0:
+            return True
+        largest = float(weights.abs().max())
+        return largest + 8 * (io.out_noise + io.w_noise * max(1.0, largest)) < io.out_bound  # no read is repeated
+
+    def _show(self, weight: Tensor) -> None:
+        torch.sub(self.members[PLUS], self.members[MINUS], out=weight)
+
+    # --- setting ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """Positive parts on the plus device, negative parts on the minus device; counters start afresh."""
+        self._array(PLUS).set_weights(self.members[PLUS], wanted.clamp(min=0))
+        self._array(MINUS).set_weights(self.members[MINUS], (-wanted).clamp(min=0))
+        self.counters[:3] = 0  # the count of lines read numbers the random draws and goes on
+        self._show(weight)
+
+    def pass_time(self, weight: Tensor) -> None:
+        """Diffusion and decay of both devices."""
+        for k in (MINUS, PLUS):
+            self._array(k).pass_time(self.members[k])
+        if any(array.diffusion_rate is not None or array.decay_factor is not None for array in self.arrays):
+            self._show(weight)
+
+    def device_arrays(self) -> dict[str, object]:
+        """The pair."""
+        return {"minus": self.arrays[MINUS], "plus": self.arrays[PLUS]}
+
+
+def _mirror(source: DeviceArray, target: DeviceArray) -> None:
+    """Give ``target`` the draws of ``source`` with the weight axis turned round."""
+    partners = {
+        "up": "down", "down": "up", "slope_up": "slope_down", "slope_down": "slope_up",
+        "max_bound": "min_bound", "min_bound": "max_bound",
+    }  # fmt: skip
+    negated = {"slope_up", "slope_down", "max_bound", "min_bound", "reference", "reset_level"}
+    for name, drawn in source._buffers.items():
+        if name == "persistent":
+            continue
+        value = source._buffers[partners.get(name, name)]
+        if drawn is None or value is None:
+            target._buffers[name] = None
+            continue
+        target._buffers[name] = -value if name in negated else value.clone()
