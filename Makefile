@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: studio test check clean
+.PHONY: studio test check sanitize clean
 
 studio: $(VENV)/studio.stamp  ## open the studio in the browser
 	$(BIN)/tilewright studio
@@ -16,6 +16,9 @@ check: $(VENV)/test.stamp  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+sanitize: $(VENV)/test.stamp  ## run the kernel tests over kernels built with sanitizers
+	$(BIN)/python tests/sanitizers/run.py
 
 clean:  ## remove the environment and build output
 	rm -rf $(VENV) build

@@ -6,16 +6,20 @@
 namespace tilewright {
 
 extern const KernelTable table_generic;
-#if defined(TW_X86_BUILDS)
+#if defined(TW_X86_V3)
 extern const KernelTable table_v3;
+#endif
+#if defined(TW_X86_V4)
 extern const KernelTable table_v4;
 #endif
 
 std::vector<const KernelTable*> runnable_tables() {
     std::vector<const KernelTable*> tables{&table_generic};
-#if defined(TW_X86_BUILDS)
+#if defined(TW_X86_V3)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) tables.push_back(&table_v3);
+#endif
+#if defined(TW_X86_V4)
     if (tables.size() == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         tables.push_back(&table_v4);

@@ -13,6 +13,14 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+// How many threads to use: one for work too small to share. The thread sanitizer's build shares everything out.
+TW_INLINE int threads_for(int64_t work, int64_t least, int threads) {
+#if defined(TW_STD_THREADS)
+    least = 0;
+#endif
+    return work > least && threads > 1 ? threads : 1;
+}
+
 // Sums body(block) over all blocks, each taken by the thread that is free. With one thread the blocks run in order, here.
 #if defined(_OPENMP)
 template <class Body>

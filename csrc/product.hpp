@@ -52,8 +52,7 @@ TW_INLINE void dot_rows(const float* w, int64_t stride, const float* v, int64_t 
 void multiply(const float* w, int64_t rows, int64_t cols, const float* v, int64_t v_stride, float* y, int64_t y_stride,
               int64_t samples, int threads) {
     const int64_t blocks = (rows + 3) / 4;
-    const bool parallel = threads > 1 && rows * cols * samples > kParallelProducts;
-    for_blocks(blocks, parallel ? threads : 1, [&](int64_t b) {
+    for_blocks(blocks, threads_for(rows * cols * samples, kParallelProducts, threads), [&](int64_t b) {
         const int64_t i = b * 4;
         if (i + 4 <= rows) dot_rows<4>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride, samples);
         else for (int64_t r = i; r < rows; ++r) dot_rows<1>(w + r * cols, cols, v, v_stride, cols, y + r, y_stride, samples);
@@ -91,8 +90,7 @@ void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float
     const int64_t vectors = (cols + kLanes - 1) / kLanes;
     const int64_t wide = samples == 1 ? 8 : 3;
     const int64_t blocks = (vectors + wide - 1) / wide;
-    const bool parallel = threads > 1 && rows * cols * samples > kParallelProducts;
-    for_blocks(blocks, parallel ? threads : 1, [&](int64_t b) {
+    for_blocks(blocks, threads_for(rows * cols * samples, kParallelProducts, threads), [&](int64_t b) {
         int64_t vec = b * wide;
         const int64_t end = vec + wide < vectors ? vec + wide : vectors;
         const bool whole = end - vec == wide && end * kLanes <= cols;

@@ -14,8 +14,7 @@ struct TraceDevices {
     void run() const {
         const DeviceArgs& a = t.device;
         const int64_t vectors = (a.cols + kLanes - 1) / kLanes;
-        const bool parallel = t.threads > 1 && vectors * t.n_pulses > (1 << 16);
-        for_blocks(vectors, parallel ? t.threads : 1, [&](int64_t vec) {
+        for_blocks(vectors, threads_for(vectors * t.n_pulses, 1 << 16, t.threads), [&](int64_t vec) {
             NormalStream noise(t.seed, (uint32_t)(vec + t.first / kLanes), 0, 0);
             const int64_t index = vec * kLanes, lanes = a.cols - index;
             const uint32_t all = lanes >= kLanes ? 0xffu : (1u << lanes) - 1u;

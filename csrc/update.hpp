@@ -318,8 +318,8 @@ struct ApplyTrains {
     template <class Device, bool Mult>
     void run() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
-        const bool parallel = u.threads > 1 && a.rows * a.cols * inputs.words / kLanes > kParallelWork / kLanes;
-        *pulses += sum_blocks(blocks, parallel ? u.threads : 1, [&](int64_t block) {
+        const int threads = threads_for(a.rows * a.cols * inputs.words, kParallelWork, u.threads);
+        *pulses += sum_blocks(blocks, threads, [&](int64_t block) {
             RowUpdater<Device, Mult> updater(a, u, inputs, part, block);
             Scratch<RowWord> words(errors.words);
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
@@ -399,8 +399,8 @@ struct ApplyCounts {
     template <class Device, bool Mult>
     void run() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
-        const bool parallel = u.threads > 1 && a.rows * a.cols * (last - first) > kParallelWork;
-        *pulses += sum_blocks(blocks, parallel ? u.threads : 1, [&](int64_t block) {
+        const int threads = threads_for(a.rows * a.cols * (last - first), kParallelWork, u.threads);
+        *pulses += sum_blocks(blocks, threads, [&](int64_t block) {
             int64_t total = 0;
             NormalStream noise(u.seed, (uint32_t)block, (uint32_t)part, u.call);
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;

@@ -100,6 +100,23 @@ def results() -> dict[str, list[torch.Tensor]]:
             options = cell if label == "mp" else cell | {"transfer_columns": columns}
             config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=options)
             found[f"{label}/{columns}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
+    return found | large_work()
+
+
+def large_work() -> dict[str, list[torch.Tensor]]:
+    """Work of each kind that is large enough for several threads to share it."""
+    shape, rng = (203, 301), np.random.default_rng(4)
+    x = torch.tensor(rng.normal(size=(64, shape[1])), dtype=torch.float32)
+    d = torch.tensor(rng.normal(size=(64, shape[0])), dtype=torch.float32)
+    found: dict[str, list[torch.Tensor]] = {}
+    for name, device in DEVICES.items():
+        for label in ("default", "counted"):
+            config = configs.SingleRPUConfig(device=device, update=configs.UpdateParameters(**UPDATES[label]))
+            tile = AnalogTile(*shape, config, seed=9)
+            tile.update(x, d, 0.05)
+            found[f"large-{name}/{label}"] = [tile.get_weights(), tile.forward(x), tile.backward(d)]
+        traces = trace_pulses(device, np.repeat([1, -1], 200), n_traces=1501, seed=3, w0=0.1)
+        found[f"large-{name}/trace"] = [torch.from_numpy(traces)]
     return found
 
 

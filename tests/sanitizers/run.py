@@ -1,0 +1,77 @@
+"""Build the kernels with sanitizers and run the kernel tests over them: memory and arithmetic first, then threads.
+
+    python tests/sanitizers/run.py [address,undefined] [thread]
+
+A finding ends the run with its report and a non-zero status. The interpreter itself is not instrumented, so the
+sanitizer's library is loaded before it; needs g++ on Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPILER = os.environ.get("CXX", "g++")
+
+# Kind of instrumentation: libraries to load first, options, and the tests to run. Those of equal bits start processes
+# of their own for each instruction set and several numbers of threads.
+PLANS: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
+    "address,undefined": (
+        ("libasan.so", "libstdc++.so"),
+        # The interpreter keeps memory until its end on purpose, which is no leak of the kernels.
+        {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
+        ("tests/kernels", "tests/devices/test_traces.py", "tests/statistics/test_update.py"),
+    ),
+    "thread": (("libtsan.so",), {"TSAN_OPTIONS": "halt_on_error=1"}, ("tests/kernels/test_same_bits.py",)),
+}
+
+
+def build(kind: str) -> Path:
+    """The instrumented module, built beside the ordinary one."""
+    folder = ROOT / "build" / f"sanitize-{kind.partition(',')[0]}"
+    command = [
+        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade",
+        "--target", str(folder / "package"), f"-Cbuild-dir={folder / 'objects'}",
+        f"-Ccmake.define.TILEWRIGHT_SANITIZE={kind}", "-Ccmake.build-type=RelWithDebInfo", "-Cinstall.strip=false",
+        str(ROOT),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    return next((folder / "package" / "tilewright").glob("_cpu.*.so"))
+
+
+def library(name: str) -> str:
+    """Path of one of the compiler's own libraries."""
+    found = subprocess.run([COMPILER, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    if not os.path.isabs(found.stdout.strip()):
+        raise SystemExit(f"{COMPILER} has no {name}; install its sanitizer libraries")
+    return found.stdout.strip()
+
+
+def check(kind: str) -> None:
+    """Build and run one kind; a failing command raises."""
+    started = time.monotonic()
+    libraries, options, tests = PLANS[kind]
+    paths = [str(ROOT / "tests" / "sanitizers" / "startup"), str(ROOT / "core")]
+    environment = {
+        **os.environ,
+        **options,
+        "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
+        "TILEWRIGHT_SANITIZED_MODULE": str(build(kind)),
+        "LD_PRELOAD": ":".join(map(library, libraries)),
+    }
+    built = time.monotonic()
+    # Nothing is captured: a finding ends the process at once, and with it what pytest has kept back.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=no", *tests]
+    done = subprocess.run(command, env=environment, cwd=ROOT, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{kind}: status {done.returncode}")
+    print(f"{kind}: nothing found; {built - started:.0f} s to build, {time.monotonic() - built:.0f} s to run")
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or PLANS:
+        check(wanted)
