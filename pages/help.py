@@ -10,6 +10,7 @@ TOPICS = {
     "measurements": "Measurements",
     "fitting": "Fitting",
     "device": "Devices",
+    "models": "Device models",
     "tile": "Tiles",
     "training": "Training",
     "compare": "Comparing",

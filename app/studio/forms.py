@@ -27,6 +27,7 @@ P = TypeVar("P", bound=Parameters)
 STEPS_OF_A_SLIDER = 200
 PER_DECADE = 40
 OTHER = "More"
+LONGEST_BOUND = 40
 
 
 def slug(name: str) -> str:
@@ -71,7 +72,7 @@ def changes_line(base: Parameters, made: Parameters) -> str:
     parts = []
     for name in type(base).model_fields:
         before, after = getattr(base, name), getattr(made, name)
-        if before != after and not isinstance(before, (Parameters, list)):
+        if before != after and not isinstance(before, Parameters):
             parts.append(f"{name} {_short(before)} → {_short(after)}")
     return ", ".join(parts)
 
@@ -86,6 +87,8 @@ def _short(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, (int, float)):
         return significant(float(value), 4).rstrip("0").rstrip(".") if value else "0"
+    if isinstance(value, list):
+        return f"{len(value)} values" if len(value) > 4 else f"[{', '.join(map(_short, value))}]"
     return str(getattr(value, "value", value))
 
 
@@ -104,6 +107,8 @@ def _set_widgets(base: Parameters, key: str) -> None:
 
 
 def _widget_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(f"{item:.6g}" if isinstance(item, float) else str(item) for item in value)
     return getattr(value, "value", value)
 
 
@@ -124,7 +129,7 @@ def _groups(base: Parameters, skip: Sequence[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for name, info in type(base).model_fields.items():
         value = getattr(base, name)
-        if name in skip or isinstance(value, Parameters) or field_is_list(info):
+        if name in skip or isinstance(value, Parameters) or (field_is_list(info) and item_of(info) is not float):
             continue
         groups.setdefault(field_extra(info, "group") or OTHER, []).append(name)
     if list(groups) == [OTHER]:
@@ -171,8 +176,13 @@ def _field_widget(base: Parameters, name: str, key: str) -> Any:
     if isinstance(value, str):
         return st.text_input(value=value, **common)
     if field_is_list(info):
-        text = st.text_input(value=", ".join(map(str, value)), placeholder="separated by commas", **common)
-        return [part.strip() for part in (text or "").split(",") if part.strip()]
+        if len(value) > LONGEST_BOUND:
+            common["bind"] = None  # addresses have a length
+        text = st.text_input(value=_widget_value(value), placeholder="separated by commas", **common)
+        if text == _widget_value(value):
+            return value  # with all its digits
+        parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+        return [_number_or_text(part) for part in parts] if item_of(info) is float else parts
     if value is None and _takes(info, int):
         return st.number_input(value=None, step=1, min_value=field_bounds(info).get("ge"), **common)
     if isinstance(value, int):
@@ -180,6 +190,20 @@ def _field_widget(base: Parameters, name: str, key: str) -> Any:
     if isinstance(value, float):
         return _number_widget(info, value, common)
     return value
+
+
+def item_of(info: FieldInfo) -> Any:
+    """What a list field holds: ``float``, ``str``, a class, or None for other fields."""
+    items = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is list else ()
+    return items[0] if items else None
+
+
+def _number_or_text(part: str) -> Any:
+    """A number where it is one; what is not is left to the field's own check, which words the error."""
+    try:
+        return float(part)
+    except ValueError:
+        return part
 
 
 def _takes(info: FieldInfo, kind: type) -> bool:
