@@ -356,6 +356,11 @@ PYBIND11_MODULE(_cpu, m) {
         return active_table().carry(c);
     });
 
+    m.def("rate", [](int kind, uintptr_t buffer, int64_t n) {
+        py::gil_scoped_release release;
+        return active_table().rate({(RateKind)kind, at<float>(buffer), n});
+    });
+
     m.def("normals", [](uintptr_t out, int64_t n, uint64_t seed, uint64_t counter, bool uniform) {
         py::gil_scoped_release release;
         NormalArgs a;

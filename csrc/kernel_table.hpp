@@ -176,6 +176,15 @@ struct NormalArgs {
     bool uniform = false;
 };
 
+enum class RateKind : int { MultiplyAdd = 0, Read = 1, Change = 2, Write = 3, Normals = 4, Words = 5 };
+
+// Work that shows a limit of the machine: n operations, numbers, or elements of the buffer.
+struct RateArgs {
+    RateKind kind = RateKind::MultiplyAdd;
+    float* buffer = nullptr;
+    int64_t n = 0;
+};
+
 struct KernelTable {
     const char* name;
     void (*update)(const DeviceArgs&, const UpdateArgs&);
@@ -186,6 +195,7 @@ struct KernelTable {
     int64_t (*carry)(const CarryArgs&);    // number of rows that send steps
     void (*accumulate)(const AccumulateArgs&);
     void (*normals)(const NormalArgs&);
+    float (*rate)(const RateArgs&);
 };
 
 }  // namespace tilewright

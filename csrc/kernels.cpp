@@ -1,6 +1,7 @@
 // One build of the kernels. CMake compiles this file once for each instruction set, with TW_ISA naming the build.
 #include "buffer.hpp"
 #include "product.hpp"
+#include "rates.hpp"
 #include "trace.hpp"
 #include "update.hpp"
 
@@ -20,6 +21,7 @@ const KernelTable TW_TABLE = {
     TW_ISA::carry,
     TW_ISA::accumulate,
     TW_ISA::normals,
+    TW_ISA::rate,
 };
 
 }  // namespace tilewright

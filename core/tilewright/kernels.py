@@ -33,6 +33,7 @@ __all__ = [
     "capabilities",
     "carry_steps",
     "derive_seed",
+    "exercise",
     "matrix_product",
     "nominal_response",
     "normal_field",
@@ -153,6 +154,25 @@ def _field(shape: Sequence[int], seed: int, counter: int, uniform: bool) -> Tens
     out = torch.empty(tuple(shape), dtype=torch.float32)
     _cpu.normals(out.data_ptr(), out.numel(), seed, counter, uniform)
     return out
+
+
+# --- limits of the machine --------------------------------------------------------------------------------------------
+
+RATE_KINDS = ("multiply_add", "read", "change", "write", "normals", "words")
+
+
+def exercise(kind: str, buffer: Tensor, n: int) -> float:
+    """Do ``n`` units of one kind of work and nothing else, to be timed by the caller.
+
+    Args:
+        kind: ``multiply_add`` (operations in registers), ``read``, ``change`` or ``write`` (elements of the buffer),
+            ``normals`` (noise of pulses) or ``words`` (32-bit words of the pulse trains).
+        buffer: float32, at least ``n`` elements where it is used.
+        n: how much.
+    """
+    if kind in ("read", "change", "write") and buffer.numel() < n:
+        raise ValueError(f"buffer holds {buffer.numel()} elements, {n} asked for")
+    return _cpu.rate(RATE_KINDS.index(kind), buffer.data_ptr(), n)
 
 
 # --- update -----------------------------------------------------------------------------------------------------------

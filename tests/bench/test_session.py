@@ -105,7 +105,7 @@ def test_reports_hold_what_was_measured(workers):
         "machine": machine(), "ours": workers[0].description, "reference": None, "why_no_reference": "",
         "load_before": load(), "load_after": load(), "protocol": {},
     }  # fmt: skip
-    document = json.loads(report.as_json(about, rows))
+    document = json.loads(json.dumps(report.document(about, rows)))
     assert document["schema"] == report.SCHEMA
     assert [row["name"] for row in document["rows"]] == [TINY.name, UNKNOWN.name, MEMORY.name]
     first = document["rows"][0]

@@ -6,7 +6,6 @@ import argparse
 import sys
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from tilewright.bench import report
@@ -23,14 +22,28 @@ REFERENCE_PACKAGE = "aihwkit"
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
+    if options.roofline:
+        return _roofline(options)
     cases = chosen_cases(options)
     if options.list:
         print("\n".join(case.name for case in cases))
         return 0
     about, rows = _session(cases, options)
     if options.json:
-        Path(options.json).write_text(report.as_json(about, rows), encoding="utf-8")
+        report.write_json(options.json, report.document(about, rows))
     print(report.markdown(about, rows) if options.markdown else "\n" + report.text(about, rows))
+    return 0
+
+
+def _roofline(options: argparse.Namespace) -> int:
+    from tilewright.bench.roofline import table
+
+    about: dict[str, Any] = {"machine": machine(), "load_before": load()}
+    rows, limits = table.standings(options.seconds)
+    about["load_after"] = load()
+    print("\n\n".join([report.where(about), table.text(rows, limits, options.markdown)]))
+    if options.json:
+        report.write_json(options.json, {**about, "limits": limits.describe(), "rows": [row.as_json() for row in rows]})
     return 0
 
 

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="PATTERN",
         help="cases of the whole list whose name holds PATTERN, or matches it where it has * or ?; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--roofline", action="store_true", help="instead: how near each kernel comes to the limits of this machine"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument(
         "--reference-python", metavar="PATH", help="interpreter that has the reference toolkit (default: this one)"

@@ -14,10 +14,9 @@ import tilewright
 from tilewright import configs, kernels, periphery, presets
 from tilewright.bench import inputs, memory
 from tilewright.bench.timing import Prepared, Unavailable
-from tilewright.devices import symmetry_point, trace_pulses
+from tilewright.devices import symmetry_point, trace_pulses, trace_statistics
 from tilewright.devices.analysis import step_curves
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.fitting import fit_measurements
 from tilewright.nn import AnalogLinear
 from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
@@ -52,7 +51,8 @@ def _device(fields: Settings) -> PulsedDevice:
     return made(**{key: value for key, value in fields.items() if key != "class"})
 
 
-def _tile(settings: Settings) -> AnalogTile:
+def build_tile(settings: Settings) -> AnalogTile:
+    """A square tile of single devices."""
     config = configs.SingleRPUConfig(
         device=_device(settings["device"]), update=configs.UpdateParameters(**settings.get("update", {}))
     )
@@ -73,7 +73,7 @@ def _start(tile: AnalogTile) -> Callable[[], None]:
 
 
 def _update(settings: Settings) -> Prepared:
-    tile = _tile(settings)
+    tile = build_tile(settings)
     x, d, fingerprint = _pair(settings)
     lr = settings["lr"]
     return Prepared(lambda: tile.update(x, d, lr), _start(tile), fingerprint)
@@ -102,7 +102,7 @@ def _backward(settings: Settings) -> Prepared:
 
 
 def _product(settings: Settings, transposed: bool) -> Prepared:
-    tile = _tile(settings)
+    tile = build_tile(settings)
     _start(tile)()
     x, d, fingerprint = _pair(settings)
     vector = d if transposed else x
@@ -138,9 +138,12 @@ def _trace(settings: Settings) -> Prepared:
 
 
 def _trace_memory(settings: Settings) -> Prepared:
-    prepared = _trace(settings)
-    prepared.value = lambda: {"MB": memory.peak_of(prepared.call) / 1e6}
-    return prepared
+    device, pulses = _device(settings["device"]), inputs.ramps(settings["pulses"], settings["loops"])
+
+    def call() -> object:
+        return trace_statistics(device, pulses, n_traces=settings["devices"])
+
+    return Prepared(call, fingerprint=inputs.fingerprint(pulses), value=lambda: {"MB": memory.peak_of(call) / 1e6})
 
 
 def _compact_core(settings: Settings) -> Prepared:
@@ -162,6 +165,8 @@ def _compact_figure(settings: Settings) -> Prepared:
 
 
 def _fit(settings: Settings) -> Prepared:
+    from tilewright.fitting import fit_measurements
+
     pulses = inputs.ramps(settings["pulses"], 1)
     response = inputs.measured_response(pulses, **settings["truth"])
     device = _device(settings["device"])
@@ -204,7 +209,7 @@ def _memory(settings: Settings) -> Prepared:
     x, d = (torch.from_numpy(v) for v in inputs.vectors(1, size, size))
 
     def make() -> AnalogTile:
-        tile = _tile(settings)
+        tile = build_tile(settings)
         tile.update(x, d, settings["lr"])
         return tile
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tilewright.bench.goals import GOALS, Goal
@@ -109,19 +110,27 @@ def _group_cells(group: dict[str, Any]) -> tuple[str, ...]:
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
+def where(about: dict[str, Any]) -> str:
+    """The machine, its load and the build, in one line."""
+    machine = about["machine"]
+    caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in machine["caches"].items())
+    before, after = (" ".join(f"{value:g}" for value in about[name]) for name in ("load_before", "load_after"))
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {caches}; load {before} before, {after} after; "
+        f"instruction set {machine['instruction_set']}, {machine['compiler']}"
+    )
+
+
 def head(about: dict[str, Any]) -> list[str]:
     """Lines that say where and how the figures were taken."""
-    where = about["machine"]
-    caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in where["caches"].items())
     sides = ", ".join(
         f"{side['name']} {side['version']} (torch {side['torch']})"
         for side in (about["ours"], about["reference"])
         if side
     )
-    before, after = (" ".join(f"{value:g}" for value in about[name]) for name in ("load_before", "load_after"))
     lines = [
-        f"{where['processor']}, {where['cores']} cores, {caches}; load {before} before, {after} after",
-        f"{sides}; instruction set {where['instruction_set']}, {where['compiler']}",
+        where(about),
+        sides,
         "Medians of CPU time on one thread, sides alternating in one session, same inputs and settings, weights reset "
         "before every call. Ratio: reference over ours.",
     ]
@@ -145,10 +154,14 @@ def markdown(about: dict[str, Any], rows: Sequence[Row]) -> str:
     return f"{words}\n\n{groups}\n\n<details><summary>Every case</summary>\n\n{cases}\n\n</details>\n"
 
 
-def as_json(about: dict[str, Any], rows: Sequence[Row]) -> str:
+def document(about: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     """The report for a program."""
-    document = {"schema": SCHEMA, **about, "groups": group_rows(rows), "rows": [row.as_json() for row in rows]}
-    return json.dumps(document, indent=1) + "\n"
+    return {"schema": SCHEMA, **about, "groups": group_rows(rows), "rows": [row.as_json() for row in rows]}
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Write a report for a program."""
+    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def plain_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

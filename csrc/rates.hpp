@@ -1,0 +1,73 @@
+// What this machine can do at most: bandwidth and rates, measured with the very vectors and generators of the kernels.
+#pragma once
+#include "kernel_table.hpp"
+#include "random.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+// Ten chains, so that neither multiplication nor addition waits for its predecessor.
+inline float multiply_add(int64_t n) {
+    constexpr int kChains = 10;
+    f8 sum[kChains];
+    for (int c = 0; c < kChains; ++c) sum[c] = splat(1.0f + 0.01f * (float)c);
+    const f8 factor = splat(0.999999f), term = splat(1e-6f);
+    for (int64_t i = 0; i < n; i += kChains * kLanes * 2)
+        for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * factor + term;
+    f8 all = sum[0];
+    for (int c = 1; c < kChains; ++c) all = all + sum[c];
+    return sum_lanes(all);
+}
+
+inline float read_all(const float* a, int64_t n) {
+    f8 sum[4] = {};
+    for (int64_t i = 0; i + 4 * kLanes <= n; i += 4 * kLanes)
+        for (int c = 0; c < 4; ++c) sum[c] = sum[c] + load(a + i + c * kLanes);
+    return sum_lanes(sum[0] + sum[1] + sum[2] + sum[3]);
+}
+
+inline float change_all(float* a, int64_t n) {
+    for (int64_t i = 0; i + kLanes <= n; i += kLanes) store(a + i, magnitude(load(a + i)));
+    return a[0];
+}
+
+inline float write_all(float* a, int64_t n) {
+    const f8 value = splat(1.0f);
+    for (int64_t i = 0; i + kLanes <= n; i += kLanes) {
+        store(a + i, value);
+        asm volatile("" ::: "memory");  // stores, not a call of memset
+    }
+    return a[0];
+}
+
+inline float normals_taken(int64_t n) {
+    NormalStream noise(1, 0, 0, 0);
+    f8 sum = {};
+    for (int64_t i = 0; i < n; i += kLanes) sum = sum + noise.take(0xffu);
+    return sum_lanes(sum);
+}
+
+inline float words_drawn(int64_t n) {
+    const Key key = make_key(1, kInputLine);
+    u8 all = {};
+    for (int64_t i = 0; i < n; i += 4 * kLanes) {
+        const Words words = philox(key, lane_index(), (uint32_t)(i / 4), 0);
+        for (int k = 0; k < 4; ++k) all ^= words.w[k];
+    }
+    return (float)all[0];
+}
+
+float rate(const RateArgs& r) {
+    switch (r.kind) {
+        case RateKind::MultiplyAdd: return multiply_add(r.n);
+        case RateKind::Read: return read_all(r.buffer, r.n);
+        case RateKind::Change: return change_all(r.buffer, r.n);
+        case RateKind::Write: return write_all(r.buffer, r.n);
+        case RateKind::Normals: return normals_taken(r.n);
+        case RateKind::Words: return words_drawn(r.n);
+    }
+    return 0;
+}
+
+}  // namespace
+}  // namespace tilewright::TW_ISA
