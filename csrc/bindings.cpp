@@ -2,6 +2,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
 #include "dispatch.hpp"
 #include "nominal.hpp"
 #define TW_ISA portable
@@ -39,6 +43,36 @@ DeviceArgs with_arrays(const DeviceArgs& model, const Addresses& p, int64_t rows
     a.reference = plane(p[8]);
     return a;
 }
+
+// The numbers of a step model: doubles for the nominal response, floats for the kernels.
+struct Shape {
+    StepShape<double> exact;
+    std::vector<double> nodes;
+    std::vector<float> node_values, jumps;
+
+    StepShape<float> single() const {
+        StepShape<float> s;
+        s.slope = (float)exact.slope;
+        s.offset = (float)exact.offset;
+        s.amplitude_up = (float)exact.amplitude_up;
+        s.amplitude_down = (float)exact.amplitude_down;
+        s.rate_up = (float)exact.rate_up;
+        s.rate_down = (float)exact.rate_down;
+        s.noise_add = (float)exact.noise_add;
+        s.noise_slope = (float)exact.noise_slope;
+        s.nodes = node_values.data();
+        s.n_nodes = exact.n_nodes;
+        s.jumps = jumps.data();
+        s.n_scores = exact.n_scores;
+        s.score_span = (float)exact.score_span;
+        return s;
+    }
+};
+
+// A device model keeps the tables its shape points to.
+struct DeviceModel : DeviceArgs {
+    std::shared_ptr<Shape> tables;
+};
 
 struct Snapshots {
     int64_t count = 0;
@@ -96,16 +130,45 @@ PYBIND11_MODULE(_cpu, m) {
     });
     m.def("mix", [](uint64_t a, uint64_t b) { return portable::mix(a ^ portable::mix(b)); });
 
-    py::class_<DeviceArgs>(m, "DeviceModel")
-        .def(py::init([](int kind, bool mult_noise, float cycle_noise, float write_noise) {
-                 DeviceArgs a;
+    py::class_<Shape, std::shared_ptr<Shape>>(m, "StepShape")
+        .def(py::init([](double slope, double offset, double amplitude_up, double amplitude_down, double rate_up,
+                         double rate_down, double noise_add, double noise_slope, std::vector<double> nodes,
+                         std::vector<float> jumps, int n_scores, double score_span) {
+                 auto s = std::make_shared<Shape>();
+                 s->nodes = std::move(nodes);
+                 s->node_values.assign(s->nodes.begin(), s->nodes.end());
+                 s->jumps = std::move(jumps);
+                 s->exact = {slope, offset, amplitude_up, amplitude_down, rate_up, rate_down, noise_add, noise_slope};
+                 s->exact.nodes = s->nodes.data();
+                 s->exact.n_nodes = (int)(s->nodes.size() / 2);
+                 s->exact.n_scores = n_scores;
+                 s->exact.score_span = score_span;
+                 if (s->nodes.size() % 2 || s->jumps.size() != s->nodes.size() * (size_t)n_scores || n_scores == 1 ||
+                     s->nodes.size() == 2)
+                     throw std::invalid_argument("tables need at least two nodes each way, and none or two scores for each");
+                 return s;
+             }),
+             py::kw_only(), py::arg("slope") = 0, py::arg("offset") = 0, py::arg("amplitude_up") = 0,
+             py::arg("amplitude_down") = 0, py::arg("rate_up") = 0, py::arg("rate_down") = 0, py::arg("noise_add") = 0,
+             py::arg("noise_slope") = 0, py::arg("nodes") = std::vector<double>{}, py::arg("jumps") = std::vector<float>{},
+             py::arg("n_scores") = 0, py::arg("score_span") = 1);
+
+    py::class_<DeviceArgs>(m, "DeviceArguments");
+    py::class_<DeviceModel, DeviceArgs>(m, "DeviceModel")
+        .def(py::init([](int kind, bool mult_noise, float cycle_noise, float write_noise, std::shared_ptr<Shape> shape) {
+                 DeviceModel a;
                  a.kind = static_cast<DeviceKind>(kind);
                  a.mult_noise = mult_noise;
                  a.cycle_noise = cycle_noise;
                  a.write_noise = write_noise;
+                 a.shape = shape->single();
+                 a.tables = std::move(shape);
+                 if (a.kind == DeviceKind::TableStep && a.shape.n_nodes < 2)
+                     throw std::invalid_argument("a tabulated step needs a table");
                  return a;
              }),
-             py::kw_only(), py::arg("kind"), py::arg("mult_noise"), py::arg("cycle_noise"), py::arg("write_noise"));
+             py::kw_only(), py::arg("kind"), py::arg("mult_noise"), py::arg("cycle_noise"), py::arg("write_noise"),
+             py::arg("shape"));
 
     py::class_<UpdateArgs>(m, "UpdateSettings")
         .def(py::init([](double granularity, int desired_bl, bool fixed_bl, bool length_management, bool balance,
@@ -157,10 +220,11 @@ PYBIND11_MODULE(_cpu, m) {
         active_table().trace(t);
     });
 
-    m.def("nominal_response", [](int kind, double up, double down, double max_bound, double min_bound, double slope_up,
-                                 double slope_down, uintptr_t pulses, int64_t n, double start, uintptr_t out) {
+    m.def("nominal_response", [](int kind, const Shape& shape, double up, double down, double max_bound, double min_bound,
+                                 double slope_up, double slope_down, uintptr_t pulses, int64_t n, double start, uintptr_t out) {
         py::gil_scoped_release release;
-        const NominalDevice device{static_cast<DeviceKind>(kind), up, down, max_bound, min_bound, slope_up, slope_down};
+        const NominalDevice device{static_cast<DeviceKind>(kind), up,         down,       max_bound, min_bound,
+                                   slope_up,                      slope_down, shape.exact};
         nominal_response(device, at<const int8_t>(pulses), n, start, at<double>(out));
     });
 

@@ -1,52 +1,145 @@
 // The step of each device model, written once for vectors of crosspoints and for single numbers.
 #pragma once
+#include "elementary.hpp"
 #include "kernel_table.hpp"
-#include "vector.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
 
+// The same operations on one number in double precision, for the nominal response.
 TW_INLINE double blend(bool mask, double yes, double no) { return mask ? yes : no; }
 TW_INLINE double minimum(double a, double b) { return a < b ? a : b; }
 TW_INLINE double maximum(double a, double b) { return a > b ? a : b; }
+TW_INLINE double magnitude(double v) { return __builtin_fabs(v); }
+TW_INLINE double exponential(double v) { return __builtin_exp(v); }
+TW_INLINE double natural_log(double v) { return __builtin_log(v); }
+TW_INLINE double power(double base, double exponent) { return __builtin_pow(base, exponent); }
+TW_INLINE double gather(const double* table, double index) { return table[(int)index]; }
+TW_INLINE double whole_part(double v) { return __builtin_floor(v); }
 
-// State and parameters of one crosspoint (V = double) or eight (V = f8).
+// State and parameters of one crosspoint (V = double) or eight (V = f8). The slopes of a power step are its exponents.
 template <class V>
 struct Crosspoints {
-    V state, up, down, max_bound, min_bound, slope_up, slope_down;
+    V state, up, down, max_bound, min_bound, slope_up, slope_down, inverse_range;
 };
+
+// Moves the state by a step and clips it to the bounds.
+template <class Device, bool Mult, class V, class M, class S>
+TW_INLINE V pulse(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& shape) {
+    const V size = Device::template noisy_size<Mult>(c, up, noise, shape);
+    return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+}
+template <class Device, class V, class M, class S>
+TW_INLINE V quiet_pulse(const Crosspoints<V>& c, M up, const StepShape<S>& shape) {
+    const V size = Device::size(c, up, shape);
+    return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+}
 
 // Constant step: s (1 + sigma xi).
 struct ConstantStep {
-    static constexpr bool kSlope = false;
-    template <bool Mult, class V, class M>
-    static TW_INLINE V pulse(const Crosspoints<V>& c, M up, V noise) {
-        const V s = blend(up, c.up, c.down);
-        const V size = s + s * noise;
-        return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+    static constexpr bool kSlope = false, kRange = false;
+    template <class V, class M, class S>
+    static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
+        return blend(up, c.up, c.down);
     }
-    template <bool Mult, class V, class M>
-    static TW_INLINE V quiet_pulse(const Crosspoints<V>& c, M up) {
-        return minimum(maximum(c.state + blend(up, c.up, -c.down), c.min_bound), c.max_bound);
+    template <bool Mult, class V, class M, class S>
+    static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& shape) {
+        const V s = size(c, up, shape);
+        return s + s * noise;
     }
 };
 
 // Step linear in the weight: s (1 - k w), soft bounds being k = 1 / bound. Cycle noise multiplies the current step
 // (Mult) or adds in units of the step at weight 0.
 struct LinearStep {
-    static constexpr bool kSlope = true;
-    template <bool Mult, class V, class M>
-    static TW_INLINE V pulse(const Crosspoints<V>& c, M up, V noise) {
+    static constexpr bool kSlope = true, kRange = false;
+    template <class V, class M, class S>
+    static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         const V s = blend(up, c.up, c.down), k = blend(up, c.slope_up, c.slope_down);
-        const V now = s - s * (k * c.state);
-        const V size = now + (Mult ? now : s) * noise;
-        return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+        return s - s * (k * c.state);
     }
-    template <bool Mult, class V, class M>
-    static TW_INLINE V quiet_pulse(const Crosspoints<V>& c, M up) {
-        const V s = blend(up, c.up, c.down), k = blend(up, c.slope_up, c.slope_down);
-        const V now = s - s * (k * c.state);
-        return minimum(maximum(c.state + blend(up, now, -now), c.min_bound), c.max_bound);
+    template <bool Mult, class V, class M, class S>
+    static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& shape) {
+        const V now = size(c, up, shape);
+        return now + (Mult ? now : blend(up, c.up, c.down)) * noise;
+    }
+};
+
+// Exponential step: s max(0, 1 - A exp(+-gamma z)) with z linear in the weight. Cycle noise follows the step, plus a
+// constant and a part in proportion to the weight.
+struct ExpStep {
+    static constexpr bool kSlope = false, kRange = true;
+    template <class V, class M, class S>
+    static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>& h) {
+        const V none = V{};
+        const V z = c.inverse_range * h.slope * c.state + h.offset;
+        const V rate = blend(up, none + h.rate_up, none - h.rate_down);
+        const V amplitude = blend(up, none + h.amplitude_up, none + h.amplitude_down);
+        const V relative = maximum(1 - amplitude * exponential(rate * z), none);
+        return blend(up, c.up, c.down) * relative;
+    }
+    template <bool Mult, class V, class M, class S>
+    static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& h) {
+        const V now = size(c, up, h);
+        return now + (magnitude(now) + (magnitude(c.state) * h.noise_slope + h.noise_add)) * noise;
+    }
+};
+
+// Power step: s (distance to the bound ahead / range) ^ gamma.
+struct PowStep {
+    static constexpr bool kSlope = true, kRange = true;
+    template <class V, class M, class S>
+    static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
+        const V ahead = blend(up, c.max_bound - c.state, c.state - c.min_bound) * c.inverse_range;
+        const V none = V{};
+        return blend(up, c.up, c.down) * power(maximum(ahead, none), blend(up, c.slope_up, c.slope_down));
+    }
+    template <bool Mult, class V, class M, class S>
+    static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& shape) {
+        const V now = size(c, up, shape);
+        return now + now * noise;
+    }
+};
+
+// Tabulated step: s times the table between the two nodes around the weight. With Jumps the noise is a normal score
+// that picks the deviation of this jump from a second table.
+template <bool Jumps>
+struct TableStep {
+    static constexpr bool kSlope = false, kRange = true;
+    template <class V>
+    struct Place {
+        V node, fraction;
+    };
+    template <class V, class S>
+    static TW_INLINE Place<V> place(const Crosspoints<V>& c, const StepShape<S>& h) {
+        const V none = V{};
+        const V q = minimum(maximum((c.state - c.min_bound) * c.inverse_range * S(h.n_nodes - 1), none), none + S(h.n_nodes - 1));
+        const V node = minimum(whole_part(q), none + S(h.n_nodes - 2));
+        return {node, q - node};
+    }
+    template <class V, class M, class S>
+    static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>& h) {
+        const Place<V> p = place(c, h);
+        const V none = V{};
+        const V first = blend(up, p.node, p.node + S(h.n_nodes)) + none;
+        const V low = gather(h.nodes, first), high = gather(h.nodes, first + S(1));
+        return blend(up, c.up, c.down) * (low + (high - low) * p.fraction);
+    }
+    template <bool Mult, class V, class M, class S>
+    static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& h) {
+        const V now = size(c, up, h);
+        if (!Jumps) return now + now * noise;
+        const Place<V> p = place(c, h);
+        const V none = V{};
+        const S last = S(h.n_scores - 1);
+        const V q = minimum(maximum((noise + h.score_span) * (last / (2 * h.score_span)), none), none + last);
+        const V score = minimum(whole_part(q), none + (last - S(1)));
+        const V along = q - score;
+        const V at = blend(up, p.node, p.node + S(h.n_nodes)) * S(h.n_scores) + score, next = at + S(h.n_scores);
+        const V low = gather(h.jumps, at), high = gather(h.jumps, next);
+        const V low_more = gather(h.jumps, at + S(1)), high_more = gather(h.jumps, next + S(1));
+        const V here = low + (low_more - low) * along, there = high + (high_more - high) * along;
+        return now + blend(up, c.up, c.down) * (here + (there - here) * p.fraction);
     }
 };
 
@@ -65,6 +158,7 @@ TW_INLINE Crosspoints<f8> load_crosspoints(const DeviceArgs& a, int64_t index, i
     c.max_bound = plane_at(a.max_bound, index, lanes);
     c.min_bound = plane_at(a.min_bound, index, lanes);
     c.slope_up = c.slope_down = splat(0.0f);
+    if (Device::kRange) c.inverse_range = inverse_or_zero(c.max_bound - c.min_bound, c.max_bound > c.min_bound);
     if (Device::kSlope) {
         if (a.kind == DeviceKind::SoftBounds) {  // a bound on the wrong side of zero leaves the step constant
             c.slope_up = inverse_or_zero(c.max_bound, c.max_bound > 0.0f);
@@ -89,9 +183,16 @@ TW_INLINE f8 visible_weight(const DeviceArgs& a, f8 state, int64_t index, int64_
 // Calls body<Device, mult_noise>() for the array's model.
 template <class Body>
 TW_INLINE void with_device(const DeviceArgs& a, const Body& body) {
-    if (a.kind == DeviceKind::ConstantStep) body.template run<ConstantStep, true>();
-    else if (a.mult_noise) body.template run<LinearStep, true>();
-    else body.template run<LinearStep, false>();
+    switch (a.kind) {
+        case DeviceKind::ConstantStep: return body.template run<ConstantStep, true>();
+        case DeviceKind::ExpStep: return body.template run<ExpStep, true>();
+        case DeviceKind::PowStep: return body.template run<PowStep, true>();
+        case DeviceKind::TableStep:
+            return a.shape.n_scores ? body.template run<TableStep<true>, true>() : body.template run<TableStep<false>, true>();
+        case DeviceKind::LinearStep:
+        case DeviceKind::SoftBounds:
+            return a.mult_noise ? body.template run<LinearStep, true>() : body.template run<LinearStep, false>();
+    }
 }
 
 }  // namespace

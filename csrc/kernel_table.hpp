@@ -11,7 +11,22 @@ struct Plane {
     bool uniform = true;
 };
 
-enum class DeviceKind : int { ConstantStep = 0, LinearStep = 1, SoftBounds = 2 };
+enum class DeviceKind : int { ConstantStep = 0, LinearStep = 1, SoftBounds = 2, ExpStep = 3, PowStep = 4, TableStep = 5 };
+
+// What a step model needs beyond the planes of its crosspoints; in doubles for the nominal response.
+template <class S>
+struct StepShape {
+    // Exponential step: 1 - amplitude exp(rate z), z = slope * (w in units of the range) + offset.
+    S slope = 0, offset = 0, amplitude_up = 0, amplitude_down = 0, rate_up = 0, rate_down = 0;
+    S noise_add = 0, noise_slope = 0;  // parts of the cycle noise that do not follow the step
+    // Tabulated step: up nodes, then down nodes, from the lower to the upper bound of each device.
+    const S* nodes = nullptr;
+    int n_nodes = 0;
+    // Deviation of a jump from its mean against node and normal score: [up, down][node][score].
+    const S* jumps = nullptr;
+    int n_scores = 0;
+    S score_span = 0;  // scores run from minus to plus this
+};
 
 // An array of pulsed devices, row-major (rows = outputs, cols = inputs).
 struct DeviceArgs {
@@ -21,6 +36,7 @@ struct DeviceArgs {
     float* visible = nullptr;     // what the network reads
     float* persistent = nullptr;  // what pulses act on; null when it is the visible weight itself
     Plane up, down, max_bound, min_bound, slope_up, slope_down, reference;
+    StepShape<float> shape;
     float cycle_noise = 0;  // relative to the step
     float write_noise = 0;  // in weight units
 };

@@ -9,6 +9,7 @@ namespace tilewright {
 struct NominalDevice {
     DeviceKind kind;
     double up, down, max_bound, min_bound, slope_up, slope_down;
+    StepShape<double> shape;
 };
 
 // Writes n + 1 states: the start, and the state after each pulse. A pulse of +-k is k steps.

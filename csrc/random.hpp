@@ -1,7 +1,7 @@
 // Random numbers by counting: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC 2011) turns (key, counter) into bits.
 // Cycle noise draws from xoshiro128++ streams (Blackman and Vigna, 2021), each seeded by Philox from its block's counter.
 #pragma once
-#include "vector.hpp"
+#include "elementary.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -58,29 +58,6 @@ TW_INLINE Words philox(Key key, u8 c0, uint32_t c1, uint64_t c23) {
 }
 
 inline u8 lane_index() { return u8{0, 1, 2, 3, 4, 5, 6, 7}; }
-
-// Natural logarithm of a positive normal number: exponent and a polynomial in the mantissa around 1.
-TW_INLINE f8 natural_log(f8 v) {
-    const u8 bits = as_bits(v);
-    const i8 exponent = ((i8)(bits - 0x3f3504f3u)) >> 23;  // splits at sqrt(1/2): the mantissa is in [0.707, 1.414)
-    const f8 m = as_float(bits - ((u8)exponent << 23)) - 1.0f;
-    // ln(1 + m) = m - m^2/2 + m^3 p(m); p is a Chebyshev fit on the interval
-    f8 p = splat(7.149753891e-02f);
-    p = p * m + -1.157120073e-01f;
-    p = p * m + 1.166151107e-01f;
-    p = p * m + -1.241105068e-01f;
-    p = p * m + 1.424993653e-01f;
-    p = p * m + -1.666848024e-01f;
-    p = p * m + 2.000070748e-01f;
-    p = p * m + -2.499998905e-01f;
-    p = p * m + 3.333333119e-01f;
-    const f8 square = m * m;
-    const f8 e = to_float(exponent);
-    f8 y = p * m * square;
-    y = y + e * 1.428606820e-06f;
-    y = y - square * 0.5f;
-    return (m + y) + e * 0.693145752f;
-}
 
 // Two standard normal numbers a lane (Box and Muller), from two words.
 TW_INLINE void normal_pair(u8 first, u8 second, f8& a, f8& b) {

@@ -25,8 +25,8 @@ struct TraceDevices {
                 const int count = t.pulses[k] < 0 ? -t.pulses[k] : t.pulses[k];
                 const i8 up = splat_i(t.pulses[k] > 0 ? -1 : 0);
                 for (int n = 0; n < count; ++n) {
-                    if (a.cycle_noise > 0) c.state = Device::template pulse<Mult>(c, up, a.cycle_noise * noise.take(all));
-                    else c.state = Device::template quiet_pulse<Mult>(c, up);
+                    if (a.cycle_noise > 0) c.state = pulse<Device, Mult>(c, up, a.cycle_noise * noise.take(all), a.shape);
+                    else c.state = quiet_pulse<Device>(c, up, a.shape);
                 }
                 if (count) seen = visible_weight(a, c.state, index, lanes, all, noise);
                 if (t.out) store_first(t.out + (k + 1) * a.cols + index, seen, lanes);

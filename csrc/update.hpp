@@ -260,8 +260,8 @@ class RowUpdater {
             const uint32_t mask = lane_mask(active);
             pulses += __builtin_popcount(mask);
             f8 moved;
-            if (noisy_) moved = Device::template pulse<Mult>(c, up, sigma * noise_.take(mask));
-            else moved = Device::template quiet_pulse<Mult>(c, up);
+            if (noisy_) moved = pulse<Device, Mult>(c, up, sigma * noise_.take(mask), a_.shape);
+            else moved = quiet_pulse<Device>(c, up, a_.shape);
             c.state = blend(active, moved, c.state);
             hit ^= lowest;
         } while (any(hit));
@@ -437,8 +437,8 @@ struct ApplyCounts {
                 const uint32_t mask = lane_mask(active);
                 if (mask == 0) break;
                 f8 moved;
-                if (a.cycle_noise > 0) moved = Device::template pulse<Mult>(c, up, a.cycle_noise * noise.take(mask));
-                else moved = Device::template quiet_pulse<Mult>(c, up);
+                if (a.cycle_noise > 0) moved = pulse<Device, Mult>(c, up, a.cycle_noise * noise.take(mask), a.shape);
+                else moved = quiet_pulse<Device>(c, up, a.shape);
                 c.state = blend(active, moved, c.state);
                 left = left - 1.0f;
                 delivered += __builtin_popcount(mask);

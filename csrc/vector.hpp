@@ -97,6 +97,19 @@ TW_INLINE f8 round_even(f8 v) {
     return r;
 #endif
 }
+// The whole part of numbers that are not negative.
+TW_INLINE f8 whole_part(f8 v) { return to_float(to_int(v)); }
+// Entries of a table at whole-numbered places.
+TW_INLINE f8 gather(const float* table, f8 place) {
+    const i8 at = to_int(place);
+#if defined(__AVX2__)
+    return (f8)_mm256_i32gather_ps(table, (__m256i)at, 4);
+#else
+    f8 r;
+    for (int i = 0; i < kLanes; ++i) r[i] = table[at[i]];
+    return r;
+#endif
+}
 TW_INLINE uint32_t lane_mask(i8 mask) {
 #if defined(__AVX2__)
     return (uint32_t)_mm256_movemask_ps((__m256)mask);

@@ -7,13 +7,36 @@ import streamlit as st
 from studio.errors import show_error
 from studio.forms import named_choice
 from studio.workspace import workspace
-from tilewright.configs import ConstantStepDevice, LinearStepDevice, SoftBoundsDevice, SoftBoundsReferenceDevice
+from tilewright.configs import (
+    ConstantStepDevice,
+    ExpStepDevice,
+    LinearStepDevice,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
+    SoftBoundsDevice,
+    SoftBoundsPmaxDevice,
+    SoftBoundsReferenceDevice,
+    TableStepDevice,
+)
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import ParameterError
 from tilewright.presets import DEVICE_PRESETS
 
 PLAIN_MODELS = {
-    cls.__name__: cls for cls in (SoftBoundsReferenceDevice, SoftBoundsDevice, LinearStepDevice, ConstantStepDevice)
+    cls.__name__: cls
+    for cls in (
+        SoftBoundsReferenceDevice,
+        SoftBoundsDevice,
+        SoftBoundsPmaxDevice,
+        LinearStepDevice,
+        ConstantStepDevice,
+        ExpStepDevice,
+        PowStepDevice,
+        PowStepReferenceDevice,
+        PiecewiseStepDevice,
+        TableStepDevice,
+    )
 }
 
 DEFAULT = "TutorialRRAMPresetDevice"

@@ -1,7 +1,29 @@
+from collections.abc import Sequence
+
 # Types of the compiled module. Addresses and sizes in, nothing owned; use it through tilewright.kernels.
 
+class StepShape:
+    def __init__(
+        self,
+        *,
+        slope: float = 0,
+        offset: float = 0,
+        amplitude_up: float = 0,
+        amplitude_down: float = 0,
+        rate_up: float = 0,
+        rate_down: float = 0,
+        noise_add: float = 0,
+        noise_slope: float = 0,
+        nodes: Sequence[float] = ...,
+        jumps: Sequence[float] = ...,
+        n_scores: int = 0,
+        score_span: float = 1,
+    ) -> None: ...
+
 class DeviceModel:
-    def __init__(self, *, kind: int, mult_noise: bool, cycle_noise: float, write_noise: float) -> None: ...
+    def __init__(
+        self, *, kind: int, mult_noise: bool, cycle_noise: float, write_noise: float, shape: StepShape
+    ) -> None: ...
 
 class UpdateSettings:
     raise_only: bool
@@ -114,6 +136,7 @@ def trace(
 ) -> None: ...
 def nominal_response(
     kind: int,
+    shape: StepShape,
     up: float,
     down: float,
     max_bound: float,

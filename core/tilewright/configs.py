@@ -20,10 +20,15 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.transfer import TransferCompound
 from tilewright.cells.vector import ReferenceUnitCell, VectorUnitCell, VectorUnitCellUpdatePolicy
 from tilewright.devices.constant_step import ConstantStepDevice
+from tilewright.devices.exp_step import ExpStepDevice
 from tilewright.devices.ideal import FloatingPointDevice, IdealDevice
 from tilewright.devices.linear_step import LinearStepDevice
+from tilewright.devices.piecewise_step import PiecewiseStepDevice
+from tilewright.devices.pow_step import PowStepDevice, PowStepReferenceDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReferenceDevice
+from tilewright.devices.soft_bounds_pmax import SoftBoundsPmaxDevice
+from tilewright.devices.table_step import TableStepDevice
 from tilewright.parameters import ParameterError, Parameters, parameter
 from tilewright.periphery import (
     BoundManagementType,
@@ -44,6 +49,7 @@ __all__ = [
     "DigitalRankUpdateCell",
     "DigitalRankUpdateRPUConfig",
     "DynamicTransferCompound",
+    "ExpStepDevice",
     "FloatingPointDevice",
     "FloatingPointRPUConfig",
     "IOParameters",
@@ -55,13 +61,18 @@ __all__ = [
     "MixedPrecisionCompound",
     "NoiseManagementType",
     "OneSidedUnitCell",
+    "PiecewiseStepDevice",
+    "PowStepDevice",
+    "PowStepReferenceDevice",
     "PulseType",
     "PulsedDevice",
     "RPUConfig",
     "ReferenceUnitCell",
     "SingleRPUConfig",
     "SoftBoundsDevice",
+    "SoftBoundsPmaxDevice",
     "SoftBoundsReferenceDevice",
+    "TableStepDevice",
     "TransferCompound",
     "UnitCell",
     "UnitCellRPUConfig",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilewright import _cpu
-from tilewright._cpu import DeviceModel, ReadSettings, TransferPlan, UpdateSettings, UpdateStats
+from tilewright._cpu import DeviceModel, ReadSettings, StepShape, TransferPlan, UpdateSettings, UpdateStats
 
 __all__ = [
     "Crosspoints",
@@ -25,6 +25,7 @@ __all__ = [
     "ReadSettings",
     "Relative",
     "Snapshots",
+    "StepShape",
     "TransferPlan",
     "TransferState",
     "UpdateSettings",
@@ -279,6 +280,7 @@ def pulse_trace(
 
 def nominal_response(
     kind: int,
+    shape: StepShape,
     up: float,
     down: float,
     max_bound: float,
@@ -292,6 +294,7 @@ def nominal_response(
     out = np.empty(len(pulses) + 1, dtype=np.float64)
     _cpu.nominal_response(
         kind,
+        shape,
         up,
         down,
         max_bound,

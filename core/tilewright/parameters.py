@@ -14,7 +14,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar, Self
 
@@ -537,6 +537,25 @@ def _read_call(node: ast.Call) -> Any:
             raise ParameterError(f"line {node.lineno}: {name} is given {keyword.arg} twice")
         values[keyword.arg] = _read_expression(keyword.value)
     return cls(**values)
+
+
+def derive_fields(**computed: Callable[[Any], Any]) -> Callable[[type[Parameters]], Any]:
+    """Class decorator: inherited fields that follow from the others become read-only properties.
+
+    They can no longer be set, and do not appear in forms, tables or exports.
+
+    Args:
+        computed: name of the field to its value, given the object.
+    """
+
+    def apply(cls: type[Parameters]) -> type[Parameters]:
+        for name, compute in computed.items():
+            meaning = cls.model_fields.pop(name).description
+            setattr(cls, name, property(compute, doc=meaning))
+        cls.model_rebuild(force=True)
+        return cls
+
+    return apply
 
 
 def with_defaults(base: type[Parameters], name: str, doc: str, module: str, **defaults: Any) -> Any:

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from tilewright import configs, presets
 from tilewright.parameters import ParameterError, Parameters, field_bounds, field_choice
 
-ABSTRACT = {"PulsedDevice", "UnitCell", "RPUConfig", "AnalogRPUConfig", "DigitalRankUpdateCell"}
-
 
 def known_classes() -> list[type[Parameters]]:
     """Concrete classes users can build, presets included; tests of other rooms may have registered more."""
@@ -23,7 +21,7 @@ def known_classes() -> list[type[Parameters]]:
         for name, cls in sorted(Parameters._registry.items())
         if cls.__module__.startswith(("tilewright.devices", "tilewright.cells", "tilewright.configs"))
         or cls.__module__ in ("tilewright.periphery", "tilewright.presets")
-        if name not in ABSTRACT
+        if not cls._abstract
     ]
 
 

@@ -20,8 +20,9 @@ def device_model(device: PulsedDevice) -> kernels.DeviceModel:
     return kernels.DeviceModel(
         kind=device.kernel_kind,
         mult_noise=getattr(device, "mult_noise", True),
-        cycle_noise=device.dw_min_std,
+        cycle_noise=device.kernel_cycle_noise,
         write_noise=device.write_noise,
+        shape=device.step_shape(),
     )
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tilewright.devices.pulsed import Array, PulsedDevice
 
@@ -21,11 +19,6 @@ class ConstantStepDevice(PulsedDevice):
     def kernel_kind(self) -> int:
         """Constant step."""
         return 0
-
-    def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Noise-free ``(up, down)`` step sizes."""
-        up, down = self.steps
-        return np.full_like(weights, up, dtype=float), np.full_like(weights, down, dtype=float)
 
     def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
         """Noise-free ``(up, down)`` step sizes of drawn devices."""

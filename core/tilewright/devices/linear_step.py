@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
-from tilewright.devices.pulsed import Array, Draw, PulsedDevice
+from tilewright.devices.pulsed import Array, Draw
+from tilewright.devices.write_noise import WriteNoiseDevice
 from tilewright.parameters import parameter
 
 
-class LinearStepDevice(PulsedDevice):
+class LinearStepDevice(WriteNoiseDevice):
     """Step that shrinks linearly towards the bounds: ``w += s (1 - gamma w / R)``, then clip.
 
     ``R`` is the nominal bound (``mean_bound_reference``) or the device's own. Cycle noise multiplies the current step
     (``mult_noise``) or adds in units of the step at weight 0. Source: Rasch et al., AICAS (2021).
     """
-
-    supports_write_noise: ClassVar[bool] = True
 
     gamma_up: float = parameter(0.0, "relative loss of the up step at the upper bound", group="Step", typical=(0, 1.5))
     gamma_down: float = parameter(
@@ -44,15 +41,6 @@ class LinearStepDevice(PulsedDevice):
     reverse_offset: float = parameter(
         0.01, "keeps a reversed step above zero at the bound", unit="weight", group="Step", typical=(0, 0.1)
     )
-    write_noise_std: float = parameter(
-        0.0,
-        "noise of the visible weight, renewed by each write",
-        unit="dw_min",
-        ge=0,
-        group="Write noise",
-        typical=(0, 100),
-    )
-    apply_write_noise_on_set: bool = parameter(True, "setting weights also draws write noise", group="Write noise")
 
     @model_validator(mode="after")
     def _reversed_steps_multiply(self) -> LinearStepDevice:
@@ -90,13 +78,6 @@ class LinearStepDevice(PulsedDevice):
         up_ref, down_ref = self._references(self.w_max, self.w_min)
         g_up, g_down = (g if self.allow_increasing else abs(g) for g in (self.gamma_up, self.gamma_down))
         return (g_up / up_ref if up_ref else 0.0), (g_down / down_ref if down_ref else 0.0)
-
-    def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Noise-free ``(up, down)`` step sizes."""
-        up, down = self.steps
-        slope_up, slope_down = self.nominal_slopes()
-        w = np.asarray(weights, dtype=float)
-        return up * (1 - slope_up * w), down * (1 - slope_down * w)
 
     def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
         """Noise-free ``(up, down)`` step sizes of drawn devices."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tilewright import kernels
 from tilewright.parameters import Parameters, parameter
 
 Draw = Callable[[str], Tensor]
@@ -99,8 +100,17 @@ class PulsedDevice(Parameters, abstract=True):
         """Number of the step model in the kernels."""
         raise NotImplementedError
 
+    @property
+    def kernel_cycle_noise(self) -> float:
+        """Cycle noise as the kernels take it."""
+        return self.dw_min_std
+
+    def step_shape(self) -> kernels.StepShape:
+        """What the kernels need of the step model beyond the values drawn for each crosspoint."""
+        return kernels.StepShape()
+
     def nominal_slopes(self) -> tuple[float, float]:
-        """Relative loss of the nominal up and down step per unit of raw weight."""
+        """What the nominal device has for the drawn ``slope_up`` and ``slope_down``."""
         return 0.0, 0.0
 
     # --- the nominal device -----------------------------------------------------------------------------------------
@@ -122,7 +132,12 @@ class PulsedDevice(Parameters, abstract=True):
 
     def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Noise-free ``(up, down)`` step sizes of the nominal device at visible weights."""
-        raise NotImplementedError
+        up, down = self.steps
+        slope_up, slope_down = self.nominal_slopes()
+        nominal = {"up": up, "down": down, "max_bound": self.w_max, "min_bound": self.w_min}
+        nominal |= {"slope_up": slope_up, "slope_down": slope_down}
+        raw = np.asarray(weights, dtype=float) + self.nominal_reference
+        return self.drawn_steps({name: np.asarray(value) for name, value in nominal.items()}, raw)
 
     @property
     def granularity(self) -> float:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
-from tilewright.devices.pulsed import Array, Draw, PulsedDevice
+from tilewright.devices.pulsed import Array, Draw
+from tilewright.devices.reference import ReferenceDevice
+from tilewright.devices.write_noise import WriteNoiseDevice
 from tilewright.parameters import parameter
 
 
@@ -24,26 +25,15 @@ def _inverse(bound: Array, valid: Any) -> Array:
     return np.where(valid, 1 / np.where(valid, bound, 1.0), 0.0)
 
 
-class SoftBoundsDevice(PulsedDevice):
+class SoftBoundsDevice(WriteNoiseDevice):
     """Step that vanishes at the device's own bound: ``up: s (1 - w / b_max)``, ``down: s (1 - w / b_min)``.
 
     Source: Gokmen and Haensch, Front. Neurosci. 14:103 (2020).
     """
 
-    supports_write_noise: ClassVar[bool] = True
-
     mult_noise: bool = parameter(
         True, "cycle noise in units of the current step instead of the step at weight 0", group="Step"
     )
-    write_noise_std: float = parameter(
-        0.0,
-        "noise of the visible weight, renewed by each write",
-        unit="dw_min",
-        ge=0,
-        group="Write noise",
-        typical=(0, 100),
-    )
-    apply_write_noise_on_set: bool = parameter(True, "setting weights also draws write noise", group="Write noise")
     reverse_up: bool = parameter(False, "up step grows instead of shrinks", group="Step")
     reverse_down: bool = parameter(False, "down step grows instead of shrinks", group="Step")
     reverse_offset: float = parameter(
@@ -83,13 +73,6 @@ class SoftBoundsDevice(PulsedDevice):
         for name, end in zip(("slope_up", "slope_down"), ends, strict=True):
             drawn[name] = torch.where(end == 0, torch.zeros(1), 1 / torch.where(end == 0, torch.ones(1), end))
 
-    def nominal_steps(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Noise-free ``(up, down)`` step sizes at visible weights."""
-        up, down = self.steps
-        raw = np.asarray(weights, dtype=float) + self.nominal_reference
-        slope_up, slope_down = self.nominal_slopes()
-        return up * (1 - slope_up * raw), down * (1 - slope_down * raw)
-
     def drawn_steps(self, drawn: Mapping[str, Array], raw: Array) -> tuple[Array, Array]:
         """Noise-free ``(up, down)`` step sizes of drawn devices."""
         if self._reversed:
@@ -102,7 +85,7 @@ class SoftBoundsDevice(PulsedDevice):
         return drawn["up"] * (1 - slopes[0] * raw), drawn["down"] * (1 - slopes[1] * raw)
 
 
-class SoftBoundsReferenceDevice(SoftBoundsDevice):
+class SoftBoundsReferenceDevice(ReferenceDevice, SoftBoundsDevice):
     """Soft-bounds device read against a static reference: ``w = raw - r``.
 
     The stored state is ``raw``; pulses, bounds, decay and reset act on it, so the visible window is
@@ -119,35 +102,16 @@ class SoftBoundsReferenceDevice(SoftBoundsDevice):
     slope_down_dtod: float = parameter(
         0.0, "spread of the down slope, realised by moving the lower bound", ge=0, group="Variation", typical=(0, 0.5)
     )
-    reference_mean: float = parameter(
-        0.0, "reference subtracted on read", unit="weight", group="Reference", typical=(-1, 1)
-    )
-    reference_std: float = parameter(
-        0.0, "device-to-device spread of the reference", unit="weight", ge=0, group="Reference", typical=(0, 0.5)
-    )
-    subtract_symmetry_point: bool = parameter(
-        False, "the reference holds each device's symmetry point", group="Reference"
-    )
-    reset_to_reference: bool = parameter(
-        True, "a reset goes to the reference (visible 0) instead of a raw level", group="Reset"
-    )
 
     @model_validator(mode="after")
-    def _reference_leaves_a_window(self) -> SoftBoundsReferenceDevice:
-        if self.subtract_symmetry_point and not (self.w_min < 0 < self.w_max):
-            raise ValueError("subtract_symmetry_point needs w_min < 0 < w_max")
+    def _steps_shrink(self) -> SoftBoundsReferenceDevice:
         if self.subtract_symmetry_point and self._reversed:
             raise ValueError("subtract_symmetry_point needs steps that shrink: turn reverse_up and reverse_down off")
         return self
 
-    @property
-    def nominal_reference(self) -> float:
-        """Reference of the nominal device."""
-        reference = self.reference_mean
-        if self.subtract_symmetry_point:
-            up, down = self.steps
-            reference += float(soft_bounds_symmetry_point(up, down, self.w_max, self.w_min))
-        return reference
+    def _symmetry_points(self, drawn: Mapping[str, Tensor]) -> Tensor:
+        point: Tensor = soft_bounds_symmetry_point(*(drawn[name] for name in ("up", "down", "max_bound", "min_bound")))
+        return point
 
     def _draw_model(self, drawn: dict[str, Tensor], draw: Draw) -> None:
         super()._draw_model(drawn, draw)
@@ -158,22 +122,4 @@ class SoftBoundsReferenceDevice(SoftBoundsDevice):
         ):
             if dtod > 0:
                 drawn[bound] = torch.where(straddles, drawn[bound] / (1 + dtod * draw(name)).abs(), drawn[bound])
-        reference = torch.full((1,), self.reference_mean)
-        if self.reference_std > 0:
-            reference = reference + self.reference_std * draw("reference")
-        if self.subtract_symmetry_point:
-            point = soft_bounds_symmetry_point(drawn["up"], drawn["down"], drawn["max_bound"], drawn["min_bound"])
-            reference = reference + torch.where(straddles & torch.isfinite(point), point, torch.zeros(1))
-        if self.reference_std > 0 or self.subtract_symmetry_point or self.reference_mean != 0:
-            drawn["reference"] = reference
-
-    def cautions(self) -> list[str]:
-        """Settings that are allowed but unlikely to be meant."""
-        found = super().cautions()
-        reference, span = self.nominal_reference, self.w_max - self.w_min
-        if min(self.w_max - reference, reference - self.w_min) < 0.1 * span:
-            found.append(
-                f"the reference ({reference:.3g}) leaves less than 10 % of the range on one side; "
-                "change reference_mean or the bounds"
-            )
-        return found
+        self._draw_reference(drawn, draw)

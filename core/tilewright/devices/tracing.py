@@ -154,7 +154,6 @@ def nominal_response(device: PulsedDevice, pulses: ArrayLike, w0: float) -> NDAr
     reference = device.nominal_reference
     slope_up, slope_down = device.nominal_slopes()
     start = min(max(float(w0) + reference, device.w_min), device.w_max)
-    response = kernels.nominal_response(
-        device.kernel_kind, up, down, device.w_max, device.w_min, slope_up, slope_down, sequence, start
-    )
+    values = (up, down, device.w_max, device.w_min, slope_up, slope_down)
+    response = kernels.nominal_response(device.kernel_kind, device.step_shape(), *values, sequence, start)
     return response - reference if reference else response
