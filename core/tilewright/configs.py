@@ -247,3 +247,7 @@ def build_config(
         common["update"].desired_bl = longest
     parts = {"unit_cell_devices": members, "transfer_forward": read, "transfer_update": write}
     return UnitCellRPUConfig(device=kind(**(parts | settings | given)), **common)
+
+
+# Whole tiles are built from the classes above; stored configurations may name them, so they are made here.
+from tilewright import tile_presets as tile_presets  # noqa: E402

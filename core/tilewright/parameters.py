@@ -483,7 +483,7 @@ def public_module(cls: type) -> str:
     module = cls.__module__
     if module.startswith("tilewright.runs"):
         return "tilewright.runs"
-    if module.startswith("tilewright.presets"):
+    if module.startswith(("tilewright.presets", "tilewright.tile_presets")):
         return "tilewright.presets"
     return "tilewright.configs" if module.startswith("tilewright.") else module
 

@@ -121,3 +121,12 @@ def with_corrupt_devices(preset: type[PulsedDevice]) -> PulsedDevice:
         known = [name for name, row in RECORDS.items() if "corrupt_devices_prob" in row.measured]
         raise ValueError(f"{preset.__name__} has no measured share of stuck devices; {', '.join(known)} have")
     return preset(corrupt_devices_prob=record.measured["corrupt_devices_prob"])
+
+
+def __getattr__(name: str) -> Any:
+    """Whole tiles and cells, which are built on the configurations and hence after this module."""
+    if name.endswith(("Preset", "PresetUnitCell")) or name == "TILE_PRESETS":
+        from tilewright import tile_presets
+
+        return getattr(tile_presets, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
