@@ -16,6 +16,7 @@ TOPICS = {
     "compare": "Comparing",
     "scripting": "Scripts and notebooks",
     "reproducibility": "Reproducibility",
+    "benchmarks": "How fast",
     "differences": "Differences",
 }
 

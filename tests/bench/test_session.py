@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +177,21 @@ def test_the_command_prints_a_table_without_a_reference(tmp_path, capsys):
     assert "| trace 5 devices x 400 pulses | " in out
     assert "left out on request" in out
     assert json.loads(target.read_text())["rows"][0]["ours"]["calls"] >= 3
+
+
+def test_the_table_of_the_readme_is_made_from_a_measurement(tmp_path):
+    script = Path(__file__).resolve().parents[2] / "assets" / "make_speed_table.py"
+    row = Row(TINY, {"cpu_us": 2.0, "wall_us": 2.0}, None, {"cpu_us": 9.0, "wall_us": 9.0})
+    about = {
+        "machine": machine(), "ours": {"name": "ours", "version": "1", "torch": "2"}, "reference": None,
+        "why_no_reference": "", "load_before": [0.1], "load_after": [0.2],
+    }  # fmt: skip
+    report.write_json(str(tmp_path / "times.json"), report.document(about, [row]))
+    readme = tmp_path / "README.md"
+    shutil.copy(script.parents[1] / "README.md", readme)
+    command = [sys.executable, str(script), str(tmp_path / "times.json"), "--readme", str(readme)]
+    for _ in range(2):  # a second time it replaces the first table
+        subprocess.run(command, check=True)
+    text = readme.read_text()
+    assert text.count("| update exact, B = 1, density .8 | 1 | 4.5 | 4 | 6 | goal |") == 1
+    assert text.count("## Architecture") == 1

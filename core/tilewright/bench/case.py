@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+SLOW = 0.3  # seconds of a call from which warming up is a waste
+
 
 @dataclass(frozen=True)
 class Case:
@@ -30,4 +32,4 @@ class Case:
 
     def message(self) -> dict[str, Any]:
         """What a worker is told."""
-        return {"name": self.name, "kind": self.kind, "settings": self.settings}
+        return {"name": self.name, "kind": self.kind, "settings": self.settings, "warm": self.expected < SLOW}

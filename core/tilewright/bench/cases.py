@@ -120,7 +120,7 @@ def _traces() -> Iterator[Case]:
         "trace memory",
         "trace million",
         {"device": device("SoftBoundsDevice"), "devices": 1_000_000, "pulses": 400, "loops": 1},
-        expected=6,
+        expected=10,
     )
 
 

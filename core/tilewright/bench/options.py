@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--longest", type=_positive, default=6.0, metavar="SECONDS",
-        help="leave out cases where one call of the reference is expected to take longer (default 6)",
+        help="leave out updates where one call of the reference is expected to take longer (default 6)",
     )  # fmt: skip
     parser.add_argument("--turns", type=int, default=3, help="turns of each side at least (default 3)")
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")

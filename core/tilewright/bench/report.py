@@ -141,17 +141,18 @@ def head(about: dict[str, Any]) -> list[str]:
 
 def text(about: dict[str, Any], rows: Sequence[Row]) -> str:
     """The report for a terminal."""
-    groups = group_rows(rows)
-    parts = ["\n".join(head(about)), plain_table(GROUP_HEADER, map(_group_cells, groups))]
-    return "\n\n".join(parts)
+    return "\n".join(head(about)) + "\n\n" + plain_table(GROUP_HEADER, map(_group_cells, group_rows(rows)))
+
+
+def summary(about: dict[str, Any], groups: Sequence[dict[str, Any]]) -> str:
+    """The goals for a page, from what :func:`document` holds."""
+    return "\n\n".join(head(about)) + "\n\n" + markdown_table(GROUP_HEADER, map(_group_cells, groups)) + "\n"
 
 
 def markdown(about: dict[str, Any], rows: Sequence[Row]) -> str:
     """The report for a page: the goals first, every case below."""
-    groups = markdown_table(GROUP_HEADER, map(_group_cells, group_rows(rows)))
     cases = markdown_table(CASE_HEADER, map(case_cells, rows))
-    words = "\n\n".join(head(about))
-    return f"{words}\n\n{groups}\n\n<details><summary>Every case</summary>\n\n{cases}\n\n</details>\n"
+    return f"{summary(about, group_rows(rows))}\n<details><summary>Every case</summary>\n\n{cases}\n\n</details>\n"
 
 
 def document(about: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Worker:
         self.side.set_threads(1)
         prepared = self.side.prepare(request["kind"], request["settings"])
         start = time.perf_counter()
-        if prepared.value is None:
+        if prepared.value is None and request["warm"]:
             prepared.reset()
             prepared.call()  # not timed: caches, lazy set-up
         self.prepared = prepared
