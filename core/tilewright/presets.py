@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tilewright.devices.constant_step import ConstantStepDevice
+from tilewright.devices.exp_step import ExpStepDevice
 from tilewright.devices.linear_step import LinearStepDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsReferenceDevice
@@ -76,6 +77,7 @@ def _preset(model: type[P], name: str) -> type[P]:
 
 
 TutorialRRAMPresetDevice = _preset(SoftBoundsReferenceDevice, "TutorialRRAMPresetDevice")
+ReRamESPresetDevice = _preset(ExpStepDevice, "ReRamESPresetDevice")
 ReRamSBPresetDevice = _preset(SoftBoundsReferenceDevice, "ReRamSBPresetDevice")
 ReRamArrayOMPresetDevice = _preset(SoftBoundsReferenceDevice, "ReRamArrayOMPresetDevice")
 ReRamArrayHfO2PresetDevice = _preset(SoftBoundsReferenceDevice, "ReRamArrayHfO2PresetDevice")
@@ -84,6 +86,7 @@ EcRamPresetDevice = _preset(LinearStepDevice, "EcRamPresetDevice")
 EcRamMOPresetDevice = _preset(LinearStepDevice, "EcRamMOPresetDevice")
 IdealizedPresetDevice = _preset(ConstantStepDevice, "IdealizedPresetDevice")
 GokmenVlasovPresetDevice = _preset(ConstantStepDevice, "GokmenVlasovPresetDevice")
+PCMPresetDevice = _preset(ExpStepDevice, "PCMPresetDevice")
 
 PresetIOParameters = _preset(IOParameters, "PresetIOParameters")
 StandardIOParameters = _preset(IOParameters, "StandardIOParameters")
@@ -94,6 +97,7 @@ DEVICE_PRESETS: dict[str, type[PulsedDevice]] = {
     cls.__name__: cls
     for cls in (
         TutorialRRAMPresetDevice,
+        ReRamESPresetDevice,
         ReRamSBPresetDevice,
         ReRamArrayOMPresetDevice,
         ReRamArrayHfO2PresetDevice,
@@ -102,6 +106,7 @@ DEVICE_PRESETS: dict[str, type[PulsedDevice]] = {
         EcRamMOPresetDevice,
         IdealizedPresetDevice,
         GokmenVlasovPresetDevice,
+        PCMPresetDevice,
     )
 }
 PERIPHERY_PRESETS: dict[str, type[IOParameters]] = {

@@ -23,7 +23,14 @@ from tilewright.devices.analysis import crossing
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.distribution import drawn_arrays, quantile_bands
 from tilewright.devices.tracing import trace_draw_seed
+from tilewright.parameters import Parameters
 from tilewright.presets import DEVICE_PRESETS
+
+MODELS = [
+    cls
+    for cls in Parameters._registry.values()
+    if issubclass(cls, configs.PulsedDevice) and not cls._abstract and cls.__module__.startswith("tilewright.devices")
+]
 
 
 def quiet(device):
@@ -33,7 +40,12 @@ def quiet(device):
 
 
 def every_model():
-    return [cls() for cls in FAMILIES] + [cls() for cls in DEVICE_PRESETS.values()]
+    """Every concrete model, also those with lists, and every preset."""
+    uneven = {"piecewise_up": [1.8, 1.2, 0.4, 0.1], "piecewise_down": [0.2, 0.9, 1.4, 1.6]}
+    formulas = {"formula_up": "1 - 0.5 * w / w_max", "formula_down": "1 + 0.9 * (w / w_max) ^ 2"}
+    plain = [cls() for cls in MODELS]
+    shaped = [configs.PiecewiseStepDevice(**uneven), configs.TableStepDevice(**formulas)]
+    return [*plain, *shaped, *(cls() for cls in DEVICE_PRESETS.values())]
 
 
 @pytest.mark.parametrize("device", every_model(), ids=lambda d: type(d).__name__)

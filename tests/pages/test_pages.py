@@ -309,3 +309,45 @@ def test_no_name_of_a_preset_breaks_the_page(empty, name):
     app.query_params["preset"] = name
     app.run()
     assert messages(app) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SoftBoundsPmaxDevice",
+        "ExpStepDevice",
+        "PowStepDevice",
+        "PowStepReferenceDevice",
+        "PiecewiseStepDevice",
+        "TableStepDevice",
+    ],
+)
+def test_every_model_has_its_page(empty, name):
+    for look in ("Steps", "Distributions"):
+        app = open_page("device", device=name, look=look)
+        assert messages(app) == []
+
+
+def test_lists_of_numbers_are_edited_as_text(empty):
+    app = open_page("device", device="PiecewiseStepDevice")
+    app.text_input(key="PiecewiseStepDevice.piecewise_up").set_value("2, 1.5, 0.5, 0.1").run()
+    app.text_input(key="PiecewiseStepDevice.piecewise_down").set_value("0.2, 0.5, 1.5, 2").run()
+    assert messages(app) == []
+    assert {metric.label: metric.value for metric in app.metric}["Symmetry point"] != "none"
+    assert any("piecewise_up [1] → [2, 1.5, 0.5, 0.1]" in caption.value for caption in app.caption)
+    app.text_input(key="PiecewiseStepDevice.piecewise_up").set_value("2, one, 3").run()
+    (message,) = messages(app)
+    assert "piecewise_up" in message
+    assert "'one'" in message
+    assert app.metric
+
+
+def test_a_formula_is_drawn_or_refused_in_words(empty):
+    app = open_page("device", device="TableStepDevice")
+    for name in ("formula_up", "formula_down"):
+        app.text_input(key=f"TableStepDevice.{name}").set_value("1 - 0.5 * (w / w_max) ^ 2").run()
+    assert messages(app) == []
+    app.text_input(key="TableStepDevice.formula_up").set_value("__import__('os').system('true')").run()
+    (message,) = messages(app)
+    assert "formula_up" in message
+    assert "unexpected" not in message

@@ -18,7 +18,9 @@ from tilewright.presets import DEVICE_PRESETS, PERIPHERY_PRESETS, RECORDS, UPDAT
 # Granularity, states, steps in units of dw_min (up at w_min, 0, w_max; down at w_max, 0, w_min), symmetry point of
 # the nominal device, write noise in weight units, mean of the gain. Steps are noise-free and before the clip.
 # Log-normal gains multiply the granularity by their mean: 0.0949 * 1.36 and 0.4622 * 1.29, so 15.5 and 3.4 states.
+# ReRamES: the granularity is the mean of both steps, 0.001736, where the other rule counts the down step, 0.001991.
 SPECIFIED = {
+    "ReRamES": (0.001736, 1152, (2.18, 1.10, 1.01), (9.69, 1.48, 0.80), -0.217, 0.101, 1),
     "ReRamSB": (0.002, 1000, (1.6, 1, 0), (2.67, 1, 0), 0, 0.112, 1),
     "Capacitor": (0.005, 400, (1.05, 1, 0.95), (1.05, 1, 0.95), 0, 0, 1),
     "EcRam": (0.002, 1000, (1.08, 1, 0.885), (1.72, 1, 0.49), 0, 0, 1),
@@ -47,12 +49,30 @@ def test_derived_numbers_of_a_device(name):
     assert device.write_noise == pytest.approx(write_noise, abs=6e-4)
 
 
+def test_derived_numbers_of_the_one_sided_device():
+    """PCM moves up only: its granularity is the step at mid range, and the first step from 0 is nine times that."""
+    device = nominal("PCM")
+    assert device.granularity == pytest.approx(0.03235)
+    assert number_of_states(device) == pytest.approx(62, abs=0.5)
+    steps = step_curves(device, [0.0, 0.5, 1.0, 1.5, 1.9, 2.0]).up
+    np.testing.assert_allclose(steps[:5], [0.28235, 0.08803, 0.03236, 0.01641, 0.01236], atol=1e-5)
+    np.testing.assert_allclose(steps[[0, 2, 5]] / device.dw_min, [28.2, 3.24, 1.18], atol=0.04)
+    assert device.write_noise == 0
+
+
+def test_golden_steps_of_the_exponential_fit():
+    device = nominal("ReRamES")
+    curves = step_curves(device, [-1.0, -0.5, 0.0, 0.5, 1.0])
+    np.testing.assert_allclose(curves.up[:4], [0.002949, 0.001808, 0.001481, 0.001388], atol=1e-6)
+    np.testing.assert_allclose(curves.down[1:], [0.001284, 0.001991, 0.004461, 0.01308], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", SPECIFIED)
 def test_mean_gain_of_drawn_devices(name):
     """Mean step at 0 of 200,000 devices: 8 standard errors, a false alarm in 10^14 (the log-normal tail: 10^9)."""
     device = nominal(name)
     gain = SPECIFIED[name][6]
-    drawn = presets.DEVICE_PRESETS[f"{name}PresetDevice"](up_down_dtod=0.0)
+    drawn = presets.DEVICE_PRESETS[f"{name}PresetDevice"](up_down=0.0, up_down_dtod=0.0)
     up = draw_up(drawn, 200_000)
     assert up.mean() / device.dw_min == pytest.approx(
         gain, abs=8 * up.std() / device.dw_min / math.sqrt(up.size) + 5e-3
@@ -103,6 +123,11 @@ def test_the_update_preset_repeats_the_defaults():
     assert {k: getattr(made, k) for k in type(made).model_fields} == {
         k: getattr(plain, k) for k in type(plain).model_fields
     }
+
+
+def test_every_record_has_its_class():
+    assert {*DEVICE_PRESETS, *PERIPHERY_PRESETS, *UPDATE_PRESETS} == set(RECORDS)
+    assert {f"{name}PresetDevice" for name in (*SPECIFIED, "PCM", "TutorialRRAM")} == set(DEVICE_PRESETS)
 
 
 def test_every_class_takes_its_numbers_from_the_data():

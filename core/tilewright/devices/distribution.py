@@ -26,7 +26,7 @@ class DeviceDistribution:
         down: likewise for the down steps.
         low, high: visible window of each device.
         symmetry_points: visible weight where up and down steps are equal.
-        states: range divided by the mean of the two steps at visible weight 0.
+        states: range divided by the mean of the two steps at visible weight 0 (scaled as a granularity set by hand).
         asymmetry: G / F at visible weight 0: (down - up) / (down + up).
         noise_to_signal: noise of one pulse divided by its step, at the symmetry point.
         snr: step divided by the noise of one pulse, at visible weight 0; inf without noise.
@@ -116,11 +116,18 @@ def device_distribution(
             low=low - reference,
             high=high - reference,
             symmetry_points=point - reference,
-            states=(high - low) / mean_zero,
+            states=(high - low) / (mean_zero * _given_granularity(device)),
             asymmetry=np.where(reaches_zero, (down_zero - up_zero) / (down_zero + up_zero), np.nan),
             noise_to_signal=1 / _snr(device, drawn, point),
             snr=_snr(device, drawn, at_zero),
         )
+
+
+def _given_granularity(device: PulsedDevice) -> float:
+    """Granularity over the expected step at weight 0: other than 1 where it was set by hand."""
+    up, down = device.nominal_steps(np.zeros(1))
+    mean_gain = np.exp(device.dw_min_dtod**2 / 2) if device.dw_min_dtod_log_normal else 1.0
+    return float(device.granularity / ((abs(up[0]) + abs(down[0])) / 2 * mean_gain))
 
 
 def drawn_arrays(device: PulsedDevice, n_devices: int, seed: int = 0) -> dict[str, Array]:
