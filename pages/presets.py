@@ -4,6 +4,9 @@ import streamlit as st
 
 from studio.places import go, heading, next_step
 from studio.presets import FORMATS, KINDS, about, filtered, shown_columns, table
+from studio.saving import keep
+from studio.workspace import workspace
+from tilewright.preset_table import preset_class
 
 place = heading("Presets", "Every preset in one table: where it comes from and what its device is worth. Pick a row.")
 
@@ -35,8 +38,11 @@ name = st.query_params.get("preset")
 if name not in set(table()["name"]):
     st.stop()
 
-page, carried = about(name)
-if page:
-    with place:
-        if next_step("Explore this device" if page == "device" else "Open as a tile", page):
-            go(page, **carried)
+page = about(name)
+with place:
+    if page == "device" and next_step("Explore this device", "device"):
+        go("device", device=name)
+    if page == "tile" and next_step("Save and open this tile", "tile"):
+        kept = keep(preset_class(name)(), workspace().tiles, "tile", name)
+        if kept:
+            go("tile", tile=kept)

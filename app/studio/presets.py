@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -69,15 +70,26 @@ def filtered(rows: pd.DataFrame, kind: str, words: str, least_states: float) -> 
     return kept[~(kept["states"] < least_states)].reset_index(drop=True)
 
 
-def about(name: str) -> tuple[str, dict[str, Any]]:
-    """Say what is known about a preset; returns the page that uses it and what to select there."""
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Paths and values of nested plain data."""
+    if isinstance(value, (dict, list)) and value:
+        items = value.items() if isinstance(value, dict) else ((f"[{i}]", item) for i, item in enumerate(value))
+        for key, item in items:
+            yield from _leaves(item, f"{path}.{key}".strip(".").replace(".[", "["))
+    elif path != "type":
+        yield path, str(value)
+
+
+def about(name: str) -> str:
+    """Say what is known about a preset; returns the page that uses it, if any."""
     cls, row = preset_class(name), table().set_index("name").loc[name]
     text, fields = st.columns([1.4, 1], gap="medium")
     with text:
         st.subheader(name, anchor=False)
         st.markdown(cls.__doc__ or "")
-        st.code(f"from tilewright.presets import {name}\n\n{row['kind']} = {name}()", language="python")
+        module = "presets" if row["kind"] != "tile" else "tile_presets"
+        st.code(f"from tilewright.{module} import {name}\n\n{row['kind']} = {name}()", language="python")
     with fields:
-        given = {key: str(value) for key, value in cls().to_dict(full=True).items() if key != "type"}
+        given = dict(_leaves(cls().to_dict(full=row["kind"] != "tile")))
         st.dataframe(pd.DataFrame(given.items(), columns=["Field", "Value"]), hide_index=True, height=300)
-    return ("device", {"device": name}) if row["kind"] == "device" else ("", {})
+    return {"device": "device", "tile": "tile"}.get(str(row["kind"]), "")

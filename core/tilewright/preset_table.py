@@ -13,8 +13,13 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import Parameters
 from tilewright.periphery import IOParameters, UpdateParameters
 from tilewright.presets import DEVICE_PRESETS, PERIPHERY_PRESETS, RECORDS, UPDATE_PRESETS
+from tilewright.tile_presets import TILE_PRESETS
 
 NOT_A_NUMBER = float("nan")
+_DERIVED = (
+    "states", "step_up", "step_down", "asymmetry", "symmetry_point", "cycle_noise", "write_noise", "snr",
+    "noise_to_signal", "spread",
+)  # fmt: skip
 _ZERO = np.zeros(1)
 
 
@@ -37,7 +42,7 @@ class PresetRow:
         snr: step at weight 0 over the noise of a read after one pulse.
         noise_to_signal: the inverse, at the symmetry point.
         spread: device-to-device spread of the step, relative (of its logarithm where it is log-normal).
-        settings: what it sets, in a line, for periphery and updates.
+        settings: what it sets, in a line, for periphery and updates; the algorithm of a tile.
     """
 
     name: str
@@ -63,7 +68,7 @@ class PresetRow:
 
 def preset_table() -> list[PresetRow]:
     """Every preset of this release: devices, periphery, update schemes and whole tiles, in this order."""
-    return [*_devices(), *_settings()]
+    return [*_devices(), *_settings(), *_tiles()]
 
 
 def preset_class(name: str) -> type[Parameters]:
@@ -72,6 +77,9 @@ def preset_class(name: str) -> type[Parameters]:
     Raises:
         KeyError: there is none of that name.
     """
+    if name in TILE_PRESETS:
+        made: type[Parameters] = TILE_PRESETS[name].config
+        return made
     return {**DEVICE_PRESETS, **PERIPHERY_PRESETS, **UPDATE_PRESETS}[name]
 
 
@@ -117,6 +125,17 @@ def _settings() -> Iterator[PresetRow]:
         yield PresetRow(
             name, record.kind, record.model, source=record.source, doi=record.doi, remark=record.summary, settings=line
         )
+
+
+def _tiles() -> Iterator[PresetRow]:
+    worth = {row.name: {key: getattr(row, key) for key in _DERIVED} for row in _devices()}
+    for name, preset in TILE_PRESETS.items():
+        device = f"{preset.device}PresetDevice"
+        record = RECORDS[device]
+        yield PresetRow(
+            name, "tile", preset.config.__mro__[1].__name__, device=device, technology=record.technology,
+            source=preset.source, doi=record.doi, remark=preset.remark, settings=preset.family, **worth[device],
+        )  # fmt: skip
 
 
 def _io_line(io: IOParameters) -> str:

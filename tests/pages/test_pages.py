@@ -280,7 +280,8 @@ def test_a_device_that_cannot_move_has_figures_that_say_so(empty):
 def test_the_table_of_presets_is_searched(empty):
     app = open_page("presets")
     everything = app.dataframe[0].value
-    assert {"device", "periphery", "update"} <= set(everything["kind"])
+    assert {"device", "periphery", "update", "tile"} == set(everything["kind"])
+    app.segmented_control(key="kind").set_value("Devices").run()
     app.text_input(key="search").set_value("ecram IEDM").run()
     found = app.dataframe[0].value
     assert list(found["name"]) == ["EcRamPresetDevice", "EcRamMOPresetDevice"]
@@ -301,6 +302,19 @@ def test_a_preset_is_read_about_and_used(empty):
     go_on(app, "device")
     assert messages(app) == []
     assert app.selectbox(key="device").value == "CapacitorPresetDevice"
+
+
+def test_a_tile_preset_is_saved_and_opened(empty):
+    app = open_page("presets", kind="Tiles")
+    assert len(app.dataframe[0].value) > 50
+    app.query_params["preset"] = "AGADReRamArrayOMPreset"
+    app.run()
+    assert messages(app) == []
+    app.button(key="next-tile").click().run()
+    assert empty.tiles.names() == ["AGADReRamArrayOMPreset"]
+    go_on(app, "tile")
+    assert messages(app) == []
+    assert app.selectbox(key="tile").value == "AGADReRamArrayOMPreset"
 
 
 @pytest.mark.parametrize("name", ["", "none", "../../etc", "StandardIOParameters"])

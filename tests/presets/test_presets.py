@@ -14,6 +14,7 @@ from tilewright.devices import device_distribution, number_of_states, step_curve
 from tilewright.parameters import Parameters
 from tilewright.preset_table import preset_class, preset_table
 from tilewright.presets import DEVICE_PRESETS, PERIPHERY_PRESETS, RECORDS, UPDATE_PRESETS
+from tilewright.tile_presets import TILE_PRESETS
 
 # Granularity, states, steps in units of dw_min (up at w_min, 0, w_max; down at w_max, 0, w_min), symmetry point of
 # the nominal device, write noise in weight units, mean of the gain. Steps are noise-free and before the clip.
@@ -148,7 +149,7 @@ def test_the_table_lists_every_preset_once():
     rows = preset_table()
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
-    assert {*DEVICE_PRESETS, *PERIPHERY_PRESETS, *UPDATE_PRESETS} <= set(names)
+    assert {*DEVICE_PRESETS, *PERIPHERY_PRESETS, *UPDATE_PRESETS, *TILE_PRESETS} == set(names)
     for row in rows:
         assert issubclass(preset_class(row.name), Parameters)
         assert row.kind in ("device", "periphery", "update", "tile")
