@@ -16,6 +16,7 @@ KINDS = {"All": "", "Devices": "device", "Periphery": "periphery", "Updates": "u
 SHOWN = {
     "name": "Name",
     "kind": "Kind",
+    "algorithm": "Algorithm",
     "technology": "Technology",
     "states": "States",
     "symmetry_point": "Symmetry point",
@@ -36,7 +37,16 @@ _HELP = {
     "write_noise": ("%.3g", "Noise of the weight after a write, in weight units."),
     "spread": ("%.2g", "Device-to-device spread of the step, relative."),
 }
-WIDTHS = {"name": 190, "kind": 70, "technology": 130, "source": 290, "settings": 330, "device": 190, "model": 200}
+WIDTHS = {
+    "name": 190,
+    "kind": 70,
+    "algorithm": 90,
+    "technology": 130,
+    "source": 290,
+    "settings": 330,
+    "device": 190,
+    "model": 200,
+}
 FORMATS = {
     name: st.column_config.NumberColumn(title, format=_HELP[name][0], help=_HELP[name][1])
     if name in _HELP
@@ -49,6 +59,8 @@ FORMATS = {
 def table() -> pd.DataFrame:
     """Every preset, a row each. They belong to the release, so once is enough."""
     rows = pd.DataFrame([asdict(row) for row in preset_table()], columns=list(PresetRow.__dataclass_fields__))
+    tiles = rows["kind"] == "tile"
+    rows["algorithm"], rows["settings"] = rows["settings"].where(tiles, ""), rows["settings"].mask(tiles, "")
     rows["states"] = rows["states"].round(1).where(rows["states"] < 100, rows["states"].round())
     for name in ("symmetry_point", "asymmetry"):
         rows[name] = rows[name].round(6) + 0.0  # no minus sign before a zero
@@ -90,6 +102,6 @@ def about(name: str) -> str:
         module = "presets" if row["kind"] != "tile" else "tile_presets"
         st.code(f"from tilewright.{module} import {name}\n\n{row['kind']} = {name}()", language="python")
     with fields:
-        given = dict(_leaves(cls().to_dict(full=row["kind"] != "tile")))
+        given = dict(_leaves(cls().to_dict(full=True)))
         st.dataframe(pd.DataFrame(given.items(), columns=["Field", "Value"]), hide_index=True, height=300)
     return {"device": "device", "tile": "tile"}.get(str(row["kind"]), "")

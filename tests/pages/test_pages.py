@@ -306,10 +306,14 @@ def test_a_preset_is_read_about_and_used(empty):
 
 def test_a_tile_preset_is_saved_and_opened(empty):
     app = open_page("presets", kind="Tiles")
-    assert len(app.dataframe[0].value) > 50
+    tiles = app.dataframe[0].value
+    assert len(tiles) > 50
+    assert {"agad", "ttv2", "c-ttv2", "tiki-taka", "mp"} <= set(tiles["algorithm"])
     app.query_params["preset"] = "AGADReRamArrayOMPreset"
     app.run()
     assert messages(app) == []
+    fields = app.dataframe[1].value.set_index("Field")["Value"]
+    assert fields["device.tail_weightening"] == "5.0"
     app.button(key="next-tile").click().run()
     assert empty.tiles.names() == ["AGADReRamArrayOMPreset"]
     go_on(app, "tile")
