@@ -161,3 +161,9 @@ def test_crossings(difference, expected):
 def test_no_devices_are_refused():
     with pytest.raises(ValueError, match="n_devices must be at least 1, found 0"):
         device_distribution(configs.LinearStepDevice(), 0)
+
+
+def test_few_and_many_devices_have_the_same_crossings():
+    device = configs.ExpStepDevice(up_down=0.1)
+    few, many = (device_distribution(device, n, seed=7).symmetry_points for n in (20, 500))
+    np.testing.assert_allclose(few, many[:20], atol=1e-12)
