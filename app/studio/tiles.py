@@ -13,7 +13,7 @@ from tilewright.figures.probe import TileProbe, probe_tile
 from tilewright.parameters import Parameters
 from tilewright.runs import recommend
 
-ALGORITHMS = ("sgd", "ttv2", "c-ttv2", "mp", "fp")
+ALGORITHMS = ("sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "mp", "fp")
 SECTIONS = {
     "device": "Algorithm",
     "forward": "Forward",
@@ -22,7 +22,7 @@ SECTIONS = {
     "mapping": "Mapping",
 }
 OPEN = {
-    "device": ("Fast array", "Transfer", "Settings"),
+    "device": ("Fast array", "Transfer", "Refresh", "Settings"),
     "forward": ("Mode", "Input", "Output"),
     "backward": ("Mode",),
     "update": ("Settings",),

@@ -144,7 +144,7 @@ def test_a_damaged_device_is_named(filled):
     assert "dw_mim" in message
 
 
-@pytest.mark.parametrize("algorithm", ["sgd", "ttv2", "c-ttv2", "mp", "fp"])
+@pytest.mark.parametrize("algorithm", ["sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "mp", "fp"])
 def test_every_algorithm_makes_a_tile(empty, algorithm):
     app = open_page("tile", algorithm=algorithm)
     assert messages(app) == []

@@ -48,17 +48,17 @@ def test_what_is_given_is_not_changed():
 
 
 def test_an_unknown_algorithm():
-    with pytest.raises(ParameterError, match="known: fp, sgd, mp, ttv2, c-ttv2"):
+    with pytest.raises(ParameterError, match="known: fp, sgd, mp, tiki-taka, ttv2, c-ttv2, agad"):
         recommend("adam", TutorialRRAMPresetDevice)
 
 
-BARS = {"fp": 0.80, "mp": 0.84, "ttv2": 0.75, "c-ttv2": 0.75}
+BARS = {"fp": 0.80, "mp": 0.84, "ttv2": 0.75, "c-ttv2": 0.75, "agad": 0.75}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", BARS)
 def test_recommended_settings_learn_on_the_noisy_device(algorithm):
-    """Three epochs of mnist-small, mean of two seeds: 0.86, 0.89, 0.83 and 0.84 are to be expected."""
+    """Three epochs of mnist-small, mean of two seeds: 0.86, 0.89, 0.83, 0.84 and 0.84 are to be expected."""
     data = load_dataset("mnist-small")
     accuracies = []
     for seed in (1, 2):

@@ -50,6 +50,8 @@ _OTHER_NAMES: Final = {
     "ttv3": "c-ttv2",
     "chopped-ttv2": "c-ttv2",
     "tt": "tiki-taka",
+    "ttv1": "tiki-taka",
+    "ttv4": "agad",
 }
 
 

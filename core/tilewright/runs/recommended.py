@@ -37,7 +37,7 @@ Device = PulsedDevice | type[PulsedDevice] | Callable[[], PulsedDevice]
 
 def recommended_names() -> list[str]:
     """Algorithms :func:`recommend` knows, the digital baseline first."""
-    return ["fp", "sgd", "mp", "ttv2", "c-ttv2"]
+    return ["fp", "sgd", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad"]
 
 
 def recommended_config(algorithm: str, device: Device, construction_seed: int = 0) -> RPUConfig:
@@ -49,8 +49,8 @@ def recommend(algorithm: str, device: Device, construction_seed: int = 0) -> Rec
     """Settings to start from.
 
     Args:
-        algorithm: ``fp`` (exact floating-point tile), ``sgd``, ``mp``, ``ttv2`` or ``c-ttv2``, or another name that
-            ``build_config`` knows for one of them.
+        algorithm: ``fp`` (exact floating-point tile), ``sgd``, ``mp``, ``tiki-taka``, ``ttv2``, ``c-ttv2`` or ``agad``,
+            or another name that ``build_config`` knows for one of them.
         device: the device, as an instance, class or factory.
         construction_seed: seed of the device-to-device draws; 0 leaves the device's own, or torch's generator.
 
@@ -70,6 +70,10 @@ def recommend(algorithm: str, device: Device, construction_seed: int = 0) -> Rec
         return _transfer("ttv2", sample, seed, {})
     if name in ("c-ttv2", "chopped-ttv2", "ttv3"):
         return _transfer("c-ttv2", sample, seed, {"in_chop_prob": 0.05})
+    if name in ("agad", "ttv4"):
+        return _transfer("agad", sample, seed, {"in_chop_prob": 0.05})
+    if name in ("tiki-taka", "tt", "ttv1"):
+        return _tiki_taka(sample, seed)
     raise ParameterError(f"no recommendation for {algorithm!r}; known: {', '.join(recommended_names())}")
 
 
@@ -102,6 +106,18 @@ def _mixed_precision(device: PulsedDevice, seed: int) -> Recommendation:
     return Recommendation("mp", config, 0.1, ConstantSchedule(), reasons)
 
 
+def _tiki_taka(device: PulsedDevice, seed: int) -> Recommendation:
+    reasons = (
+        "reference defaults, not tuned: a line of the fast array is read after each mini-batch and written as it is.",
+        "learning rate 0.1, constant, on the fast array and on the transfer.",
+        "expect less than from TTv2: single reads carry the noise of the converters, which nothing averages.",
+        _NO_SCALING,
+    )
+    return Recommendation(
+        "tiki-taka", build_config("tiki-taka", device, construction_seed=seed), 0.1, ConstantSchedule(), reasons
+    )
+
+
 def _transfer(algorithm: str, device: PulsedDevice, seed: int, choppers: dict[str, Any]) -> Recommendation:
     noisy = device.dw_min_std >= NOISY_PULSE
     granularity = 1000.0 if noisy else 200.0
@@ -116,7 +132,12 @@ def _transfer(algorithm: str, device: PulsedDevice, seed: int, choppers: dict[st
         _NO_SCALING,
         "learning rate 0.1, a fifth of it after two thirds: the rate also scales the transfer, which then settles.",
     ]
-    if choppers:
+    if algorithm == "agad":
+        reasons.append(
+            "choppers flip every 20 sweeps, and reads count from the reference learned before the flip. "
+            "These settings are those of c-TTv2 and were not tuned for AGAD itself."
+        )
+    elif choppers:
         reasons.append("choppers flip with probability 0.05 per read: the fast array's offset averages out.")
     elif getattr(device, "reference_std", 0.0) > LARGE_REFERENCE_ERROR * (device.w_max - device.w_min):
         reasons.append("the reference error of the device is large: TTv2 will drift with it; take c-TTv2.")
