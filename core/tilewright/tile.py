@@ -302,11 +302,17 @@ class AnalogTile(nn.Module):
         self.cell.pass_time(self.weight.data)
 
 
-def split_sizes(size: int, limit: int) -> list[int]:
-    """Balanced parts of at most ``limit``; 0 does not split. 784 with 512 gives 392 and 392."""
-    count = -(-size // limit) if limit > 0 else 1
-    base, extra = divmod(size, count)
-    return [base + 1] * extra + [base] * (count - extra)
+def split_sizes(size: int, limit: int, unit: int = 1) -> list[int]:
+    """Balanced parts of at most ``limit``; 0 does not split. 784 with 512 gives 392 and 392.
+
+    Every ``unit`` neighbours stay together. Raises ``ValueError`` when they do not fit into one part.
+    """
+    if 0 < limit < unit:
+        raise ValueError(f"{unit} inputs that have to stay together do not fit a tile of {limit} inputs")
+    units = size // unit
+    count = -(-units // (limit // unit)) if limit > 0 else 1
+    base, extra = divmod(units, count)
+    return [(base + 1) * unit] * extra + [base * unit] * (count - extra)
 
 
 class TileArray(nn.Module):
@@ -318,15 +324,22 @@ class TileArray(nn.Module):
         rpu_config: configuration of every tile; its mapping gives the largest size of a tile.
         seed: as for a tile; each tile derives its own.
         path: place in the model.
+        in_unit: this many neighbouring inputs stay on one tile.
     """
 
     def __init__(
-        self, out_size: int, in_size: int, rpu_config: RPUConfig, seed: int | None = None, path: str = ""
+        self,
+        out_size: int,
+        in_size: int,
+        rpu_config: RPUConfig,
+        seed: int | None = None,
+        path: str = "",
+        in_unit: int = 1,
     ) -> None:
         super().__init__()
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
-        self.in_sizes = split_sizes(in_size, rpu_config.mapping.max_input_size)
+        self.in_sizes = split_sizes(in_size, rpu_config.mapping.max_input_size, in_unit)
         self.out_sizes = split_sizes(out_size, rpu_config.mapping.max_output_size)
         root = seed_from_torch() if seed is None else int(seed)
         self.tiles = nn.ModuleList(

@@ -160,16 +160,13 @@ def test_a_module_used_twice_stays_one_module():
     assert torch.allclose(model(x), analog(x), atol=1e-6)
 
 
-def test_exclusions_and_tied_weights_are_named():
+def test_unknown_exclusions_are_named():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     analog = convert_to_analog(model, SingleRPUConfig(), exclude=["1"])
     assert isinstance(analog[0], AnalogLinear)
     assert type(analog[1]) is nn.Linear
     with pytest.raises(ParameterError, match="no module named '7'"):
         convert_to_analog(model, SingleRPUConfig(), exclude=["7"])
-    model[1].weight = model[0].weight
-    with pytest.raises(ParameterError, match="share one weight"):
-        convert_to_analog(model, SingleRPUConfig())
 
 
 def test_layers_with_one_construction_seed_differ_by_their_place():

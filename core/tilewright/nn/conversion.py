@@ -4,70 +4,211 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 
 from tilewright.configs import RPUConfig
 from tilewright.nn.containers import AnalogSequential
-from tilewright.nn.linear import AnalogLinear, AnalogLinearMapped
+from tilewright.nn.conversion_report import ConversionReport, ConvertedModule, DigitalModule
+from tilewright.nn.layer import AnalogLayer
+from tilewright.nn.recurrent import AnalogRecurrent
+from tilewright.nn.twins import LAYERS, MAPPED_LAYERS, analog_twin, digital_twin
 from tilewright.parameters import ParameterError
+from tilewright.tile import AnalogTile
+
+_LayerMap = Mapping[type[nn.Module], type[AnalogLayer | AnalogRecurrent]]
+_ConfigFunction = Callable[[str, nn.Module, RPUConfig], RPUConfig]
 
 
 def convert_to_analog(
-    module: nn.Module, rpu_config: RPUConfig, exclude: Sequence[str] = (), inplace: bool = False
+    module: nn.Module,
+    rpu_config: RPUConfig,
+    exclude: Sequence[str | type[nn.Module]] = (),
+    inplace: bool = False,
+    specific_rpu_config_fun: _ConfigFunction | None = None,
 ) -> nn.Module:
-    """Replace every ``nn.Linear`` in a module tree by an analog layer with the same weights.
+    """Replace linear, convolutional and recurrent layers in a module tree by analog ones with the same weights.
 
-    A module used twice stays one module; other modules, training mode and ``requires_grad`` stay as they are.
+    A module used twice stays one module, layers that share a weight share their tiles. Mode, ``requires_grad``,
+    hooks and attributes stay as they are. A layer that cannot be converted to the same function stays digital. The
+    result's ``analog_conversion`` lists what was converted, and what stayed digital for which reason.
 
     Args:
         module: digital model.
         rpu_config: tile configuration of every layer.
-        exclude: dotted names of modules to leave digital, with everything below them.
+        exclude: dotted names (``"encoder.*"`` works) or classes of modules to leave digital, with all below them.
         inplace: convert the given tree instead of a copy.
+        specific_rpu_config_fun: called with the name of a layer, the layer and a copy of ``rpu_config``; returns the
+            configuration for this layer.
 
     Raises:
-        ParameterError: a name in ``exclude`` does not exist, or a subclass of ``nn.Linear`` that cannot be converted
-            faithfully was found.
+        ParameterError: a name in ``exclude`` fits no module, or a layer's weights are not float32 on the CPU.
     """
-    return _convert(module, rpu_config, AnalogLinear, exclude, inplace)
+    return _Conversion(module, rpu_config, LAYERS, exclude, inplace, specific_rpu_config_fun).run()
 
 
 def convert_to_analog_mapped(
-    module: nn.Module, rpu_config: RPUConfig, exclude: Sequence[str] = (), inplace: bool = False
+    module: nn.Module,
+    rpu_config: RPUConfig,
+    exclude: Sequence[str | type[nn.Module]] = (),
+    inplace: bool = False,
+    specific_rpu_config_fun: _ConfigFunction | None = None,
 ) -> nn.Module:
     """:func:`convert_to_analog` with layers that always sit on tile arrays."""
-    return _convert(module, rpu_config, AnalogLinearMapped, exclude, inplace)
+    return _Conversion(module, rpu_config, MAPPED_LAYERS, exclude, inplace, specific_rpu_config_fun).run()
 
 
 def convert_to_digital(module: nn.Module, inplace: bool = False) -> nn.Module:
-    """Replace every analog layer by its digital twin with the logical weights."""
+    """Replace every analog layer by its digital twin with the logical weights; shared tiles become shared weights."""
     module = module if inplace else copy.deepcopy(module)
-    return _replace(module, "", {}, _digital_twin, frozenset())
-
-
-def _convert(
-    module: nn.Module, config: RPUConfig, layer: type[AnalogLinear], exclude: Sequence[str], inplace: bool
-) -> nn.Module:
-    names = {name for name, _ in module.named_modules(remove_duplicate=False)}
-    unknown = [name for name in exclude if name not in names]
-    if unknown:
-        raise ParameterError(
-            f"exclude: no module named {', '.join(map(repr, unknown))}; known: {', '.join(sorted(names - {''}))}"
-        )
-    module = module if inplace else copy.deepcopy(module)
-    _refuse_tied_weights(module)
+    weights: dict[int, nn.Module] = {}
 
     def replace(child: nn.Module, path: str) -> nn.Module | None:
-        if type(child) is nn.Linear:
-            return _analog_twin(child, path, config, layer)
-        if type(child) is nn.Sequential:
-            return AnalogSequential(OrderedDict(child._modules))
-        return None
+        if isinstance(child, AnalogSequential):
+            return _same_container(nn.Sequential, child)
+        if isinstance(child, nn.TransformerEncoderLayer):
+            _allow_fast_path(child, allowed=True)
+        if not isinstance(child, AnalogLayer | AnalogRecurrent):
+            return None
+        twin = digital_twin(child)
+        if isinstance(child, AnalogLayer):
+            twin.weight = weights.setdefault(id(child.tile), twin).weight
+        return twin
 
-    return _replace(module, "", {}, replace, frozenset(exclude))
+    result = _replace(module, "", {}, replace, frozenset())
+    result.__dict__.pop("analog_conversion", None)
+    return result
+
+
+class _Conversion:
+    """One conversion: which modules may become analog, and what has been said about each."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: RPUConfig,
+        layers: _LayerMap,
+        exclude: Sequence[str | type[nn.Module]],
+        inplace: bool,
+        config_function: _ConfigFunction | None,
+    ) -> None:
+        self.module = module if inplace else copy.deepcopy(module)
+        self.config, self.layers, self.config_function = config, layers, config_function
+        self.report = ConversionReport()
+        self.excluded = _excluded(self.module, exclude)
+        self.owners: dict[int, list[tuple[str, nn.Module]]] = {}
+        for name, child in self.module.named_modules():
+            for parameter in {id(p): p for p in child._parameters.values() if p is not None}.values():
+                self.owners.setdefault(id(parameter), []).append((name, child))
+        self.shared: dict[int, AnalogLayer] = {}
+
+    def run(self) -> nn.Module:
+        result = _replace(self.module, "", {}, self._twin, self.excluded)
+        self._list_digital(result)
+        result.__dict__["analog_conversion"] = self.report
+        return result
+
+    def _twin(self, child: nn.Module, path: str) -> nn.Module | None:
+        if type(child) is nn.Sequential:
+            return _same_container(AnalogSequential, child)
+        if isinstance(child, nn.TransformerEncoderLayer) and any(isinstance(m, AnalogLayer) for m in child.modules()):
+            _allow_fast_path(child, allowed=False)
+        layer = self.layers.get(type(child))
+        if layer is None or self._obstacle(child):
+            return None
+        config = self._config_of(child, path)
+        twin = analog_twin(child, layer, config, path)
+        wanted = [p for name, p in child.named_parameters() if name.startswith("weight")]
+        if isinstance(twin, AnalogLayer):
+            twin.tile = self.shared.setdefault(id(child.weight), twin).tile
+            held = [twin.weight]
+        else:
+            held = [getattr(twin, name) for name, _ in child.named_parameters() if name.startswith("weight")]
+        with torch.no_grad():
+            off = sum(int((a - b).abs().gt(1e-5 * b.abs().amax()).sum()) for a, b in zip(held, wanted, strict=True))
+        share = off / max(1, sum(w.numel() for w in wanted))
+        self.report.converted.append(
+            ConvertedModule(path, type(child).__name__, type(twin).__name__, len(twin.tiles()), share)
+        )
+        return twin
+
+    def _config_of(self, child: nn.Module, path: str) -> RPUConfig:
+        if self.config_function is None:
+            return self.config
+        config = self.config_function(path, child, copy.deepcopy(self.config))
+        if not isinstance(config, RPUConfig):
+            raise ParameterError(
+                f"specific_rpu_config_fun returned {type(config).__name__} for {path!r}, not a configuration"
+            )
+        return config
+
+    def _obstacle(self, child: nn.Module) -> str:
+        """Why a layer with an analog counterpart would not stay the same function; empty if it would."""
+        if isinstance(child, nn.RNNBase):
+            if len(child._parameters) != len(child._flat_weights_names):
+                return "its weights are computed by a parametrisation or hook, or it holds more than a layer does"
+            names = child._flat_weights_names
+        else:
+            names = ["weight", "bias"]
+        parameters = {name: child._parameters[name] for name in names if name in child._parameters}
+        if set(child._parameters) - set(names) or child._buffers or child._modules or len(parameters) != len(names):
+            return "its weights are computed by a parametrisation or hook, or it holds more than a layer does"
+        for name, parameter in parameters.items():
+            if parameter is None or name.startswith("bias"):
+                continue
+            for other_name, other in self.owners[id(parameter)]:
+                if other is not child and not self._can_share(child, other):
+                    return f"it shares its weight with {other_name!r}, which cannot share tiles with it"
+        return ""
+
+    def _can_share(self, child: nn.Module, other: nn.Module) -> bool:
+        if type(other) is not type(child) or isinstance(child, nn.RNNBase) or id(other) in self.excluded:
+            return False
+        if getattr(child, "groups", 1) != getattr(other, "groups", 1):
+            return False
+        if {*child._parameters, *other._parameters} != {"weight", "bias"} or child._buffers or other._buffers:
+            return False
+        # A bias on the tiles is shared with the weight.
+        return self.config.mapping.digital_bias or child.bias is other.bias
+
+    def _list_digital(self, result: nn.Module) -> None:
+        analog_parts = {
+            id(part) for m in result.modules() if isinstance(m, AnalogLayer | AnalogRecurrent) for part in m.modules()
+        }
+        for path, child in result.named_modules():
+            count = sum(p.numel() for p in child._parameters.values() if p is not None)
+            if id(child) in analog_parts or (count == 0 and type(child) not in self.layers):
+                continue
+            self.report.digital.append(DigitalModule(path, type(child).__name__, count, self._reason(child)))
+
+    def _reason(self, child: nn.Module) -> str:
+        if id(child) in self.excluded:
+            return "excluded"
+        if type(child) in self.layers:
+            return self._obstacle(child)
+        base = next((kind.__name__ for kind in self.layers if isinstance(child, kind)), None)
+        return f"a subclass of {base}, which may compute something else" if base else "no analog counterpart"
+
+
+def _excluded(module: nn.Module, exclude: Sequence[str | type[nn.Module]]) -> frozenset[int]:
+    """Identities of the modules to leave alone. One that is used in two places is excluded in both."""
+    named = list(module.named_modules(remove_duplicate=False))
+    chosen: list[nn.Module] = []
+    for wanted in exclude:
+        if isinstance(wanted, str):
+            found = [child for name, child in named if fnmatchcase(name, wanted)]
+            if not found:
+                known = ", ".join(sorted(name for name, _ in named if name))
+                raise ParameterError(f"exclude: no module named {wanted!r}; known: {known}")
+            chosen += found
+        elif isinstance(wanted, type) and issubclass(wanted, nn.Module):
+            chosen += [child for _, child in named if isinstance(child, wanted)]
+        else:
+            raise ParameterError(f"exclude takes names and module classes, found {wanted!r}")
+    return frozenset(id(part) for child in chosen for part in child.modules())
 
 
 def _replace(
@@ -75,62 +216,31 @@ def _replace(
     path: str,
     done: dict[int, nn.Module],
     replace: Callable[[nn.Module, str], nn.Module | None],
-    exclude: frozenset[str],
+    excluded: frozenset[int],
 ) -> nn.Module:
     """Depth first, each module once, repeated modules kept shared."""
-    if path in exclude:
+    if id(module) in excluded:
         return module
     if id(module) in done:
         return done[id(module)]
-    for name, child in list(module._modules.items()):
-        if child is not None:
-            module._modules[name] = _replace(child, f"{path}.{name}" if path else name, done, replace, exclude)
-    new = replace(module, path)
-    if new is None:
-        new = module
-    elif isinstance(new, nn.Sequential):
-        new.training = module.training  # what it holds keeps its own mode
-    else:
-        new.train(module.training)
-    done[id(module)] = new
+    if not isinstance(module, AnalogLayer | AnalogRecurrent | AnalogTile):
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                module._modules[name] = _replace(child, f"{path}.{name}" if path else name, done, replace, excluded)
+    done[id(module)] = replace(module, path) or module
+    return done[id(module)]
+
+
+def _same_container(kind: type[nn.Sequential], old: nn.Sequential) -> nn.Sequential:
+    """Another class of container around the same children, with everything else that is on the old one."""
+    new = kind(OrderedDict())
+    new.__dict__.update(old.__dict__)
     return new
 
 
-def _analog_twin(linear: nn.Linear, path: str, config: RPUConfig, layer: type[AnalogLinear]) -> AnalogLinear:
-    if linear.weight.dtype is not torch.float32:
-        raise ParameterError(
-            f"{path or 'the model'} holds {linear.weight.dtype} weights; tiles are float32: convert with .float()"
-        )
-    twin = layer(linear.in_features, linear.out_features, linear.bias is not None, config, path=path)
-    twin.set_weights(linear.weight, linear.bias)
-    for tile in twin.tiles():
-        tile.weight.requires_grad_(linear.weight.requires_grad)
-    if twin.bias is not None and linear.bias is not None:
-        twin.bias.requires_grad_(linear.bias.requires_grad)
-    return twin
-
-
-def _digital_twin(module: nn.Module, path: str) -> nn.Module | None:
-    if isinstance(module, AnalogSequential):
-        return nn.Sequential(OrderedDict(module._modules))
-    if not isinstance(module, AnalogLinear):
-        return None
-    weight, bias = module.get_weights()
-    linear = nn.Linear(module.in_features, module.out_features, bias is not None)
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        if bias is not None:
-            linear.bias.copy_(bias)
-    return linear
-
-
-def _refuse_tied_weights(module: nn.Module) -> None:
-    owners: dict[int, str] = {}
-    for name, child in module.named_modules():
-        if type(child) is not nn.Linear:
-            continue
-        first = owners.setdefault(id(child.weight), name)
-        if first != name:
-            raise ParameterError(
-                f"{first!r} and {name!r} share one weight, two tiles cannot; use one module twice, or exclude one"
-            )
+def _allow_fast_path(layer: nn.TransformerEncoderLayer, allowed: bool) -> None:
+    """In evaluation torch hands the weights of this layer to one fused kernel, past the forward of its parts."""
+    code = {nn.functional.relu: 1, nn.functional.gelu: 2}.get(layer.activation, 0)
+    if isinstance(layer.activation, nn.ReLU | nn.GELU):
+        code = 1 if isinstance(layer.activation, nn.ReLU) else 2
+    layer.activation_relu_or_gelu = code if allowed else 0

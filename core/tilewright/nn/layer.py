@@ -1,0 +1,153 @@
+"""What every layer with one logical matrix shares: tiles, digital or analog bias, weights in and out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tilewright.configs import RPUConfig, SingleRPUConfig
+from tilewright.nn.matrix import logical_weight, matrix_product
+from tilewright.tile import AnalogTile, TileArray, seed_from_torch
+
+
+def refuse_placement(layer: str, device: Any, dtype: Any) -> None:
+    """Tiles are float32 on the CPU; anything else asked for is an error that says so."""
+    if device is not None and torch.device(device).type != "cpu":
+        raise ValueError(f"{layer}: device={device!r} is not offered; tiles live on the CPU")
+    if dtype not in (None, torch.float32):
+        raise ValueError(f"{layer}: dtype={dtype} is not offered; tiles are torch.float32")
+
+
+class AnalogLayer(nn.Module):
+    """A layer whose weight is one logical matrix, or one for each group, on tiles.
+
+    ``weight`` and ``bias`` read like the torch counterpart's. Reading gives copies of what is on tiles: writing into
+    them changes nothing, :meth:`set_weights` does. Gradients through a read weight reach the tiles with the next
+    step of :class:`tilewright.optim.AnalogSGD`.
+    """
+
+    always_array: ClassVar[bool] = False
+    analog_bias: bool
+    tile: AnalogTile | TileArray | nn.ModuleList
+    weight_shape: tuple[int, ...]
+
+    def _lay_out(
+        self, make_digital: Callable[[], nn.Module], rpu_config: RPUConfig | None, path: str, groups: int = 1
+    ) -> nn.Module:
+        """Make tiles for the weight of a digital layer, set them to it, and return it.
+
+        The kernel elements of a channel stay on one tile.
+        """
+        seeds = [seed_from_torch() for _ in range(max(groups, 1))]  # before the weights, so that these follow
+        digital = make_digital()
+        weight, bias = digital.weight, digital.bias
+        assert isinstance(weight, Tensor)
+        config = SingleRPUConfig() if rpu_config is None else rpu_config
+        mapping = config.mapping
+        self.weight_shape = tuple(weight.shape)
+        rows, cols, in_unit = weight.shape[0] // groups, math.prod(weight.shape[1:]), math.prod(weight.shape[2:])
+        split = (0 < mapping.max_input_size < cols) or (0 < mapping.max_output_size < rows)
+        on_array = split or (self.always_array and (mapping.max_input_size > 0 or mapping.max_output_size > 0))
+        self.analog_bias = bias is not None and not mapping.digital_bias and not on_array
+
+        def matrix(seed: int, place: str) -> AnalogTile | TileArray:
+            if on_array:
+                return TileArray(rows, cols, config, seed, place, in_unit)
+            return AnalogTile(rows, cols + int(self.analog_bias), config, seed, place)
+
+        if groups == 1:
+            self.tile = matrix(seeds[0], path)
+        else:
+            self.tile = nn.ModuleList(matrix(seed, f"{path}.group{index}") for index, seed in enumerate(seeds))
+        if not self.analog_bias:
+            self.register_parameter("bias", None if bias is None else nn.Parameter(torch.zeros(weight.shape[0])))
+        self.set_weights(weight, bias if isinstance(bias, Tensor) else None)
+        return digital
+
+    # --- weights ----------------------------------------------------------------------------------------------------
+
+    @property
+    def matrices(self) -> list[AnalogTile | TileArray]:
+        """The logical matrix of each group."""
+        if isinstance(self.tile, nn.ModuleList):
+            return list(self.tile)  # type: ignore[arg-type]
+        return [self.tile]
+
+    def tiles(self) -> list[AnalogTile]:
+        """The tiles of this layer."""
+        return [tile for tile in self.tile.modules() if isinstance(tile, AnalogTile)]
+
+    @property
+    def rpu_config(self) -> RPUConfig:
+        """Configuration of the tiles."""
+        return self.matrices[0].rpu_config
+
+    @property
+    def weight(self) -> Tensor:
+        """Logical weights in the shape of the torch counterpart: a copy that carries gradients."""
+        return self._logical()[0]
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached for an analog bias only: a digital one is a parameter of this name.
+        if name == "bias" and self.__dict__.get("analog_bias"):
+            return self._logical()[1]
+        return super().__getattr__(name)
+
+    def _logical(self) -> tuple[Tensor, Tensor | None]:
+        whole = [logical_weight(matrix) for matrix in self.matrices]
+        joined = whole[0] if len(whole) == 1 else torch.cat(whole)
+        if self.analog_bias:
+            return joined[:, :-1].reshape(self.weight_shape), joined[:, -1]
+        return joined.reshape(self.weight_shape), self.bias
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Set logical weights (in the torch counterpart's shape) and bias; devices clip what they cannot hold."""
+        if tuple(weight.shape) != self.weight_shape:
+            raise ValueError(f"weight must have shape {self.weight_shape}, found {tuple(weight.shape)}")
+        flat = weight.detach().reshape(self.weight_shape[0], -1)
+        if self.analog_bias:
+            column = torch.zeros(flat.shape[0]) if bias is None else bias.detach()
+            flat = torch.cat([flat, column[:, None]], dim=1)
+        elif bias is not None:
+            if self.bias is None:
+                raise ValueError(f"this {type(self).__name__} has no bias to set")
+            self.bias.copy_(bias)
+        for matrix, part in zip(self.matrices, flat.chunk(len(self.matrices)), strict=True):
+            matrix.set_weights(part)
+
+    @torch.no_grad()
+    def get_weights(self) -> tuple[Tensor, Tensor | None]:
+        """Logical weights and bias, copies; exact, not read through the periphery."""
+        weight, bias = self._logical()
+        return weight.clone(), None if bias is None else bias.detach().clone()
+
+    # --- products ---------------------------------------------------------------------------------------------------
+
+    def _affine(self, x: Tensor) -> Tensor:
+        """Analog product and bias; x (..., groups * inputs) to (..., outputs)."""
+        if x.dtype is not torch.float32:
+            x = self._as_float32(x)
+        if isinstance(self.tile, nn.ModuleList):
+            parts = x.chunk(len(self.tile), dim=-1)
+            y = torch.cat([self._product(part, matrix) for part, matrix in zip(parts, self.matrices, strict=True)], -1)
+        else:
+            y = self._product(x, self.tile)
+        return y if self.analog_bias or self.bias is None else y + self.bias
+
+    def _product(self, x: Tensor, matrix: AnalogTile | TileArray) -> Tensor:
+        if self.analog_bias:
+            x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
+        return matrix_product(x, matrix)
+
+    def _as_float32(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") and x.is_floating_point():
+            return x.float()  # other layers hand on bfloat16; a tile has converters of its own
+        raise TypeError(f"{type(self).__name__} takes float32, found {x.dtype}; convert it with .float()")
+
+    def _bias_place(self) -> str:
+        return "analog" if self.analog_bias else "none" if self.bias is None else "digital"
