@@ -20,6 +20,7 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.transfer import TransferCompound
 from tilewright.cells.vector import ReferenceUnitCell, VectorUnitCell, VectorUnitCellUpdatePolicy
 from tilewright.devices.constant_step import ConstantStepDevice
+from tilewright.devices.drift import DriftParameters
 from tilewright.devices.exp_step import ExpStepDevice
 from tilewright.devices.ideal import FloatingPointDevice, IdealDevice
 from tilewright.devices.linear_step import LinearStepDevice
@@ -48,6 +49,7 @@ __all__ = [
     "ConstantStepDevice",
     "DigitalRankUpdateCell",
     "DigitalRankUpdateRPUConfig",
+    "DriftParameters",
     "DynamicTransferCompound",
     "ExpStepDevice",
     "FloatingPointDevice",

@@ -301,6 +301,34 @@ class AnalogTile(nn.Module):
         """Diffusion and decay of one optimiser step."""
         self.cell.pass_time(self.weight.data)
 
+    def drift_weights(self, delta_t: float = 1.0) -> None:
+        """Let the devices drift for ``delta_t`` seconds since the last call, as their ``drift`` says."""
+        self.cell.drift_weights(self.weight.data, delta_t)
+
+    def reset_columns(self, start: int = 0, count: int = -1, probability: float = 1.0) -> None:
+        """Reset devices to their reset level.
+
+        Args:
+            start: first input column.
+            count: number of columns, wrapping round at the end; -1 is all.
+            probability: of each device.
+
+        Raises:
+            ValueError: a column that does not exist or a probability outside 0 to 1.
+        """
+        if not -self.in_size <= start < self.in_size:
+            raise ValueError(f"start must be a column of the {self.in_size} there are, found {start}")
+        if not -1 <= count <= self.in_size:
+            raise ValueError(f"count must lie within 0 and {self.in_size}, or be -1 for all; found {count}")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability must lie within 0 and 1, found {probability}")
+        columns = (start + torch.arange(self.in_size if count < 0 else count)) % self.in_size
+        self.cell.reset_columns(self.weight.data, columns, probability)
+
+    def pulse_counts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Up and down pulses (outputs, inputs) of each array of the cell whose devices have ``count_pulses`` set."""
+        return self.cell.pulse_counts()
+
 
 def split_sizes(size: int, limit: int, unit: int = 1) -> list[int]:
     """Balanced parts of at most ``limit``; 0 does not split. 784 with 512 gives 392 and 392.

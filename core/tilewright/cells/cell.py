@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,9 @@ from tilewright.periphery import UpdateParameters
 
 # Members with the same trains count their calls from far apart, so that their cycle noise differs.
 _CALLS_APART = 1 << 40
+
+
+ArrayAction = Callable[[DeviceArray, Tensor], bool]
 
 
 class Cell(nn.Module):
@@ -41,12 +44,34 @@ class Cell(nn.Module):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
 
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Let something act on every array of the cell, and show what it made of the weight.
+
+        Args:
+            weight: visible weight, changed in place.
+            action: of an array and its visible weights, which it changes in place; says whether it did.
+        """
+
     def pass_time(self, weight: Tensor) -> None:
         """What happens once per optimiser step: diffusion and decay."""
+        self.act_on_arrays(weight, DeviceArray.pass_time)
+
+    def drift_weights(self, weight: Tensor, delta_t: float) -> None:
+        """Let every array drift for a time."""
+        self.act_on_arrays(weight, lambda array, visible: array.drift_weights(visible, delta_t))
+
+    def reset_columns(self, weight: Tensor, columns: Tensor, probability: float) -> None:
+        """Reset the devices of some columns, each with a probability."""
+        self.act_on_arrays(weight, lambda array, visible: array.reset(visible, probability, columns))
 
     def device_arrays(self) -> dict[str, object]:
         """The arrays of the cell by name, for inspection."""
         return {}
+
+    def pulse_counts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Up and down pulses (outputs, inputs) that each array which counts them has taken."""
+        arrays = {name: array for name, array in self.device_arrays().items() if isinstance(array, DeviceArray)}
+        return {name: counts for name, array in arrays.items() if (counts := array.pulse_counts()) is not None}
 
 
 @dataclass

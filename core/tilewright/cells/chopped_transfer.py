@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, single_pulse_update, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.devices.pulsed import PulsedDevice
@@ -312,10 +312,12 @@ class ChoppedTransferCell(Cell):
         if self.parameters_.gamma > 0:
             self._show(weight)
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay of both arrays."""
-        self.fast.pass_time(self.fast_weight)
-        self.slow.pass_time(weight if self.slow_weight is None else self.slow_weight)
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on both arrays."""
+        slow = weight if self.slow_weight is None else self.slow_weight
+        moved = action(self.fast, self.fast_weight), action(self.slow, slow)
+        if any(moved) and self.slow_weight is not None:
+            self._show(weight)
 
     def device_arrays(self) -> dict[str, object]:
         """Fast array A and slow array C."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, PulsedCell
+from tilewright.cells.cell import ArrayAction, Cell, PulsedCell
 from tilewright.cells.one_sided import OneSidedUnitCell
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import SingleDeviceCell
@@ -152,9 +152,9 @@ class MixedPrecisionCell(Cell):
         self.analog.set_weights(weight, wanted)
         self.chi.zero_()
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay."""
-        self.analog.pass_time(weight)
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on the analog arrays."""
+        self.analog.act_on_arrays(weight, action)
 
     def device_arrays(self) -> dict[str, object]:
         """The analog arrays."""

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import PulsedCell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import effects_beyond_a_line
 from tilewright.cells.parameters import UnitCell
 from tilewright.devices.array import DeviceArray
@@ -261,11 +261,9 @@ class OneSidedCell(PulsedCell):
         self.counters[:3] = 0  # the count of lines read numbers the random draws and goes on
         self._show(weight)
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay of both devices."""
-        for k in (MINUS, PLUS):
-            self._array(k).pass_time(self.members[k])
-        if any(array.diffusion_rate is not None or array.decay_factor is not None for array in self.arrays):
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on both devices."""
+        if any([action(self._array(k), self.members[k]) for k in (MINUS, PLUS)]):
             self._show(weight)
 
     def device_arrays(self) -> dict[str, object]:

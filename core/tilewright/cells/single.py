@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, PulsedCell, PulseTotals, SettingsCache
+from tilewright.cells.cell import ArrayAction, Cell, PulsedCell, PulseTotals, SettingsCache
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
@@ -43,9 +43,9 @@ class SingleDeviceCell(PulsedCell):
         """Set the devices."""
         self.array.set_weights(weight, wanted)
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay."""
-        self.array.pass_time(weight)
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on the array."""
+        action(self.array, weight)
 
     def device_arrays(self) -> dict[str, object]:
         """The one array."""

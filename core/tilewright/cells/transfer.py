@@ -10,7 +10,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, coarse_read_cautions, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.devices.array import DeviceArray
@@ -346,11 +346,9 @@ class TransferCell(Cell):
         self.counters[1::3] = 0  # the other counters number random draws and go on
         self._show(weight)
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay of every array."""
-        for k in range(len(self.arrays)):
-            self._array(k).pass_time(self._weights(k, weight))
-        if any(array.diffusion_rate is not None or array.decay_factor is not None for array in self.arrays):
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on every array."""
+        if any([action(self._array(k), self._weights(k, weight)) for k in range(len(self.arrays))]):
             self._show(weight)
 
     def device_arrays(self) -> dict[str, object]:

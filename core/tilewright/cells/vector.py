@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import PulsedCell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.parameters import UnitCell
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
@@ -256,11 +256,9 @@ class VectorCell(PulsedCell):
             own = (wanted - others) / (self.gammas[k] or 1.0)
         self._array(k).set_weights(self.members[k], own)
 
-    def pass_time(self, weight: Tensor) -> None:
-        """Diffusion and decay of every member."""
-        for k in range(len(self.gammas)):
-            self._array(k).pass_time(self.members[k])
-        if any(array.diffusion_rate is not None or array.decay_factor is not None for array in self.arrays):
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on every member."""
+        if any([action(self._array(k), self.members[k]) for k in range(len(self.gammas))]):
             self._show(weight)
 
     def device_arrays(self) -> dict[str, object]:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from tilewright import kernels
+from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
-_RETENTION = ("diffusion_rate", "decay_factor", "reset_level")
+_RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
 def device_model(device: PulsedDevice) -> kernels.DeviceModel:
@@ -67,6 +68,12 @@ class DeviceArray(nn.Module):
     diffusion_rate: Tensor | None
     decay_factor: Tensor | None
     reset_level: Tensor
+    drift_nu: Tensor | None
+    drift_time: Tensor | None
+    written_at: Tensor | None
+    written: Tensor | None
+    up_pulses: Tensor | None
+    down_pulses: Tensor | None
 
     def __init__(self, device: PulsedDevice, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> None:
         super().__init__()
@@ -80,6 +87,12 @@ class DeviceArray(nn.Module):
         self.write_noise = device.write_noise
         own_state = self.write_noise > 0 or "reference" in drawn
         self.register_buffer("persistent", torch.zeros(shape) if own_state else None)
+        drifts = "drift_nu" in drawn
+        self.register_buffer("drift_time", torch.zeros(1, dtype=torch.float64) if drifts else None)
+        for name in ("written_at", "written"):
+            self.register_buffer(name, torch.zeros(shape) if drifts else None)
+        for name in ("up_pulses", "down_pulses"):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64) if device.count_pulses else None)
         self._model: kernels.DeviceModel | None = None
 
     def get_extra_state(self) -> Tensor:
@@ -119,6 +132,7 @@ class DeviceArray(nn.Module):
     ) -> kernels.UpdateStats:
         """Pulse the array; see :func:`tilewright.kernels.pulsed_update`."""
         self.position.calls += 1
+        before = None if self.written is None else self._raw(visible).clone()
         stats = kernels.pulsed_update(
             self.model,
             self.crosspoints(visible),
@@ -130,9 +144,18 @@ class DeviceArray(nn.Module):
             first_sample=self.position.samples,
             call=self.position.calls,
             snapshots=snapshots,
+            counts=self.pulse_counts(),
         )
         self.position.samples += x.shape[0]
+        if before is not None:
+            self._note_writes(self._raw(visible) != before, visible)
         return stats
+
+    def pulse_counts(self) -> tuple[Tensor, Tensor] | None:
+        """Up and down pulses (outputs, inputs) int64 taken since construction; None without ``count_pulses``."""
+        buffers: dict[str, Any] = self._buffers
+        up, down = buffers["up_pulses"], buffers["down_pulses"]
+        return None if up is None else (up, down)
 
     # --- the whole array at once ------------------------------------------------------------------------------------
 
@@ -158,13 +181,15 @@ class DeviceArray(nn.Module):
         """Set visible weights, clipped to each device's window; draws write noise if the device says so."""
         raw = wanted if self.reference is None else wanted + self.reference
         self._write(visible, raw, noise=getattr(self.device, "apply_write_noise_on_set", False))
+        if self.written is not None:
+            self._note_writes(torch.ones(self.shape, dtype=torch.bool), visible)
 
     @torch.no_grad()
-    def pass_time(self, visible: Tensor) -> None:
-        """Diffusion, then decay, of one optimiser step."""
+    def pass_time(self, visible: Tensor) -> bool:
+        """Diffusion, then decay, of one optimiser step; returns whether the weights changed."""
         if self.diffusion_rate is None and self.decay_factor is None:
-            return
-        raw = self._raw(visible)
+            return False
+        before = raw = self._raw(visible).clone()
         if self.diffusion_rate is not None:
             raw = raw + self.diffusion_rate * self._noise()
             raw = torch.minimum(torch.maximum(raw, self.min_bound), self.max_bound)
@@ -172,6 +197,40 @@ class DeviceArray(nn.Module):
             level = self._resting_level()
             raw = (raw - level) * self.decay_factor + level
         self._write(visible, raw, noise=True)
+        if self.written is not None:  # the level drifts on from where it has moved to; its clock goes on
+            self.written += self._raw(visible) - before
+        return True
+
+    @torch.no_grad()
+    def drift_weights(self, visible: Tensor, delta_t: float) -> bool:
+        """Let a time pass, in units of seconds; returns whether the weights changed.
+
+        Each device drifts from the weight and time of its last write: pulses that moved it, a reset, or setting it.
+
+        Raises:
+            ValueError: a time that is negative or not finite.
+        """
+        if not 0 <= delta_t < float("inf"):
+            raise ValueError(f"delta_t must be a finite time that is not negative, found {delta_t}")
+        if self.drift_nu is None or self.drift_time is None or self.written is None or self.written_at is None:
+            return False
+        parameters = self.device.drift
+        self.drift_time += delta_t / parameters.t_0
+        state = DriftState(self.drift_nu, self.written_at, self.written)
+        fluctuation = self._noise() if parameters.nu_std > 0 else None
+        raw = drifted(parameters, state, float(self.drift_time), fluctuation)
+        if parameters.w_noise_std > 0:
+            raw = raw + parameters.w_noise_std * self._noise()
+        self._write(visible, raw, noise=True)
+        return True
+
+    def _note_writes(self, where: Tensor, visible: Tensor) -> None:
+        """Drift starts afresh where devices were written."""
+        assert self.written is not None
+        assert self.written_at is not None
+        assert self.drift_time is not None
+        torch.where(where, self._raw(visible), self.written, out=self.written)
+        self.written_at.masked_fill_(where, float(self.drift_time))
 
     def _resting_level(self) -> Tensor:
         level: Tensor = self.reset_level
@@ -180,13 +239,18 @@ class DeviceArray(nn.Module):
         return level
 
     @torch.no_grad()
-    def reset(self, visible: Tensor, probability: float = 1.0) -> None:
-        """Reset each device with the given probability."""
+    def reset(self, visible: Tensor, probability: float = 1.0, columns: Tensor | None = None) -> bool:
+        """Reset each device with the given probability; only those of some columns when these are given."""
         chosen = (
             kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls)
             < probability
         )
+        if columns is not None:
+            inside = torch.zeros(self.shape[1], dtype=torch.bool)
+            inside[columns] = True
+            chosen &= inside
         self.reset_where(visible, chosen)
+        return True
 
     @torch.no_grad()
     def reset_where(self, visible: Tensor, chosen: Tensor) -> None:
@@ -195,3 +259,5 @@ class DeviceArray(nn.Module):
         before = visible.clone()
         self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)
         visible.copy_(torch.where(chosen, visible, before))
+        if self.written is not None:
+            self._note_writes(chosen, visible)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilewright import kernels
+from tilewright.devices.drift import DriftParameters
 from tilewright.parameters import Parameters, parameter
 
 Draw = Callable[[str], Tensor]
@@ -94,6 +95,9 @@ class PulsedDevice(Parameters, abstract=True):
     reset_dtod: float = parameter(
         0.0, "device-to-device spread of the reset level", unit="weight", ge=0, group="Reset", typical=(0, 0.5)
     )
+
+    drift: DriftParameters = parameter(factory=DriftParameters, meaning="power-law drift")
+    count_pulses: bool = parameter(False, "count the up and down pulses of each crosspoint", group="Endurance")
 
     @property
     def kernel_kind(self) -> int:
@@ -191,6 +195,8 @@ class PulsedDevice(Parameters, abstract=True):
         if self.lifetime > 0:
             time = self.lifetime * (1 + spread("lifetime", self.lifetime_dtod))
             drawn["decay_factor"] = torch.where(time > 1, 1 - 1 / time.clamp(min=1.0), torch.zeros_like(time))
+        if self.drift.nu > 0:
+            drawn["drift_nu"] = self.drift.nu * (1 + spread("drift_nu", self.drift.nu_dtod))
         drawn["reset_level"] = self.reset + spread("reset", self.reset_dtod)
         return {name: value.to(torch.float32).contiguous() for name, value in drawn.items()}
 
