@@ -8,8 +8,8 @@ import io
 import numpy as np
 import pytest
 import torch
-
 from tests.devices.recipes import without_noise
+
 from tilewright.configs import (
     ConstantStepDevice,
     DriftParameters,
