@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "bindings_product.hpp"
 #include "dispatch.hpp"
 #include "nominal.hpp"
 #define TW_ISA portable
@@ -228,70 +229,7 @@ PYBIND11_MODULE(_cpu, m) {
         nominal_response(device, at<const int8_t>(pulses), n, start, at<double>(out));
     });
 
-    py::class_<ReadArgs>(m, "ReadSettings")
-        .def(py::init<>())
-        .def_readwrite("inp_bound", &ReadArgs::inp_bound)
-        .def_readwrite("dac_step", &ReadArgs::dac_step)
-        .def_readwrite("inp_noise", &ReadArgs::inp_noise)
-        .def_readwrite("inp_asymmetry", &ReadArgs::inp_asymmetry)
-        .def_readwrite("inp_sto_round", &ReadArgs::inp_sto_round)
-        .def_readwrite("out_bound", &ReadArgs::out_bound)
-        .def_readwrite("adc_step", &ReadArgs::adc_step)
-        .def_readwrite("out_noise", &ReadArgs::out_noise)
-        .def_readwrite("out_scale", &ReadArgs::out_scale)
-        .def_readwrite("out_asymmetry", &ReadArgs::out_asymmetry)
-        .def_readwrite("out_sto_round", &ReadArgs::out_sto_round)
-        .def_readwrite("nonlinearity_gain", &ReadArgs::nonlinearity_gain)
-        .def_readwrite("nm_thres", &ReadArgs::nm_thres)
-        .def_readwrite("nm_assumed_wmax", &ReadArgs::nm_assumed_wmax)
-        .def_readwrite("max_bm_factor", &ReadArgs::max_bm_factor)
-        .def_readwrite("max_bm_res", &ReadArgs::max_bm_res)
-        .def_readwrite("test_negative_bound", &ReadArgs::test_negative_bound)
-        .def_readwrite("w_noise", &ReadArgs::w_noise)
-        .def_readwrite("ir_drop", &ReadArgs::ir_drop)
-        .def_readwrite("ir_drop_g_ratio", &ReadArgs::ir_drop_g_ratio)
-        .def_readwrite("ir_drop_first", &ReadArgs::ir_drop_first)
-        .def_readwrite("v_offset_w_min", &ReadArgs::v_offset_w_min)
-        .def_readwrite("r_series", &ReadArgs::r_series)
-        .def("set_kinds", [](ReadArgs& r, int mode, int noise_management, int bound_management, int weight_noise) {
-            r.mode = static_cast<ProductMode>(mode);
-            r.noise_management = static_cast<NoiseManagement>(noise_management);
-            r.bound_management = static_cast<BoundManagement>(bound_management);
-            r.w_noise_kind = static_cast<WeightNoise>(weight_noise);
-        });
-
-    py::class_<ProductStats>(m, "ProductStats")
-        .def_readonly("passes", &ProductStats::passes)
-        .def_readonly("clipped_outputs", &ProductStats::clipped_outputs)
-        .def_readonly("clipped_inputs", &ProductStats::clipped_inputs);
-
-    // `frozen` holds the addresses of output noise, nonlinearity, offsets and read asymmetry (0 when absent).
-    m.def("product", [](const ReadArgs& io, std::array<uintptr_t, 4> frozen, uintptr_t weight, int64_t rows, int64_t cols,
-                        bool transposed, uintptr_t x, uintptr_t y, uintptr_t saturated, int64_t samples, uint64_t seed,
-                        uint64_t first_sample, int threads) {
-        py::gil_scoped_release release;
-        ProductArgs p;
-        p.io = io;
-        p.io.out_noise_values = at<const float>(frozen[0]);
-        p.io.nonlinearity_values = at<const float>(frozen[1]);
-        p.io.offset_values = at<const float>(frozen[2]);
-        p.io.asymmetry_values = at<const float>(frozen[3]);
-        p.weight = at<const float>(weight);
-        p.rows = rows;
-        p.cols = cols;
-        p.transposed = transposed;
-        p.x = at<const float>(x);
-        p.y = at<float>(y);
-        p.saturated = at<uint8_t>(saturated);
-        p.samples = samples;
-        p.seed = seed;
-        p.first_sample = first_sample;
-        p.threads = threads;
-        ProductStats stats;
-        p.stats = &stats;
-        active_table().product(p);
-        return stats;
-    });
+    bind_product(m);
 
     py::class_<TransferPlanArgs>(m, "TransferPlan")
         .def(py::init([](bool columns, bool auto_scale, double auto_momentum, double largest_step, double in_chop_prob,
@@ -392,7 +330,8 @@ PYBIND11_MODULE(_cpu, m) {
         active_table().read_lines(b);
     });
 
-    m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr) {
+    m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr,
+                          int threads) {
         py::gil_scoped_release release;
         AccumulateArgs a;
         a.accumulator = at<float>(accumulator);
@@ -402,6 +341,7 @@ PYBIND11_MODULE(_cpu, m) {
         a.x = at<const float>(x);
         a.d = at<const float>(d);
         a.lr = lr;
+        a.threads = threads;
         active_table().accumulate(a);
     });
 

@@ -1,8 +1,7 @@
 // Digital memory beside the arrays: a buffer that noisy reads of single lines fill until they make whole pulses, and an
 // accumulator that gives up its whole steps.
 #pragma once
-#include "kernel_table.hpp"
-#include "random.hpp"
+#include "converter.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -15,17 +14,8 @@ TW_INLINE f8 read_line(const BufferArgs& b, f8 weights, f8 noise, f8 weight_nois
     if (io.w_noise_kind == WeightNoise::AdditiveConstant) y = y + io.w_noise * __builtin_fabsf(b.read_input) * weight_noise;
     if (io.w_noise_kind == WeightNoise::PCMRead)
         y = y + io.w_noise * __builtin_fabsf(b.read_input) * square_root(magnitude(weights)) * weight_noise;
-    if (io.out_asymmetry > 0) y = blend(y < 0.0f, y * (1.0f - io.out_asymmetry), y);
-    if (io.out_noise > 0) y = y + io.out_noise * noise;
-    if (io.adc_step > 0) {
-        f8 steps = y / io.adc_step;
-        if (io.out_sto_round) {
-            const u8 bits = philox(rounding, lane_index() + splat_u((uint32_t)index), 0, event).w[0];
-            steps = steps + (unit_uniform(bits) - 0.5f);
-        }
-        y = round_even(steps) * io.adc_step;
-    }
-    if (io.out_bound > 0) y = minimum(maximum(y, splat(-io.out_bound)), splat(io.out_bound));
+    y = digitised(io, y, io.out_noise * noise, rounding, index, Draw{0, event});
+    if (io.out_bound > 0) y = within(y, io.out_bound);
     return y * io.out_scale;
 }
 
@@ -110,35 +100,6 @@ int64_t buffer(const BufferArgs& b) {
         if (sends && (!b.writes || b.writes[e])) b.sent_event[sent++] = (int32_t)e;
     }
     return sent;
-}
-
-// Rows take their samples a few columns at a time, kept in registers.
-template <int V>
-TW_INLINE void accumulate_block(const AccumulateArgs& a, int64_t i, int64_t j, int64_t lanes) {
-    float* at = a.accumulator + i * a.cols + j;
-    f8 sum[V] = {};
-    bool any_term = false;
-    for (int64_t s = 0; s < a.samples; ++s) {
-        const float d = a.d[s * a.rows + i];
-        if (d == 0.0f) continue;
-        any_term = true;
-        const float* x = a.x + s * a.cols + j;
-        for (int v = 0; v < V; ++v) sum[v] += (V > 1 ? load(x + v * kLanes) : load_first(x, lanes)) * d;
-    }
-    if (!any_term) return;
-    for (int v = 0; v < V; ++v) {
-        float* to = at + v * kLanes;
-        const int64_t left = V > 1 ? kLanes : lanes;
-        store_first(to, load_first(to, left) + sum[v] * a.lr, left);
-    }
-}
-
-void accumulate(const AccumulateArgs& a) {
-    for (int64_t i = 0; i < a.rows; ++i) {
-        int64_t j = 0;
-        for (; j + 8 * kLanes <= a.cols; j += 8 * kLanes) accumulate_block<8>(a, i, j, 8 * kLanes);
-        for (; j < a.cols; j += kLanes) accumulate_block<1>(a, i, j, a.cols - j);
-    }
 }
 
 // What a train cannot hold stays in the accumulator.

@@ -90,7 +90,7 @@ struct TraceArgs {
     int threads = 1;
 };
 
-enum class NoiseManagement : int { None = 0, AbsMax = 1, Max = 2, Constant = 3, AbsMaxNPSum = 4 };
+enum class NoiseManagement : int { None = 0, AbsMax = 1, Max = 2, Constant = 3, AbsMaxNPSum = 4, AverageAbsMax = 5 };
 enum class BoundManagement : int { None = 0, Iterative = 1, IterativeWorstCase = 2 };
 enum class ProductMode : int { Perfect = 0, OnePass = 1, PosNegSeparate = 2, PosNegSeparateDigitalSum = 3 };
 enum class WeightNoise : int { None = 0, AdditiveConstant = 1, PCMRead = 2 };
@@ -103,7 +103,8 @@ struct ReadArgs {  // one direction of the periphery
     bool out_sto_round = false;
     float nonlinearity_gain = 1;
     NoiseManagement noise_management = NoiseManagement::AbsMax;
-    float nm_thres = 0, nm_assumed_wmax = 0.6f;
+    float nm_thres = 0, nm_assumed_wmax = 0.6f, nm_decay = 1e-3f;
+    bool zero_silent = true;  // a scale of 0 gives exactly 0, without noise
     BoundManagement bound_management = BoundManagement::None;
     float max_bm_factor = 1000, max_bm_res = 0.25f;
     bool test_negative_bound = true;
@@ -111,7 +112,7 @@ struct ReadArgs {  // one direction of the periphery
     float w_noise = 0;
     float ir_drop = 0, ir_drop_g_ratio = 571428.57f;
     bool ir_drop_first = false;
-    float v_offset_w_min = -1, r_series = 0;
+    float v_offset_w_min = -1, r_series = 0, r_series_cap = 0;
     // Frozen draws, one value per output (matrix for the last); null when all are equal.
     const float* out_noise_values = nullptr;
     const float* nonlinearity_values = nullptr;
@@ -120,7 +121,17 @@ struct ReadArgs {  // one direction of the periphery
 };
 
 struct ProductStats {
-    int64_t passes = 0, clipped_outputs = 0, clipped_inputs = 0;
+    int64_t passes = 0;
+    int64_t clipped_outputs = 0, clipped_inputs = 0;  // in all passes
+    int64_t saturated_outputs = 0;                    // in the last pass of each sample
+    int64_t lost_inputs = 0;                          // samples other than zero whose scale was 0
+    void add(const ProductStats& o) {
+        passes += o.passes;
+        clipped_outputs += o.clipped_outputs;
+        clipped_inputs += o.clipped_inputs;
+        saturated_outputs += o.saturated_outputs;
+        lost_inputs += o.lost_inputs;
+    }
 };
 
 struct ProductArgs {
@@ -134,6 +145,11 @@ struct ProductArgs {
     ReadArgs io;
     uint64_t seed = 0, first_sample = 0;
     int threads = 1;
+    float* average = nullptr;  // running mean of the largest inputs, negative before the first
+    bool learn_average = false;
+    float* alpha = nullptr;  // (samples), optional: scale, reduction and passes of each sample
+    float* rho = nullptr;
+    int32_t* sample_passes = nullptr;
     ProductStats* stats = nullptr;
 };
 
@@ -183,6 +199,7 @@ struct AccumulateArgs {
     const float* x = nullptr;  // (samples, cols)
     const float* d = nullptr;  // (samples, rows)
     float lr = 0;
+    int threads = 1;
 };
 
 struct NormalArgs {

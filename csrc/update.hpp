@@ -56,14 +56,6 @@ inline Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_
     return s;
 }
 
-inline float absolute_maximum(const float* v, int64_t n) {
-    f8 m = splat(0.0f);
-    int64_t j = 0;
-    for (; j + kLanes <= n; j += kLanes) m = maximum(magnitude(load(v + j)), m);
-    if (j < n) m = maximum(magnitude(load_first(v + j, n - j)), m);
-    return max_lanes(m);
-}
-
 TW_INLINE f8 quantised(f8 p, float res, bool stochastic, Key key, u8 line, uint64_t sample) {
     if (res <= 0) return p;
     f8 steps = p / res;

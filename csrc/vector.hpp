@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kLanes = 8;
 
+typedef float f4 __attribute__((vector_size(16)));
 typedef float f8 __attribute__((vector_size(32)));
 typedef int32_t i8 __attribute__((vector_size(32)));
 typedef uint32_t u8 __attribute__((vector_size(32)));
@@ -130,14 +131,32 @@ TW_INLINE bool any(u8 v) {
 }
 TW_INLINE f8 permute(f8 v, u8 index) { return __builtin_shuffle(v, (i8)index); }
 
-// A fixed tree, so that a sum does not depend on the build.
+// A fixed tree, ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), so that a sum does not depend on the build.
+TW_INLINE f4 half_sums(f8 v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7); }
 TW_INLINE float sum_lanes(f8 v) {
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+    const f4 t = half_sums(v);
+    return (t[0] + t[2]) + (t[1] + t[3]);
+}
+// The sums of four vectors, by the same tree.
+TW_INLINE void store_sums(float* p, f8 v0, f8 v1, f8 v2, f8 v3) {
+    const f4 t0 = half_sums(v0), t1 = half_sums(v1), t2 = half_sums(v2), t3 = half_sums(v3);
+    const f4 a = __builtin_shufflevector(t0, t1, 0, 4, 1, 5) + __builtin_shufflevector(t0, t1, 2, 6, 3, 7);
+    const f4 b = __builtin_shufflevector(t2, t3, 0, 4, 1, 5) + __builtin_shufflevector(t2, t3, 2, 6, 3, 7);
+    const f4 sums = __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    std::memcpy(p, &sums, sizeof sums);
 }
 TW_INLINE float max_lanes(f8 v) {
     float m = v[0];
     for (int i = 1; i < kLanes; ++i) m = m < v[i] ? v[i] : m;
     return m;
+}
+
+inline float absolute_maximum(const float* v, int64_t n) {
+    f8 m = splat(0.0f);
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes) m = maximum(magnitude(load(v + j)), m);
+    if (j < n) m = maximum(magnitude(load_first(v + j, n - j)), m);
+    return max_lanes(m);
 }
 
 // Products of 32-bit lanes to 64 bits: high and low halves.

@@ -67,6 +67,8 @@ class ReadSettings:
     nonlinearity_gain: float
     nm_thres: float
     nm_assumed_wmax: float
+    nm_decay: float
+    zero_silent: bool
     max_bm_factor: float
     max_bm_res: float
     test_negative_bound: bool
@@ -76,12 +78,37 @@ class ReadSettings:
     ir_drop_first: bool
     v_offset_w_min: float
     r_series: float
+    r_series_cap: float
     def set_kinds(self, mode: int, noise_management: int, bound_management: int, weight_noise: int) -> None: ...
 
 class ProductStats:
     passes: int
     clipped_outputs: int
     clipped_inputs: int
+    saturated_outputs: int
+    lost_inputs: int
+
+class Reads:
+    def __init__(
+        self, io: ReadSettings, rows: int, cols: int, transposed: bool, seed: int, keep_saturated: bool
+    ) -> None: ...
+    def freeze(self, values: tuple[int, ...]) -> None: ...
+    def run(
+        self, weight: int, x: int, y: int, samples: int, first_sample: int, threads: int, learn_average: bool
+    ) -> int: ...
+    def observe(
+        self,
+        weight: int,
+        x: int,
+        y: int,
+        samples: int,
+        first_sample: int,
+        threads: int,
+        per_sample: tuple[int, ...],
+    ) -> ProductStats: ...
+    def copy_saturated(self, out: int) -> None: ...
+    @property
+    def stats(self) -> ProductStats: ...
 
 class TransferPlan:
     def __init__(
@@ -148,21 +175,6 @@ def nominal_response(
     start: float,
     out: int,
 ) -> None: ...
-def product(
-    io: ReadSettings,
-    frozen: tuple[int, ...],
-    weight: int,
-    rows: int,
-    cols: int,
-    transposed: bool,
-    x: int,
-    y: int,
-    saturated: int,
-    samples: int,
-    seed: int,
-    first_sample: int,
-    threads: int,
-) -> ProductStats: ...
 def plan_transfers(
     settings: TransferPlan,
     x: int,
@@ -211,7 +223,9 @@ def read_lines(
     seed: int,
     first_event: int,
 ) -> None: ...
-def accumulate(accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float) -> None: ...
+def accumulate(
+    accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, threads: int
+) -> None: ...
 def carry(
     accumulator: int, cols: int, rows: int, n_rows: int, step: float, most_steps: float, steps: int, sent_row: int
 ) -> int: ...

@@ -17,15 +17,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilewright import _cpu
-from tilewright._cpu import DeviceModel, ReadSettings, StepShape, TransferPlan, UpdateSettings, UpdateStats
+from tilewright._cpu import (
+    DeviceModel,
+    ProductStats,
+    ReadSettings,
+    StepShape,
+    TransferPlan,
+    UpdateSettings,
+    UpdateStats,
+)
 
 __all__ = [
     "Crosspoints",
     "DeviceModel",
+    "ProductStats",
     "ReadSettings",
     "Relative",
     "Snapshots",
     "StepShape",
+    "TileReads",
     "TransferPlan",
     "TransferState",
     "UpdateSettings",
@@ -312,47 +322,118 @@ def nominal_response(
 # --- products ---------------------------------------------------------------------------------------------------------
 
 
+class TileReads:
+    """Analog products in one direction of a tile, through its periphery.
+
+    Keeps what does not change between calls; addresses are taken anew in each call, since tensors may move.
+
+    Args:
+        settings: periphery.
+        shape: (outputs, inputs) of the weight.
+        transposed: False is ``x W^T``, True is ``d W``.
+        seed: key of the noise; noise depends on it, on the number of the sample and on the position.
+        keep_saturated: remember which outputs hit the bound of the ADC.
+    """
+
+    __slots__ = ("_checked", "_frozen", "_like", "_reads", "_what", "inputs", "outputs", "shape")
+
+    def __init__(
+        self, settings: ReadSettings, shape: tuple[int, int], *, transposed: bool, seed: int, keep_saturated: bool
+    ) -> None:
+        rows, cols = shape
+        self.shape = shape
+        self.inputs, self.outputs = (rows, cols) if transposed else (cols, rows)
+        self._reads = _cpu.Reads(settings, rows, cols, transposed, seed, keep_saturated)
+        self._what = "d" if transposed else "x"
+        self._frozen: tuple[int, ...] = (0, 0, 0, 0, 0)
+        self._checked = 0
+        self._like = torch.empty(0, self.outputs, dtype=torch.float32)
+
+    def freeze(self, values: Sequence[Tensor | None]) -> None:
+        """Take the per-output noise, nonlinearity and offset, the read asymmetry and the running mean of inputs."""
+        addresses = tuple([0 if value is None else value.data_ptr() for value in values])
+        if addresses != self._frozen:
+            for value in values:
+                if value is not None and (value.dtype is not torch.float32 or not value.is_contiguous()):
+                    raise TypeError("the frozen values of a tile must be contiguous float32 tensors; use .float()")
+            self._reads.freeze(addresses)
+            self._frozen = addresses
+
+    def _check_weight(self, weight: Tensor) -> int:
+        checked = _rows_of(weight, self.shape[1], "weight")
+        if checked is not weight or weight.shape[0] != self.shape[0]:
+            raise ValueError(f"weight must be a contiguous tensor of shape {self.shape}, found {tuple(weight.shape)}")
+        self._checked = weight.data_ptr()
+        return self._checked
+
+    def __call__(self, weight: Tensor, x: Tensor, first_sample: int, learn: bool = False) -> tuple[Tensor, int]:
+        """Product of a batch.
+
+        Args:
+            weight: (outputs, inputs).
+            x: (batch, inputs of this direction).
+            first_sample: number of the first sample in the life of the tile.
+            learn: let the running mean of inputs follow this batch.
+
+        Returns:
+            product (batch, outputs of this direction), number of its entries at the bound of the ADC.
+        """
+        if x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous():
+            x = _rows_of(x, self.inputs, self._what)
+        samples, width = x.shape
+        if width != self.inputs:
+            _rows_of(x, self.inputs, self._what)
+        address = weight.data_ptr()
+        if address != self._checked:
+            address = self._check_weight(weight)
+        if samples != self._like.shape[0]:
+            self._like = torch.empty(samples, self.outputs, dtype=torch.float32)
+        y = torch.empty_like(self._like)  # half the cost of an allocation by size
+        return y, self._reads.run(
+            address, x.data_ptr(), y.data_ptr(), samples, first_sample, torch.get_num_threads(), learn
+        )
+
+    def saturated(self, samples: int) -> Tensor:
+        """Which outputs (samples, outputs) of the last product hit the bound of the ADC."""
+        mask = torch.empty(samples, self.outputs, dtype=torch.bool)
+        self._reads.copy_saturated(mask.data_ptr())
+        return mask
+
+    @property
+    def stats(self) -> ProductStats:
+        """Counts of the last product: passes, clipped inputs and outputs, inputs without a scale."""
+        return self._reads.stats
+
+    def observe(
+        self, weight: Tensor, x: Tensor, first_sample: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, ProductStats]:
+        """A product that keeps what happened: result, scale, reduction and passes of each sample, and the counts."""
+        x = _rows_of(x, self.inputs, self._what)
+        samples = x.shape[0]
+        y, alpha, rho = torch.empty(samples, self.outputs), torch.empty(samples), torch.empty(samples)
+        passes = torch.empty(samples, dtype=torch.int32)
+        stats = self._reads.observe(
+            self._check_weight(weight), x.data_ptr(), y.data_ptr(), samples, first_sample, torch.get_num_threads(),
+            (alpha.data_ptr(), rho.data_ptr(), passes.data_ptr()),
+        )  # fmt: skip
+        return y, alpha, rho, passes, stats
+
+
 def matrix_product(
     settings: ReadSettings,
-    frozen: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    frozen: Sequence[Tensor | None],
     weight: Tensor,
     x: Tensor,
     *,
     transposed: bool,
     seed: int,
     first_sample: int,
-    want_saturated: bool = False,
-) -> tuple[Tensor, Tensor | None, Any]:
-    """Analog product ``x W^T`` (or ``x W`` when transposed) through one direction of the periphery.
-
-    Args:
-        settings: periphery.
-        frozen: per-output noise, nonlinearity and offset, and the read asymmetry matrix; None where all are equal.
-        weight: (outputs, inputs).
-        x: (batch, inputs), or (batch, outputs) when transposed.
-        transposed: which direction.
-        seed: key of the noise.
-        first_sample: number of the first sample in the life of the tile; noise depends on it and on the position.
-        want_saturated: also return which outputs hit the ADC bound.
-
-    Returns:
-        product (batch, outputs or inputs), saturation mask (bool) or None, counts of passes and clippings.
-    """
-    rows, cols = weight.shape
-    weight = _rows_of(weight, cols, "weight")
-    x = _rows_of(x, rows if transposed else cols, "d" if transposed else "x")
-    samples = x.shape[0]
-    width = cols if transposed else rows
-    y = torch.empty((samples, width), dtype=torch.float32)
-    saturated = torch.empty((samples, width), dtype=torch.bool) if want_saturated else None
-    stats = _cpu.product(
-        settings,
-        tuple(0 if t is None else t.data_ptr() for t in frozen),
-        weight.data_ptr(), rows, cols, transposed, x.data_ptr(), y.data_ptr(),
-        0 if saturated is None else saturated.data_ptr(),
-        samples, seed, first_sample, torch.get_num_threads(),
-    )  # fmt: skip
-    return y, saturated, stats
+) -> Tensor:
+    """One product through a periphery that is not kept; arguments as for :class:`TileReads`."""
+    shape = (int(weight.shape[0]), int(weight.shape[1]))
+    reads = TileReads(settings, shape, transposed=transposed, seed=seed, keep_saturated=False)
+    reads.freeze((*frozen, None))
+    return reads(weight, x, first_sample)[0]
 
 
 # --- transfer cells ---------------------------------------------------------------------------------------------------
@@ -520,7 +601,7 @@ def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed
 
 
 def accumulate_outer(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
-    """``accumulator += lr * sum_b outer(d_b, x_b)`` in place; errors that are zero cost nothing.
+    """``accumulator += lr * sum_b outer(d_b, x_b)`` in place, in one fixed order of summation.
 
     Args:
         accumulator: (outputs, inputs) float32.
@@ -529,8 +610,14 @@ def accumulate_outer(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> No
         lr: factor.
     """
     rows, cols = accumulator.shape
+    if not accumulator.is_contiguous() or accumulator.dtype is not torch.float32:
+        raise TypeError("a sum of outer products needs a contiguous float32 tensor to add to")
     x, d = _rows_of(x, cols, "x"), _rows_of(d, rows, "d")
-    _cpu.accumulate(accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], lr)
+    if x.shape[0] != d.shape[0]:
+        raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")
+    _cpu.accumulate(
+        accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], lr, torch.get_num_threads()
+    )
 
 
 def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: float) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,11 @@ class Choice(Enum):
     """An enumeration whose members may be given as the member, its name or its value (``"AbsMax"``, ``"ABS_MAX"``)."""
 
     @classmethod
+    def refused(cls) -> dict[str, str]:
+        """Names known elsewhere that are not offered here, each with what to use instead."""
+        return {}
+
+    @classmethod
     def parse(cls, value: Any) -> Self:
         """Return the member meant by ``value``; raises ``ValueError`` listing the members otherwise."""
         if isinstance(value, cls):
@@ -43,6 +48,9 @@ class Choice(Enum):
             for member in cls:
                 if wanted in (member.name.lower(), str(member.value).lower()):
                     return member
+            for name, remedy in cls.refused().items():
+                if wanted == name.lower():
+                    raise ValueError(f"{name} is not offered: {remedy}")
         raise ValueError(f"must be one of {', '.join(repr(m.value) for m in cls)}")
 
     def __repr__(self) -> str:

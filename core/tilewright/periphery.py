@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.parameters import Choice, Parameters, parameter
+from tilewright.parameters import Choice, ParameterError, Parameters, parameter
 
 
 class MVType(Choice):
@@ -20,6 +22,14 @@ class MVType(Choice):
     POS_NEG_SEPARATE = "PosNegSeparate"
     POS_NEG_SEPARATE_DIGITAL_SUM = "PosNegSeparateDigitalSum"
 
+    @classmethod
+    def refused(cls) -> dict[str, str]:
+        """Bit-sliced inputs need the time-dependent wire model."""
+        remedy = (
+            "it needs the time-dependent IR drop, which this release does not compute; use OnePass or PosNegSeparate"
+        )
+        return {"SplitMode": remedy, "BitWise": remedy}
+
 
 class NoiseManagementType(Choice):
     """How inputs are scaled into the DAC range."""
@@ -29,6 +39,7 @@ class NoiseManagementType(Choice):
     MAX = "Max"
     CONSTANT = "Constant"
     ABS_MAX_NP_SUM = "AbsMaxNPSum"
+    AVERAGE_ABS_MAX = "AverageAbsMax"
 
 
 class BoundManagementType(Choice):
@@ -37,6 +48,11 @@ class BoundManagementType(Choice):
     NONE = "None"
     ITERATIVE = "Iterative"
     ITERATIVE_WORST_CASE = "IterativeWorstCase"
+
+    @classmethod
+    def refused(cls) -> dict[str, str]:
+        """A name without a definition."""
+        return {"Shift": "it has no definition to follow; use Iterative or IterativeWorstCase"}
 
 
 class WeightNoiseType(Choice):
@@ -76,11 +92,35 @@ def resolution_step(res: float, bound: float) -> float:
     return 2.0 * bound * fraction
 
 
+def bits_of(res: float) -> float:
+    """Bits of a converter with symmetric levels, ``2^bits - 1`` of them; 0 when it does not quantise."""
+    if res <= 0:
+        return 0.0
+    return math.log2((res if res > 1 else 1.0 / res) + 2.0)
+
+
+def res_of_bits(name: str, bits: object) -> float:
+    """Resolution of a converter with ``2^bits - 1`` levels symmetric around zero: 7 bits give 1/126."""
+    if isinstance(bits, bool) or not isinstance(bits, (int, float)) or not 1 < bits <= 24:
+        raise ParameterError(f"IOParameters.{name} = {bits!r}: must be a number of bits above 1, up to 24")
+    return 1.0 / (2.0**bits - 2.0)
+
+
+_TIME_DEPENDENT = (
+    "ir_drop_rs", "ir_drop_segments", "ir_drop_time_step_resolution_scale", "ir_drop_v_read", "split_mode_bit_shift",
+    "apply_xdep_pcm_read_noise", "xdep_pcm_read_noise_scale", "adc_quantization", "adc_frequency",
+    "ir_drop_integration_sum",
+)  # fmt: skip
+
+
 class IOParameters(Parameters):
     """Non-idealities of one direction of the analog matrix-vector product.
 
     The input passes noise management, DAC and input noise, is multiplied with the array, and the result passes
     IR drop, weight noise, output noise and ADC; bound management repeats saturated products with smaller inputs.
+    Converters have ``2 bound / step`` steps, levels symmetric around zero: the default DAC has 127 levels (7 bits), the
+    default ADC 511 (9 bits). Three more names set fields in the constructor: ``inp_bits`` and ``out_bits`` the
+    resolutions, ``out_noise_steps`` the output noise in steps of the ADC.
     Source of the scheme: Gokmen, Onen and Haensch, Front. Neurosci. 11:538 (2017); Rasch et al., AICAS (2021).
     """
 
@@ -95,6 +135,9 @@ class IOParameters(Parameters):
         "DAC resolution: up to 1 a fraction of the full range, above 1 a number of steps, 0 or less off",
         group="Input",
         typical=(0.0, 0.1),
+    )
+    inp_clip: bool = parameter(
+        True, "clip at inp_bound; False keeps the step of the DAC without its range", group="Input"
     )
     inp_sto_round: bool = parameter(False, "stochastic rounding in the DAC", group="Input")
     inp_noise: float = parameter(
@@ -116,6 +159,9 @@ class IOParameters(Parameters):
         "ADC resolution: up to 1 a fraction of the full range, above 1 a number of steps, 0 or less off",
         group="Output",
         typical=(0.0, 0.05),
+    )
+    out_clip: bool = parameter(
+        True, "clip at out_bound; False keeps the step of the ADC without its range", group="Output"
     )
     out_sto_round: bool = parameter(False, "stochastic rounding in the ADC", group="Output")
     out_noise: float = parameter(
@@ -146,6 +192,21 @@ class IOParameters(Parameters):
     )
     nm_assumed_wmax: float = parameter(
         0.6, "largest weight assumed by AbsMaxNPSum", unit="weight", gt=0, group="Management", typical=(0.1, 2)
+    )
+    nm_decay: float = parameter(
+        1e-3,
+        "AverageAbsMax: part of the running mean that each training batch replaces",
+        gt=0,
+        le=1,
+        log=True,
+        group="Management",
+        typical=(1e-4, 1),
+    )
+    zero_input_silent: bool = parameter(
+        True, "a managed input without a scale (all zero) gives exactly zero, without noise", group="Management"
+    )
+    max_strict: bool = parameter(
+        False, "Max: refuse an input without a positive entry instead of answering zero", group="Management"
     )
     bound_management: BoundManagementType = parameter(
         BoundManagementType.ITERATIVE,
@@ -180,6 +241,9 @@ class IOParameters(Parameters):
         -1.0, "weight level of the implicit reference device", unit="weight", le=0, group="Array", typical=(-2, 0)
     )
     r_series: float = parameter(0.0, "series resistance per unit of output", ge=0, group="Array", typical=(0, 0.2))
+    r_series_cap: float = parameter(
+        0.0, "largest value of r_series times the output; 0 is unlimited", ge=0, group="Array", typical=(0, 1)
+    )
     w_read_asymmetry_dtod: float = parameter(
         0.0,
         "spread of the weight seen by negative inputs (separate-polarity products only)",
@@ -187,6 +251,29 @@ class IOParameters(Parameters):
         group="Array",
         typical=(0, 0.2),
     )
+
+    def __init__(self, **data: Any) -> None:
+        for name, field in (("inp_bits", "inp_res"), ("out_bits", "out_res"), ("out_noise_steps", "out_noise")):
+            if name in data and field in data:
+                raise ParameterError(f"IOParameters: give {name} or {field}, not both")
+        for name in ("inp_bits", "out_bits"):
+            if name in data:
+                data[name.replace("bits", "res")] = res_of_bits(name, data.pop(name))
+        steps = data.pop("out_noise_steps", None)
+        super().__init__(**data)
+        if steps is not None:
+            if not self.adc_step > 0:
+                raise ParameterError("IOParameters.out_noise_steps needs an ADC that quantises; give out_noise instead")
+            self.out_noise = steps * self.adc_step
+
+    @classmethod
+    def _coerce(cls, name: str, value: Any) -> Any:
+        if name in _TIME_DEPENDENT:
+            raise ParameterError(
+                f"{cls.__name__}.{name} belongs to the time-dependent IR drop, which this release does not compute; "
+                "ir_drop and ir_drop_g_ratio give the steady-state one"
+            )
+        return super()._coerce(name, value)
 
     @model_validator(mode="after")
     def _managed_inputs_fill_the_dac(self) -> IOParameters:
@@ -207,9 +294,29 @@ class IOParameters(Parameters):
         """Step of the ADC in output units, 0 when it does not quantise."""
         return resolution_step(self.out_res, self.out_bound)
 
+    @property
+    def inp_bits(self) -> float:
+        """Bits of the DAC, 0 when it does not quantise."""
+        return bits_of(self.inp_res) if self.dac_step > 0 else 0.0
+
+    @property
+    def out_bits(self) -> float:
+        """Bits of the ADC, 0 when it does not quantise."""
+        return bits_of(self.out_res) if self.adc_step > 0 else 0.0
+
+    @property
+    def out_noise_steps(self) -> float:
+        """Output noise in steps of the ADC; infinite when it does not quantise."""
+        return self.out_noise / self.adc_step if self.adc_step > 0 else math.inf
+
     def cautions(self) -> list[str]:
         """Settings that are allowed but unlikely to be meant."""
         found = super().cautions()
+        split = self.mv_type in (MVType.POS_NEG_SEPARATE, MVType.POS_NEG_SEPARATE_DIGITAL_SUM)
+        if self.w_read_asymmetry_dtod > 0 and not split:
+            found.append("w_read_asymmetry_dtod has no effect unless mv_type separates positive and negative inputs")
+        if self.max_strict and self.noise_management is not NoiseManagementType.MAX:
+            found.append("max_strict has no effect unless noise_management is Max")
         if self.noise_management is NoiseManagementType.MAX:
             found.append("noise_management Max returns exactly 0 for inputs without a positive entry; use AbsMax")
         if self.w_noise > 0 and self.w_noise_type is WeightNoiseType.NONE:
@@ -294,6 +401,7 @@ _NOISE_MANAGEMENT = {
     NoiseManagementType.MAX: 2,
     NoiseManagementType.CONSTANT: 3,
     NoiseManagementType.ABS_MAX_NP_SUM: 4,
+    NoiseManagementType.AVERAGE_ABS_MAX: 5,
 }
 _BOUND_MANAGEMENT = {
     BoundManagementType.NONE: 0,
@@ -355,11 +463,14 @@ def compile_io(io: IOParameters, nonlinearity: Tensor | None, *, backward: bool)
         _WEIGHT_NOISE[io.w_noise_type],
     )
     for name in (
-        "inp_bound", "inp_noise", "inp_asymmetry", "inp_sto_round", "out_bound", "out_noise", "out_scale",
-        "out_asymmetry", "out_sto_round", "nm_thres", "nm_assumed_wmax", "max_bm_res", "w_noise", "ir_drop",
-        "ir_drop_g_ratio", "v_offset_w_min", "r_series", "dac_step", "adc_step",
+        "inp_noise", "inp_asymmetry", "inp_sto_round", "out_noise", "out_scale",
+        "out_asymmetry", "out_sto_round", "nm_thres", "nm_assumed_wmax", "nm_decay", "max_bm_res", "w_noise", "ir_drop",
+        "ir_drop_g_ratio", "v_offset_w_min", "r_series", "r_series_cap", "dac_step", "adc_step",
     ):  # fmt: skip
         setattr(read, name, getattr(io, name))
+    read.inp_bound = io.inp_bound if io.inp_clip else 0.0
+    read.out_bound = io.out_bound if io.out_clip else 0.0
+    read.zero_silent = io.zero_input_silent and (backward or io.inp_noise <= 0)
     read.max_bm_factor = float(io.max_bm_factor)
     read.test_negative_bound = io.bm_test_negative_bound
     read.ir_drop_first = io.ir_drop_far_end is IRDropEnd.FIRST
@@ -375,4 +486,4 @@ def line_read_input(io: IOParameters) -> float:
     value = 1.0
     if io.dac_step > 0:
         value = round(value / io.dac_step) * io.dac_step
-    return min(value, io.inp_bound) if io.inp_bound > 0 else value
+    return min(value, io.inp_bound) if io.inp_bound > 0 and io.inp_clip else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,13 @@ from tilewright.cells.single import ExactCell, SingleDeviceCell
 from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
-from tilewright.periphery import IOParameters, PulseType, compile_io, draw_frozen
+from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, compile_io, draw_frozen
 
 _PERFECT = IOParameters(is_perfect=True)
-_FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry")
+_FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry", "average")
+_FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("forward", "backward"))
 
 
 class AnalogWeight(nn.Parameter):
@@ -35,14 +37,6 @@ class AnalogWeight(nn.Parameter):
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         # The link to the tile is made anew by the tile; only the data travels.
         return AnalogWeight, (self.detach(), self.requires_grad)
-
-
-@dataclass
-class _Position:
-    """Products done so far: where the tile stands in its random numbers."""
-
-    forward: int = 0
-    backward: int = 0
 
 
 def seed_from_torch() -> int:
@@ -77,6 +71,7 @@ class AnalogTile(nn.Module):
     weight: AnalogWeight
     cell: Cell
     mapping_scales: Tensor | None
+    position: list[int]
     forward_nonlinearity: Tensor | None
     backward_nonlinearity: Tensor | None
 
@@ -89,12 +84,15 @@ class AnalogTile(nn.Module):
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
         self.seed = seed_from_torch() if seed is None else int(seed)
-        self.position = _Position()
+        self.position = [0, 0]  # products done forward and backward: the place in the random numbers
         self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.weight = AnalogWeight(torch.zeros(out_size, in_size))
         self.cell = self._make_cell(path)
         self._draw_periphery()
+        # What the hot path asks of each direction, apart from the module's slow attributes.
+        self._drawn = tuple([any(self._buffers[name] is not None for name in names) for names in _FROZEN_NAMES])
+        self._strict = tuple([io.max_strict for io in self._directions])
         mapping = rpu_config.mapping
         scaled = mapping.weight_scaling_omega > 0
         self.register_buffer(
@@ -103,7 +101,7 @@ class AnalogTile(nn.Module):
         self.out_scaling: nn.Parameter | None = None
         if mapping.learn_out_scaling:
             self.out_scaling = nn.Parameter(torch.ones(out_size if mapping.out_scaling_columnwise else 1))
-        self._compiled: tuple[kernels.ReadSettings, kernels.ReadSettings] | None = None
+        self._reads: tuple[kernels.TileReads, kernels.TileReads] | None = None
         self._link()
         self.cell.set_weights(self.weight.data, torch.zeros(out_size, in_size))
 
@@ -137,21 +135,41 @@ class AnalogTile(nn.Module):
         asymmetry = kernels.derive_seed(self.seed, "read asymmetry")
         for name, io, outputs in zip(("forward", "backward"), self._directions, shape, strict=True):
             frozen = draw_frozen(io, outputs, shape, kernels.derive_seed(self.seed, name), asymmetry)
-            for field, value in zip(_FROZEN, frozen.as_tuple(), strict=True):
+            # Negative before the first batch.
+            average = torch.full((1,), -1.0) if io.noise_management is NoiseManagementType.AVERAGE_ABS_MAX else None
+            for field, value in zip(_FROZEN, (*frozen.as_tuple(), average), strict=True):
                 self.register_buffer(f"{name}_{field}", value)
 
-    def _read_settings(self) -> tuple[kernels.ReadSettings, kernels.ReadSettings]:
-        if self._compiled is None:
-            forward, backward = self._directions
-            self._compiled = (
-                compile_io(forward, self.forward_nonlinearity, backward=False),
-                compile_io(backward, self.backward_nonlinearity, backward=True),
-            )
-        return self._compiled
+    def _make_reads(self) -> tuple[kernels.TileReads, kernels.TileReads]:
+        """Both directions as the kernels take them; made on demand because they cannot be stored."""
+        shape, (forward, backward) = (self.out_size, self.in_size), self._directions
+        bounded = forward.out_bound > 0 and forward.out_clip and not forward.is_perfect
+        self._reads = (
+            kernels.TileReads(
+                compile_io(forward, self.forward_nonlinearity, backward=False), shape,
+                transposed=False, seed=self.seed, keep_saturated=bounded,
+            ),
+            kernels.TileReads(
+                compile_io(backward, self.backward_nonlinearity, backward=True), shape,
+                transposed=True, seed=self._backward_seed, keep_saturated=False,
+            ),
+        )  # fmt: skip
+        return self._reads
 
-    def _frozen(self, direction: str) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        values = tuple(self._buffers[f"{direction}_{field}"] for field in _FROZEN)
-        return values  # type: ignore[return-value]
+    def _read(self, direction: int, x: Tensor) -> tuple[Tensor, int]:
+        """Product of a batch (samples, ...) in a direction, and how many results hit the bound of the ADC."""
+        reads = (self._reads or self._make_reads())[direction]
+        buffers: dict[str, Any] = self._buffers
+        if self._drawn[direction]:
+            reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
+        y, saturated = reads(self._parameters["weight"], x, self.position[direction], self.training)  # type: ignore[arg-type]
+        self.position[direction] += y.shape[0]
+        if self._strict[direction] and reads.stats.lost_inputs:
+            raise ValueError(
+                f"{reads.stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
+                "scales by the largest entry; use AbsMax, or max_strict = False to get 0 for them"
+            )
+        return y, saturated
 
     # --- copies and checkpoints -------------------------------------------------------------------------------------
 
@@ -159,7 +177,7 @@ class AnalogTile(nn.Module):
         self.weight.tile = self
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_compiled": None, "pending": []}
+        return {**self.__dict__, "_reads": None, "pending": []}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -167,12 +185,13 @@ class AnalogTile(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers."""
-        return torch.tensor([self.seed, self.position.forward, self.position.backward], dtype=torch.int64)
+        return torch.tensor([self.seed, *self.position], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.seed, self.position.forward, self.position.backward = (int(v) for v in state)
+        self.seed, *self.position = (int(v) for v in state)
         self._backward_seed = kernels.derive_seed(self.seed, "backward")
+        self._reads = None
 
     def extra_repr(self) -> str:
         """Size and configuration."""
@@ -226,37 +245,43 @@ class AnalogTile(nn.Module):
         """``x W^T`` through the periphery; x (..., inputs) to (..., outputs). No gradient: layers add it."""
         return self.product(x)[0]
 
-    @torch.no_grad()
     def product(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Forward product and the mask of saturated outputs (None when nothing can saturate)."""
-        flat = x.reshape(-1, x.shape[-1])
-        io = self._directions[0]
-        bounded = io.out_bound > 0 and not io.is_perfect
-        y, saturated, stats = kernels.matrix_product(
-            self._read_settings()[0], self._frozen("forward"), self.weight.data, flat,
-            transposed=False, seed=self.seed, first_sample=self.position.forward, want_saturated=bounded,
-        )  # fmt: skip
-        self.position.forward += flat.shape[0]
-        if self.mapping_scales is not None:
-            y *= self.mapping_scales
-        if stats.clipped_outputs == 0:
-            saturated = None
-        return y.reshape(*x.shape[:-1], self.out_size), saturated
+        """Forward product and the mask of saturated outputs (None when none is)."""
+        flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+        y, hits = self._read(0, flat)
+        saturated = self._reads[0].saturated(y.shape[0]) if hits and self._reads is not None else None
+        scales = self._buffers["mapping_scales"]
+        if scales is not None:
+            y *= scales
+        return (y if flat is x else y.reshape(*x.shape[:-1], self.out_size)), saturated
 
-    @torch.no_grad()
     def backward(self, d: Tensor) -> Tensor:
         """``d W`` through the backward periphery; d (..., outputs) to (..., inputs)."""
-        flat = d.reshape(-1, d.shape[-1])
-        if self.mapping_scales is not None:
-            flat = flat * self.mapping_scales
-        g, _, _ = kernels.matrix_product(
-            self._read_settings()[1], self._frozen("backward"), self.weight.data, flat,
-            transposed=True, seed=self._backward_seed, first_sample=self.position.backward,
-        )  # fmt: skip
-        self.position.backward += flat.shape[0]
-        return g.reshape(*d.shape[:-1], self.in_size)
+        flat = d if d.dim() == 2 else d.reshape(-1, d.shape[-1])
+        scales = self._buffers["mapping_scales"]
+        g, _ = self._read(1, flat if scales is None else flat.detach() * scales)
+        return g if flat is d else g.reshape(*d.shape[:-1], self.in_size)
 
     @torch.no_grad()
+    def observe(self, x: Tensor) -> ProductReport:
+        """A forward product (..., inputs) with what happened inside; counts as a product like any other."""
+        flat = x.reshape(-1, x.shape[-1])
+        reads = (self._reads or self._make_reads())[0]
+        reads.freeze([self._buffers[name] for name in _FROZEN_NAMES[0]])
+        y, alpha, rho, passes, stats = reads.observe(self.weight.data, flat, self.position[0])
+        self.position[0] += flat.shape[0]
+        exact = flat @ self.weight.data.t() * self._directions[0].out_scale
+        scales = self.mapping_scales
+        return ProductReport(
+            output=y if scales is None else y * scales,
+            exact=exact if scales is None else exact * scales,
+            alpha=alpha,
+            rho=rho,
+            passes=passes,
+            dac_clipped=stats.clipped_inputs / max(1, stats.passes * self.in_size),
+            adc_clipped=stats.saturated_outputs / max(1, y.numel()),
+        )
+
     def update(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Move the logical weights by ``-lr * sum_b outer(d_b, x_b)`` in expectation; not divided by the batch.
 
@@ -268,23 +293,30 @@ class AnalogTile(nn.Module):
         for name, value in (("x", x), ("d", d)):
             if value.dtype is not torch.float32:
                 raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
-        x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
+        if x.dim() != 2 or d.dim() != 2:
+            x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
         if x.shape[1] != self.in_size or d.shape[1] != self.out_size or x.shape[0] != d.shape[0]:
             raise ValueError(
                 f"x must be (batch, {self.in_size}) and d (batch, {self.out_size}), "
                 f"found {tuple(x.shape)} and {tuple(d.shape)}"
             )
-        scales = self.mapping_scales
+        scales = self._buffers["mapping_scales"]
         if scales is not None:
             factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
             d, lr = d / (scales * factor), lr * factor
-        self.cell.update(self.weight.data, x, d, float(lr))
+        self._modules["cell"].update(self._parameters["weight"].detach(), x, d, float(lr))  # type: ignore[union-attr,operator]
 
     # --- training ---------------------------------------------------------------------------------------------------
 
     def record(self, x: Tensor, d: Tensor) -> None:
         """Keep a pair of inputs and errors until the optimiser's step."""
-        self.pending.append((x.detach().reshape(-1, self.in_size), d.detach().reshape(-1, self.out_size)))
+        if x.requires_grad:
+            x = x.detach()
+        if d.requires_grad:
+            d = d.detach()
+        if x.dim() != 2:
+            x, d = x.reshape(-1, self.in_size), d.reshape(-1, self.out_size)
+        self.pending.append((x, d))
 
     def apply_pending(self, lr: float) -> None:
         """Update with everything recorded since the last step, as one mini-batch."""
@@ -299,7 +331,7 @@ class AnalogTile(nn.Module):
 
     def pass_time(self) -> None:
         """Diffusion and decay of one optimiser step."""
-        self.cell.pass_time(self.weight.data)
+        self._modules["cell"].pass_time(self._parameters["weight"].detach())  # type: ignore[union-attr,operator]
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let the devices drift for ``delta_t`` seconds since the last call, as their ``drift`` says."""

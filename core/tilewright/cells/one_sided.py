@@ -225,7 +225,7 @@ class OneSidedCell(PulsedCell):
             lines = weights.t().contiguous()
             read = kernels.read_lines(self._reads, lines, read_input=line_read_input(io), seed=seed, first_event=first)
         else:
-            read, _, _ = kernels.matrix_product(
+            read = kernels.matrix_product(
                 self._reads, self._frozen().as_tuple(), weights, torch.eye(inputs),
                 transposed=False, seed=seed, first_sample=first,
             )  # fmt: skip

@@ -11,17 +11,6 @@ from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
 
-_PERFECT = kernels.ReadSettings()
-_PERFECT.set_kinds(0, 0, 0, 0)
-
-
-def exact_outer_sum(x: Tensor, d: Tensor) -> Tensor:
-    """``sum_b outer(d_b, x_b)``, (outputs, inputs), in one fixed order of summation."""
-    product, _, _ = kernels.matrix_product(
-        _PERFECT, (None, None, None, None), x, d.t().contiguous(), transposed=True, seed=0, first_sample=0
-    )
-    return product
-
 
 class SingleDeviceCell(PulsedCell):
     """In-memory SGD: forward, backward and update on the same array. Source: Gokmen and Vlasov (2016)."""
@@ -59,7 +48,7 @@ class ExactCell(Cell):
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """``weight -= lr * sum_b outer(d_b, x_b)``."""
         if lr != 0:
-            weight.sub_(exact_outer_sum(x, d), alpha=lr)
+            kernels.accumulate_outer(weight, x, d, -lr)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
