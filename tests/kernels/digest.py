@@ -47,6 +47,7 @@ PERIPHERIES = {
         "out_nonlinearity": 0.2, "out_nonlinearity_std": 0.1, "slope_calibration": 0.5, "inp_asymmetry": 0.05,
         "out_asymmetry": 0.05,
     },
+    "average": {"noise_management": "AverageAbsMax", "nm_decay": 0.3, "zero_input_silent": False, "inp_clip": False},
     "sum": {"noise_management": "AbsMaxNPSum", "nm_assumed_wmax": 5.0},
     "perfect": {"is_perfect": True},
 }  # fmt: skip

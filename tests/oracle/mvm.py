@@ -111,7 +111,7 @@ def output_stage(
         if io.slope_calibration > 0:
             gain = (1 + (float(np.mean(nl)) + io.r_series) * io.slope_calibration * bound) ** 2
         y = gain * y / (1 + nl * np.abs(y))
-    if io.out_asymmetry > 0:
+    if io.out_asymmetry != 0:
         y = np.where(y < 0, y * (1 - io.out_asymmetry), y)
     spread = frozen.out_noise if frozen.out_noise is not None else io.out_noise
     if np.any(np.asarray(spread) > 0):

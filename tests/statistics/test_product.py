@@ -58,7 +58,7 @@ def quiet_io(draw: st.DrawFn) -> configs.IOParameters:
         "nm_assumed_wmax": draw(st.sampled_from([0.6, 0.2])),
         "out_scale": draw(st.sampled_from([1.0, 2.5, -0.5])),
         "inp_asymmetry": draw(st.sampled_from([0.0, 0.1, -0.1])),
-        "out_asymmetry": draw(st.sampled_from([0.0, 0.2])),
+        "out_asymmetry": draw(st.sampled_from([0.0, 0.2, -0.2])),
         "out_nonlinearity": draw(st.sampled_from([0.0, 0.0, 0.3])),
         "slope_calibration": draw(st.sampled_from([0.0, 0.5])),
         "r_series": draw(st.sampled_from([0.0, 0.0, 0.05])),

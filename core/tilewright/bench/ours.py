@@ -110,11 +110,10 @@ def _product(settings: Settings, transposed: bool) -> Prepared:
         run = tile.backward if transposed else tile.forward
         return Prepared(lambda: run(vector), fingerprint=fingerprint)
     io = periphery.compile_io(periphery.IOParameters(), None, backward=transposed)
-    weight, frozen = tile.weight.data, (None, None, None, None)
-    return Prepared(
-        lambda: kernels.matrix_product(io, frozen, weight, vector, transposed=transposed, seed=1, first_sample=0),
-        fingerprint=fingerprint,
-    )
+    weight = tile.weight.data
+    shape = (int(weight.shape[0]), int(weight.shape[1]))
+    reads = kernels.TileReads(io, shape, transposed=transposed, seed=1, keep_saturated=not transposed)
+    return Prepared(lambda: reads(weight, vector, 0), fingerprint=fingerprint)
 
 
 def _config(algorithm: str, device: PulsedDevice, update: Settings) -> configs.RPUConfig:
