@@ -11,7 +11,7 @@ from devices.recipes import without_noise
 from oracle.statistics import assert_mean
 
 from tilewright import configs
-from tilewright.kernels import add_outer
+from tilewright.kernels import accumulate_outer
 from tilewright.parameters import ParameterError
 from tilewright.tile import AnalogTile
 
@@ -206,7 +206,7 @@ def test_sums_of_outer_products(samples, outputs, inputs):
     x, d = (rng.normal(size=(samples, size)).astype(np.float32) for size in (inputs, outputs))
     start = rng.normal(size=(outputs, inputs)).astype(np.float32)
     target = torch.tensor(start)
-    add_outer(target, torch.tensor(x), torch.tensor(d), -0.3)
+    accumulate_outer(target, torch.tensor(x), torch.tensor(d), -0.3)
     expected = start - 0.3 * (d.astype(float).T @ x.astype(float))
     assert target.numpy() == pytest.approx(expected, abs=2e-6 * (samples + 10))
 
