@@ -22,10 +22,18 @@ class AnalogSGD(SGD):
         params: parameters or groups, as for any torch optimiser.
         lr: learning rate.
         kwargs: further options of ``torch.optim.SGD``.
+
+    Raises:
+        ValueError: ``maximize``; change the sign of the loss instead.
     """
+
+    # So that torch's GradScaler hands over its scale instead of stepping as if nothing were scaled.
+    _step_supports_amp_scaling = True
 
     def __init__(self, params: Any, lr: float = 0.1, **kwargs: Any) -> None:
         super().__init__(params, lr=lr, **kwargs)
+        if any(group["maximize"] for group in self.param_groups):
+            raise ValueError("tiles only descend: leave maximize off and change the sign of the loss instead")
 
     def regroup_param_groups(self, model: nn.Module | None = None) -> None:
         """Accepted so that existing scripts run; tiles are found in any group, which keeps its own options."""
@@ -41,6 +49,11 @@ class AnalogSGD(SGD):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of the digital parameters, then an update of every tile, then diffusion and decay."""
+        if hasattr(self, "found_inf"):
+            raise RuntimeError(
+                "AnalogSGD does not work with GradScaler: tiles are pulsed by the errors as they are, so the loss must "
+                "not be scaled; call loss.backward() and step() directly, with bfloat16 autocast if wanted"
+            )
         loss = super().step(closure)
         with torch.no_grad():
             for tile, lr in self.tiles():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -182,6 +182,24 @@ class AnalogTile(nn.Module):
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._link()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # What .to(), .double(), .cuda() and the like call. Counters and running maxima keep their own types.
+        became = fn(torch.empty(0))
+        if became.dtype is not torch.float32:
+            raise TypeError(
+                f"tiles compute in float32 and cannot become {became.dtype}; convert the digital layers only"
+            )
+        if became.device.type != "cpu":
+            raise RuntimeError(
+                f"tiles cannot move to {became.device}: only CPU kernels are compiled in; keep the model on the CPU"
+            )
+
+        def keeping_types(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype is tensor.dtype else tensor
+
+        return super()._apply(keeping_types, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers."""

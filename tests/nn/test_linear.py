@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tilewright.configs import (
+    ConstantStepDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     MappingParameter,
     PulseType,
     SingleRPUConfig,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     build_config,
 )
@@ -280,3 +282,33 @@ def test_copies_and_pickles_go_on_like_the_original(algorithm):
     assert not torch.equal(results[0], layer.weight.zero_())
     for other in results[1:]:
         assert torch.equal(results[0], other)
+
+
+@pytest.mark.parametrize("change", [torch.nn.Module.double, torch.nn.Module.half, lambda model: model.to("meta")])
+def test_what_tiles_cannot_become_is_refused_and_nothing_changes(change):
+    layer = AnalogLinear(4, 3, rpu_config=SingleRPUConfig(device=ConstantStepDevice()))
+    before = layer.state_dict()
+    with pytest.raises((TypeError, RuntimeError), match="tiles c"):
+        change(layer)
+    assert all(value.dtype is before[name].dtype for name, value in layer.state_dict().items())
+    assert layer(torch.ones(2, 4)).shape == (2, 3)
+
+
+def test_float_leaves_the_counters_of_a_cell_alone():
+    layer = AnalogLinear(4, 3, rpu_config=build_config("c-ttv2", SoftBoundsReferenceDevice()))
+    types = {name: value.dtype for name, value in layer.state_dict().items()}
+    assert torch.float64 in types.values()
+    layer.float().to(torch.float32).to("cpu")
+    assert {name: value.dtype for name, value in layer.state_dict().items()} == types
+
+
+def test_a_scaled_loss_and_ascent_are_refused():
+    layer = AnalogLinear(4, 3, rpu_config=SingleRPUConfig(device=ConstantStepDevice()))
+    with pytest.raises(ValueError, match="sign of the loss"):
+        AnalogSGD(layer.parameters(), lr=0.1, maximize=True)
+    optimiser, scaler = AnalogSGD(layer.parameters(), lr=0.1), torch.amp.GradScaler("cpu")
+    scaler.scale(layer(torch.ones(2, 4)).sum()).backward()
+    before = layer.get_weights()[0].clone()
+    with pytest.raises(RuntimeError, match="GradScaler"):
+        scaler.step(optimiser)
+    assert torch.equal(layer.get_weights()[0], before)
