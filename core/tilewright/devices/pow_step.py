@@ -84,8 +84,8 @@ class PowStepReferenceDevice(PowerLawDevice, ReferenceDevice):
 
     def _symmetry_points(self, drawn: Mapping[str, Tensor]) -> Tensor:
         """Steps fall (up) and rise (down) with the weight, so halving the range always finds the one crossing."""
-        low, high = torch.zeros(1), torch.ones(1)
         up, down, gamma_up, gamma_down = (drawn[name] for name in ("up", "down", "slope_up", "slope_down"))
+        low, high = torch.zeros_like(up), torch.ones_like(up)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             below = up * (1 - middle) ** gamma_up > down * middle**gamma_down
