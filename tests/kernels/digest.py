@@ -24,7 +24,7 @@ DEVICES = {
         dw_min=0.02, subtract_symmetry_point=True, reference_std=0.05, write_noise_std=2.0, slope_up_dtod=0.1
     ),
     "exp": configs.ExpStepDevice(dw_min=0.01, dw_min_std_add=0.02, dw_min_std_slope=0.1, write_noise_std=1.0),
-    "pow": configs.PowStepDevice(dw_min=0.02, pow_gamma=1.7, pow_up_down=0.2, count_pulses=True),
+    "pow": configs.PowStepDevice(dw_min=0.02, w_max=0.7, pow_gamma=1.7, pow_up_down=0.2, count_pulses=True),
     "pow-reference": configs.PowStepReferenceDevice(dw_min=0.02, pow_gamma=1.3, subtract_symmetry_point=True),
     "piecewise": configs.PiecewiseStepDevice(
         dw_min=0.01, w_max=0.8, piecewise_up=[2, 1, 0.3], piecewise_down=[0.2, 1, 2]
