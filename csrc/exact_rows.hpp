@@ -1,76 +1,222 @@
-// Pulses applied one by one. Given the trains, crosspoints do not depend on each other: eight of them are loaded once
+// Pulses applied one by one. Given the trains, crosspoints do not depend on each other: vectors of eight are loaded once
 // and take the pulses of all samples in order, which is exact and spares the memory traffic of one pass a sample.
+// Two vectors of a row travel together, so that the arithmetic of one fills the waits of the other.
 #pragma once
 #include "devices.hpp"
 #include "snapshots.hpp"
-#include "trains.hpp"
+#include "sparse_rows.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
 
-constexpr int64_t kRowBlock = 16;  // rows that share a stream of cycle noise
+constexpr int64_t kRowBlock = 16;        // rows that share a stream of cycle noise
+constexpr double kSparse = 1.5;          // pulses for each vector of a row below which they are taken from lists
+constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
 
-// One word of a row's train that holds pulses.
-struct RowWord {
-    int64_t word;
-    uint32_t pulses, signs;
+// Eight crosspoints of a row while they take pulses.
+struct Group {
+    Crosspoints<f8> c;
+    int64_t vec, index, lanes;
+    u8 touched;  // not zero where a pulse came
 };
 
-template <class Device, bool Mult>
+// Pulses that the crosspoints of a group wait for, oldest first: the directions in the low bits, and how many they are.
+struct Queue {
+    u8 raises, waiting;
+};
+
+template <class Device, bool Mult, bool Noisy>
 class RowUpdater {
   public:
-    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, uint64_t part, int64_t block)
-        : a_(a), u_(u), inputs_(inputs), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), noisy_(a.cycle_noise > 0) {}
+    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const SlotLists* lists, uint64_t part,
+               int64_t block)
+        : a_(a), u_(u), inputs_(inputs), lists_(lists), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat(a.cycle_noise)), scattered_(a, u, noise_) {}
 
-    int64_t pulses = 0;
+    // Pulses delivered so far: each takes one number of the noise, or is counted where there is none.
+    int64_t pulses() const { return Noisy ? noise_.taken() - rewritten_ - scattered_.rewritten : quiet_pulses_; }
 
+    // Applies the words of row i in time order.
     void row(int64_t i, const RowWord* words, int64_t n_words, const SnapshotIndex* snapshots) {
         const int64_t vectors = (a_.cols + kLanes - 1) / kLanes;
-        for (int64_t vec = 0; vec < vectors; ++vec) {
-            const int64_t group = u_.snapshot_rows ? i : vec;
-            const bool copies = snapshots && snapshots->start[group] < snapshots->start[group + 1];
-            if (copies) with_copies(i, vec, words, n_words, *snapshots, group);
-            else plain(i, vec, words, n_words);
+        if (lists_ && !snapshots) {
+            const int64_t number = listed_pulses(*lists_, words, n_words);
+            if (number < kSparse * vectors) {
+                if (!Noisy) quiet_pulses_ += number;
+                scattered_.row(i, words, n_words, *lists_);
+                return;
+            }
+        }
+        if (snapshots) {
+            for (int64_t vec = 0; vec < vectors; ++vec) {
+                const int64_t list = u_.snapshot_rows ? i : vec;
+                if (snapshots->start[list] < snapshots->start[list + 1]) with_copies(i, vec, words, n_words, *snapshots, list);
+                else all_words<1>(i, &vec, words, n_words);
+            }
+        } else if (n_words == 1) {
+            single_word(i, vectors, *words);
+        } else {
+            int64_t pair[2];
+            for (int64_t vec = 0; vec < vectors; vec += 2) {
+                pair[0] = vec;
+                pair[1] = vec + 1;
+                if (pair[1] < vectors) all_words<2>(i, pair, words, n_words);
+                else all_words<1>(i, pair, words, n_words);
+            }
         }
     }
 
   private:
+    TW_INLINE const uint32_t* input_word(int64_t vec, const RowWord& w) const {
+        return inputs_.bits + (vec * inputs_.words + w.word) * 16;
+    }
     TW_INLINE u8 coincidences(int64_t vec, const RowWord& w) const {
-        const uint32_t* at = inputs_.bits + (vec * inputs_.words + w.word) * 16;
-        const u8 hit = load_u(at) & w.pulses;
-        return u_.raise_only ? hit & (load_u(at + 8) ^ w.signs) : hit;
+        const u8 hit = load_u(input_word(vec, w)) & w.pulses;
+        return u_.raise_only ? hit & directions(vec, w) : hit;
+    }
+    TW_INLINE u8 directions(int64_t vec, const RowWord& w) const { return load_u(input_word(vec, w) + 8) ^ w.signs; }
+
+    TW_INLINE void open(Group& g, int64_t i, int64_t vec) const {
+        g.vec = vec;
+        g.index = i * a_.cols + vec * kLanes;
+        g.lanes = a_.cols - vec * kLanes;
+        g.c = load_crosspoints<Device>(a_, g.index, g.lanes);
+        g.touched = u8{};
     }
 
-    TW_INLINE void plain(int64_t i, int64_t vec, const RowWord* words, int64_t n_words) {
+    // One pulse at the lanes of the mask.
+    TW_INLINE void pulse_some(Group& g, i8 active, i8 up) {
+        const uint32_t mask = lane_mask(active);
+        f8 moved;
+        if constexpr (Noisy) {
+            moved = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take(mask), a_.shape);
+        } else {
+            quiet_pulses_ += __builtin_popcount(mask);
+            moved = quiet_pulse<Device>(g.c, up, a_.shape);
+        }
+        g.c.state = blend(active, moved, g.c.state);
+    }
+    // One pulse at every lane.
+    TW_INLINE void pulse_all(Group& g, i8 up) {
+        if constexpr (Noisy) {
+            g.c.state = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take_all(), a_.shape);
+        } else {
+            quiet_pulses_ += kLanes;
+            g.c.state = quiet_pulse<Device>(g.c, up, a_.shape);
+        }
+    }
+
+    // A row with pulses in one word: only the vectors that have some are visited.
+    void single_word(int64_t i, int64_t vectors, const RowWord& w) {
+        int64_t found[kListedVectors];
+        for (int64_t begin = 0; begin < vectors; begin += kListedVectors) {
+            const int64_t end = begin + kListedVectors < vectors ? begin + kListedVectors : vectors;
+            int64_t n = 0;
+            for (int64_t vec = begin; vec < end; ++vec) {
+                found[n] = vec;
+                n += any(coincidences(vec, w));
+            }
+            int64_t k = 0;
+            for (; k + 2 <= n; k += 2) one_word<2>(i, found + k, w);
+            if (k < n) one_word<1>(i, found + k, w);
+        }
+    }
+
+    template <int N>
+    TW_INLINE void one_word(int64_t i, const int64_t* vec, const RowWord& w) {
+        Group g[N];
+        u8 hit[N], raises[N], left;
+        for (int n = 0; n < N; ++n) {
+            open(g[n], i, vec[n]);
+            hit[n] = g[n].touched = coincidences(vec[n], w);
+            raises[n] = directions(vec[n], w);
+            if (u_.up_counts) tally(hit[n], raises[n], g[n]);
+        }
+        do {
+            left = u8{};
+            for (int n = 0; n < N; ++n) {
+                pulse_lowest(g[n], hit[n], raises[n]);
+                left |= hit[n];
+            }
+        } while (any(left));
+        for (int n = 0; n < N; ++n) close(g[n]);
+    }
+
+    // The oldest pulse of each lane, taken out of hit.
+    TW_INLINE void pulse_lowest(Group& g, u8& hit, u8 raises) {
+        const u8 lowest = hit & (0u - hit);
+        pulse_some(g, lowest != 0u, (raises & lowest) != 0u);
+        hit ^= lowest;
+    }
+
+    // Many words: lanes queue their pulses, so that each goes on with its next one whatever word that is in.
+    template <int N>
+    TW_INLINE void all_words(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words) {
         int64_t k = 0;
-        u8 hit = {};
         for (; k < n_words; ++k) {
-            hit = coincidences(vec, words[k]);
+            u8 hit = {};
+            for (int n = 0; n < N; ++n) hit |= coincidences(vec[n], words[k]);
             if (any(hit)) break;
         }
         if (k == n_words) return;
-        const int64_t index = i * a_.cols + vec * kLanes, lanes = a_.cols - vec * kLanes;
-        Crosspoints<f8> c = load_crosspoints<Device>(a_, index, lanes);
-        u8 touched = {};
-        for (;;) {
-            apply(c, hit, vec, words[k], index, lanes);
-            touched |= hit;
-            do {
-                if (++k == n_words) goto done;
-                hit = coincidences(vec, words[k]);
-            } while (!any(hit));
+        Group g[N];
+        Queue q[N];
+        for (int n = 0; n < N; ++n) {
+            open(g[n], i, vec[n]);
+            q[n] = Queue{};
         }
-    done:
-        finish(c, touched, index, lanes);
+        for (; k < n_words; ++k) {
+            u8 hit[N], number[N], most = {};
+            for (int n = 0; n < N; ++n) {
+                hit[n] = coincidences(vec[n], words[k]);
+                number[n] = count_bits(hit[n]);
+                const u8 total = q[n].waiting + number[n];
+                most = (u8)blend((i8)(total > most), (f8)total, (f8)most);
+            }
+            if (any((u8)(most > 32u))) deliver<N>(g, q, max_lanes_u(most) - 32u);
+            for (int n = 0; n < N; ++n) {
+                const u8 raises = directions(vec[n], words[k]);
+                if (u_.up_counts) tally(hit[n], raises, g[n]);
+                // A lane with 32 pulses waiting gets none, whatever the shift makes of it.
+                const u8 shifted = pack_bits(raises, hit[n]) << (q[n].waiting & 31u);
+                q[n].raises |= shifted & (u8)(number[n] != 0u);
+                q[n].waiting += number[n];
+                g[n].touched |= hit[n];
+            }
+        }
+        u8 most = q[0].waiting;
+        for (int n = 1; n < N; ++n) most = (u8)blend((i8)(q[n].waiting > most), (f8)q[n].waiting, (f8)most);
+        deliver<N>(g, q, max_lanes_u(most));
+        for (int n = 0; n < N; ++n) close(g[n]);
     }
 
-    void with_copies(int64_t i, int64_t vec, const RowWord* words, int64_t n_words, const SnapshotIndex& s, int64_t group) {
-        const int64_t index = i * a_.cols + vec * kLanes, lanes = a_.cols - vec * kLanes;
-        Crosspoints<f8> c = load_crosspoints<Device>(a_, index, lanes);
-        u8 touched = {};
+    // Up to `rounds` pulses of each lane.
+    template <int N>
+    TW_INLINE void deliver(Group* g, Queue* q, uint32_t rounds) {
+        u8 least = q[0].waiting;
+        for (int n = 1; n < N; ++n) least = (u8)blend((i8)(q[n].waiting < least), (f8)q[n].waiting, (f8)least);
+        const uint32_t lowest = min_lanes_u(least), full = lowest < rounds ? lowest : rounds;
+        for (uint32_t r = 0; r < full; ++r)
+            for (int n = 0; n < N; ++n) {
+                pulse_all(g[n], (i8)(q[n].raises << 31) >> 31);
+                q[n].raises >>= 1;
+            }
+        for (uint32_t r = full; r < rounds; ++r)
+            for (int n = 0; n < N; ++n) {
+                pulse_some(g[n], q[n].waiting > r, (i8)(q[n].raises << 31) >> 31);
+                q[n].raises >>= 1;
+            }
+        for (int n = 0; n < N; ++n) {
+            const u8 spent = (u8)(q[n].waiting > rounds);
+            q[n].waiting = (q[n].waiting - rounds) & spent;
+        }
+    }
+
+    void with_copies(int64_t i, int64_t vec, const RowWord* words, int64_t n_words, const SnapshotIndex& s, int64_t list) {
+        Group g;
+        open(g, i, vec);
         int64_t k = 0, low = 0;
-        for (int64_t e = s.start[group]; e <= s.start[group + 1]; ++e) {
-            const bool last = e == s.start[group + 1];
+        for (int64_t e = s.start[list]; e <= s.start[list + 1]; ++e) {
+            const bool last = e == s.start[list + 1];
             const int64_t high = last ? INT64_MAX : s.boundary[e];
             while (k < n_words && words[k].word * 32 < high) {
                 const int64_t base = words[k].word * 32;
@@ -78,77 +224,65 @@ class RowUpdater {
                 if (low > base) mask &= low - base >= 32 ? 0u : ~0u << (low - base);
                 const bool partial = high - base < 32;
                 if (partial) mask &= ~(~0u << (high - base));
-                const u8 hit = coincidences(vec, words[k]) & mask;
+                u8 hit = coincidences(vec, words[k]) & mask;
                 if (any(hit)) {
-                    apply(c, hit, vec, words[k], index, lanes);
-                    touched |= hit;
+                    const u8 raises = directions(vec, words[k]);
+                    if (u_.up_counts) tally(hit, raises, g);
+                    g.touched |= hit;
+                    do pulse_lowest(g, hit, raises);
+                    while (any(hit));
                 }
                 if (partial) break;
                 ++k;
             }
             low = high;
             if (last) break;
-            finish(c, touched, index, lanes);
-            touched = u8{};
-            copy_out(i, vec, index, lanes, s.event[e]);
+            close(g);
+            g.touched = u8{};
+            copy_out(i, g, s.event[e]);
         }
-        finish(c, touched, index, lanes);
+        close(g);
     }
 
-    void copy_out(int64_t i, int64_t vec, int64_t index, int64_t lanes, int64_t event) {
+    void copy_out(int64_t i, const Group& g, int64_t event) {
         if (u_.snapshot_rows) {
-            store_first(u_.snapshot_out + event * a_.cols + vec * kLanes, load_first(a_.visible + index, lanes), lanes);
+            store_first(u_.snapshot_out + event * a_.cols + g.vec * kLanes, load_first(a_.visible + g.index, g.lanes), g.lanes);
         } else {
-            const int64_t lane = u_.snapshot_line[event] - vec * kLanes;
-            u_.snapshot_out[event * a_.rows + i] = a_.visible[index + lane];
+            const int64_t lane = u_.snapshot_line[event] - g.vec * kLanes;
+            u_.snapshot_out[event * a_.rows + i] = a_.visible[g.index + lane];
         }
     }
 
-    // Applies the coincidences of a word, slot by slot in each lane.
-    TW_INLINE void apply(Crosspoints<f8>& c, u8 hit, int64_t vec, const RowWord& w, int64_t index, int64_t lanes) {
-        const u8 raises = load_u(inputs_.bits + (vec * inputs_.words + w.word) * 16 + 8) ^ w.signs;
-        if (u_.up_counts) tally(hit, raises, index, lanes);
-        const f8 sigma = splat(a_.cycle_noise);
-        do {
-            const u8 lowest = hit & (0u - hit);
-            const i8 active = lowest != 0u;
-            const i8 up = (raises & lowest) != 0u;
-            const uint32_t mask = lane_mask(active);
-            pulses += __builtin_popcount(mask);
-            f8 moved;
-            if (noisy_) moved = pulse<Device, Mult>(c, up, sigma * noise_.take(mask), a_.shape);
-            else moved = quiet_pulse<Device>(c, up, a_.shape);
-            c.state = blend(active, moved, c.state);
-            hit ^= lowest;
-        } while (any(hit));
-    }
-
-    void tally(u8 hit, u8 raises, int64_t index, int64_t lanes) const {
-        for (int64_t l = 0; l < kLanes && l < lanes; ++l) {
-            u_.up_counts[index + l] += __builtin_popcount(hit[l] & raises[l]);
-            u_.down_counts[index + l] += __builtin_popcount(hit[l] & ~raises[l]);
+    __attribute__((noinline)) void tally(u8 hit, u8 raises, const Group& g) const {
+        for (int64_t l = 0; l < kLanes && l < g.lanes; ++l) {
+            u_.up_counts[g.index + l] += __builtin_popcount(hit[l] & raises[l]);
+            u_.down_counts[g.index + l] += __builtin_popcount(hit[l] & ~raises[l]);
         }
     }
 
-    TW_INLINE void finish(const Crosspoints<f8>& c, u8 touched, int64_t index, int64_t lanes) {
-        const i8 changed = touched != 0u;
+    TW_INLINE void close(const Group& g) {
+        const i8 changed = g.touched != 0u;
         const uint32_t mask = lane_mask(changed);
         if (mask == 0) return;
-        if (a_.persistent) {
-            store_first(a_.persistent + index, c.state, lanes);
-            const f8 before = load_first(a_.visible + index, lanes);
-            const f8 after = visible_weight(a_, c.state, index, lanes, mask, noise_);
-            store_first(a_.visible + index, blend(changed, after, before), lanes);
-        } else {
-            store_first(a_.visible + index, c.state, lanes);
+        if (!a_.persistent) {
+            store_first(a_.visible + g.index, g.c.state, g.lanes);
+            return;
         }
+        store_first(a_.persistent + g.index, g.c.state, g.lanes);
+        if (a_.write_noise > 0) rewritten_ += __builtin_popcount(mask);
+        const f8 before = load_first(a_.visible + g.index, g.lanes);
+        const f8 after = visible_weight(a_, g.c.state, g.index, g.lanes, mask, noise_);
+        store_first(a_.visible + g.index, blend(changed, after, before), g.lanes);
     }
 
     const DeviceArgs& a_;
     const UpdateArgs& u_;
     const Trains& inputs_;
+    const SlotLists* lists_;
     NormalStream noise_;
-    const bool noisy_;
+    const f8 sigma_;
+    ScatteredPulses<Device, Mult, Noisy> scattered_;
+    int64_t quiet_pulses_ = 0, rewritten_ = 0;  // rewritten: crosspoints that drew write noise
 };
 
 // The words of row i that hold pulses; returns how many.

@@ -26,7 +26,11 @@ TW_INLINE int threads_for(int64_t work, int64_t least, int threads) {
 template <class Body>
 TW_INLINE int64_t sum_blocks(int64_t blocks, int threads, const Body& body) {
     int64_t total = 0;
-#pragma omp parallel for num_threads(threads) schedule(dynamic) reduction(+ : total) if (threads > 1)
+    if (threads <= 1) {  // even a team of one costs a small kernel too much
+        for (int64_t block = 0; block < blocks; ++block) total += body(block);
+        return total;
+    }
+#pragma omp parallel for num_threads(threads) schedule(dynamic) reduction(+ : total)
     for (int64_t block = 0; block < blocks; ++block) total += body(block);
     return total;
 }
@@ -58,7 +62,11 @@ TW_INLINE int64_t sum_blocks(int64_t blocks, int, const Body& body) {
 template <class Body>
 TW_INLINE void for_blocks(int64_t blocks, int threads, const Body& body) {
 #if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    if (threads <= 1) {
+        for (int64_t block = 0; block < blocks; ++block) body(block);
+        return;
+    }
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < blocks; ++block) body(block);
 #else
     sum_blocks(blocks, threads, [&](int64_t block) {

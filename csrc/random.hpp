@@ -113,6 +113,30 @@ struct ExpandTable {
 };
 constexpr ExpandTable kExpand;
 
+// As normal_pair, for streams that need very many: shorter polynomials, evaluated with short chains of dependence. The
+// radius is right to 2e-6 and the angle to 1e-6, far below what any number of draws of a simulation resolves.
+TW_INLINE void quick_normal_pair(u8 first, u8 second, f8& a, f8& b) {
+    const f8 u = (to_float((i8)(first >> 1)) + 0.5f) * 4.656612873077393e-10f;  // (0, 1]
+    const u8 bits = as_bits(u);
+    const i8 exponent = ((i8)(bits - 0x3f3504f3u)) >> 23;
+    const f8 m = as_float(bits - ((u8)exponent << 23)) - 1.0f;
+    const f8 m2 = m * m;
+    // -2 ln(1 + m) / m, a minimax fit
+    const f8 low = (m * 1.0000279664f + -2.000001754f) + m2 * (m * 0.4979358432f + -0.6663205866f);
+    const f8 high = (m * 0.3756547052f + -0.4090958432f) + m2 * -0.244219624f;
+    const f8 square = m * (low + (m2 * m2) * high) + to_float(exponent) * -1.3862943611f;
+    const f8 radius = square_root(square);
+    // One bit swaps the axes, one mirrors, and the other thirty are the angle within an eighth of a turn.
+    const f8 t = to_float((i8)(second << 2)) * 3.6572951981e-10f;  // pi / 2^33
+    const f8 t2 = t * t;
+    const f8 s = t + (t * t2) * (t2 * 8.152991982e-03f + -1.666283379e-01f);
+    const f8 c = (t2 * -0.4999989478f + 1.0f) + (t2 * t2) * (t2 * -1.359782268e-03f + 4.165629455e-02f);
+    const f8 sine = radius * s, cosine = as_float(as_bits(radius * c) ^ (second & 0x80000000u));
+    const i8 swapped = (i8)(second << 1) >> 31;
+    a = blend(swapped, sine, cosine);
+    b = blend(swapped, cosine, sine);
+}
+
 // A stream of normal numbers handed out only to the lanes that need one.
 class NormalStream {
   public:
@@ -120,43 +144,59 @@ class NormalStream {
         const Words w = philox(make_key(seed, kCycleNoise), lane_index() + splat_u(block * 8), part, call);
         for (int i = 0; i < 4; ++i) state_[i] = w.w[i];
         state_[0] |= 1u;  // never all zero
-        position_ = kSize;
+        position_ = size_;
+        taken_ = -size_;
+    }
+    // Values in all lanes.
+    TW_INLINE f8 take_all() {
+        if (__builtin_expect(position_ > size_ - 8, 0)) refill();
+        const f8 v = load(values_ + position_);
+        position_ += 8;
+        return v;
     }
     // Values in the lanes of the mask; the other lanes hold arbitrary ones.
     TW_INLINE f8 take(uint32_t mask) {
-        if (__builtin_expect(position_ > kSize - 8, 0)) refill();
+        if (__builtin_expect(position_ > size_ - 8, 0)) refill();
         const f8 v = load(values_ + position_);
         position_ += __builtin_popcount(mask);
         return permute(v, load_u(kExpand.rank[mask]));
     }
 
+    // Numbers handed out so far.
+    int64_t taken() const { return taken_ + position_; }
+
   private:
     static constexpr int kSize = 256;
     static TW_INLINE u8 rotate(u8 v, int k) { return (v << k) | (v >> (32 - k)); }
-    TW_INLINE u8 next() {
-        const u8 result = rotate(state_[0] + state_[3], 7) + state_[0];
-        const u8 t = state_[1] << 9;
-        state_[2] ^= state_[0];
-        state_[3] ^= state_[1];
-        state_[1] ^= state_[2];
-        state_[0] ^= state_[3];
-        state_[2] ^= t;
-        state_[3] = rotate(state_[3], 11);
+    static TW_INLINE u8 next(u8* state) {
+        const u8 result = rotate(state[0] + state[3], 7) + state[0];
+        const u8 t = state[1] << 9;
+        state[2] ^= state[0];
+        state[3] ^= state[1];
+        state[1] ^= state[2];
+        state[0] ^= state[3];
+        state[2] ^= t;
+        state[3] = rotate(state[3], 11);
         return result;
     }
     __attribute__((noinline)) void refill() {
-        for (int i = 0; i < kSize; i += 16) {
-            const u8 first = next(), second = next();
+        u8 state[4] = {state_[0], state_[1], state_[2], state_[3]};  // in registers
+        size_ = size_ < kSize ? 2 * size_ : kSize;  // few at first: many streams need no more
+        for (int i = 0; i < size_; i += 16) {
+            const u8 first = next(state), second = next(state);
             f8 a, b;
-            normal_pair(first, second, a, b);
+            quick_normal_pair(first, second, a, b);
             store(values_ + i, a);
             store(values_ + i + 8, b);
         }
+        for (int i = 0; i < 4; ++i) state_[i] = state[i];
+        taken_ += position_;
         position_ = 0;
     }
     u8 state_[4];
-    int position_;
-    alignas(32) float values_[kSize + 8] = {};
+    int position_, size_ = 32;
+    int64_t taken_;
+    alignas(32) float values_[kSize + 8];
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace tilewright::TW_ISA {
 namespace {
 
-constexpr int64_t kLineWords = 1 << 20;  // words of pulse trains held at a time
+constexpr int64_t kLineWords = 1 << 17;  // words of pulse trains held at a time: they should stay in the second cache
 
 struct ApplyTrains {
     const DeviceArgs& a;
@@ -14,26 +14,43 @@ struct ApplyTrains {
     const Trains& inputs;
     const Trains& errors;
     const SnapshotIndex* snapshots;
+    const SlotLists* lists;
     uint64_t part;
     int64_t* pulses;
 
     template <class Device, bool Mult>
     void run() const {
+        *pulses += a.cycle_noise > 0 ? rows<Device, Mult, true>() : rows<Device, Mult, false>();
+    }
+
+    template <class Device, bool Mult, bool Noisy>
+    int64_t rows() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const int threads = threads_for(a.rows * a.cols * inputs.words, kParallelWork, u.threads);
-        *pulses += sum_blocks(blocks, threads, [&](int64_t block) {
-            RowUpdater<Device, Mult> updater(a, u, inputs, part, block);
-            Scratch<RowWord> words(errors.words);
+        Scratch<RowWord> all_words(blocks * errors.words);
+        return sum_blocks(blocks, threads, [&](int64_t block) {
+            RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, lists, part, block);
+            RowWord* words = all_words.data + block * errors.words;
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
             for (int64_t i = block * kRowBlock; i < end; ++i) {
-                const int64_t n = row_words(errors, i, words.data);
+                const int64_t n = row_words(errors, i, words);
                 const bool copies = snapshots && (!u.snapshot_rows || snapshots->start[i] < snapshots->start[i + 1]);
-                if (n > 0 || copies) updater.row(i, words.data, n, snapshots);
+                if (n > 0 || copies) updater.row(i, words, n, snapshots);
             }
-            return updater.pulses;
+            return updater.pulses();
         });
     }
 };
+
+// Pulses on all lines of a side.
+inline int64_t fired(const Trains& t, int64_t vectors) {
+    int64_t n = 0;
+    for (int64_t k = 0; k < vectors * t.words; ++k) {
+        const u8 number = count_bits(load_u(t.bits + k * 16));
+        for (int l = 0; l < kLanes; ++l) n += number[l];
+    }
+    return n;
+}
 
 void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule* plan) {
     Scratch<int64_t> slot(u.samples + 1);
@@ -60,8 +77,16 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         write_trains(errors, u, d, plan + first, slot.data, first, count);
         SnapshotIndex index{start.data, event.data, boundary.data};
         if (u.snapshots) index_snapshots(u, slot.data, first, count, groups, start.data, event.data, boundary.data);
+        const int64_t fired_x = fired(inputs, col_vectors), fired_d = fired(errors, row_vectors);
+        // As if errors and inputs fired independently.
+        const double row_pulses = (double)fired_x * (double)fired_d / ((double)words * 32 * (double)a.rows);
+        const bool sparse = row_pulses < 2 * kSparse * (double)col_vectors && !u.snapshots && !u.raise_only;
+        Scratch<int64_t> list_start(sparse ? words * 32 + 1 : 0);
+        Scratch<uint32_t> list_entries(sparse ? fired_x + 7 : 0);
+        const SlotLists lists{list_start.data, list_entries.data};
+        if (sparse) list_slots(inputs, col_vectors, list_start.data, list_entries.data);
         int64_t pulses = 0;
-        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, part, &pulses});
+        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, sparse ? &lists : nullptr, part, &pulses});
         u.stats->pulses += pulses;
         u.stats->slots += slot[count];
         first += count;

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+
+#include "out_of_memory.hpp"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -50,6 +52,28 @@ TW_INLINE void store_first(float* p, f8 v, int64_t n) {
         return;
     }
     for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// Elements at any places.
+TW_INLINE f8 load_at(const float* p, u8 index) {
+#if defined(__AVX2__)
+    return (f8)_mm256_i32gather_ps(p, (__m256i)index, 4);
+#else
+    f8 v;
+    for (int i = 0; i < kLanes; ++i) v[i] = p[index[i]];
+    return v;
+#endif
+}
+TW_INLINE void store_at(float* p, u8 index, f8 v, int64_t n) {
+    uint32_t at[kLanes];
+    float value[kLanes];
+    store_u(at, index);
+    store(value, v);
+    if (n >= kLanes) {
+        for (int i = 0; i < kLanes; ++i) p[at[i]] = value[i];
+    } else {
+        for (int64_t i = 0; i < n; ++i) p[at[i]] = value[i];
+    }
 }
 
 TW_INLINE f8 as_float(u8 v) { return (f8)v; }
@@ -101,16 +125,7 @@ TW_INLINE f8 round_even(f8 v) {
 // The whole part of numbers that are not negative.
 TW_INLINE f8 whole_part(f8 v) { return to_float(to_int(v)); }
 // Entries of a table at whole-numbered places.
-TW_INLINE f8 gather(const float* table, f8 place) {
-    const i8 at = to_int(place);
-#if defined(__AVX2__)
-    return (f8)_mm256_i32gather_ps(table, (__m256i)at, 4);
-#else
-    f8 r;
-    for (int i = 0; i < kLanes; ++i) r[i] = table[at[i]];
-    return r;
-#endif
-}
+TW_INLINE f8 gather(const float* table, f8 place) { return load_at(table, (u8)to_int(place)); }
 TW_INLINE uint32_t lane_mask(i8 mask) {
 #if defined(__AVX2__)
     return (uint32_t)_mm256_movemask_ps((__m256)mask);
@@ -130,6 +145,53 @@ TW_INLINE bool any(u8 v) {
 #endif
 }
 TW_INLINE f8 permute(f8 v, u8 index) { return __builtin_shuffle(v, (i8)index); }
+
+// Number of set bits of each byte.
+TW_INLINE u8 count_bits_of_bytes(u8 v) {
+#if defined(__AVX2__)
+    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i low = (__m256i)(v & 0x0f0f0f0fu), high = (__m256i)((v >> 4) & 0x0f0f0f0fu);
+    return (u8)_mm256_add_epi8(_mm256_shuffle_epi8(table, low), _mm256_shuffle_epi8(table, high));
+#else
+    v = v - ((v >> 1) & 0x55555555u);
+    v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
+    return (v + (v >> 4)) & 0x0f0f0f0fu;
+#endif
+}
+TW_INLINE u8 sum_bytes(u8 v) {  // of each lane
+    v = (v & 0x00ff00ffu) + ((v >> 8) & 0x00ff00ffu);
+    return (v & 0xffffu) + (v >> 16);
+}
+TW_INLINE u8 count_bits(u8 v) { return sum_bytes(count_bits_of_bytes(v)); }
+
+// The bits of v that the mask selects, moved together at the low end of each lane.
+TW_INLINE u8 pack_bits(u8 v, u8 mask) {
+    uint32_t from[kLanes], take[kLanes];
+    store_u(from, v);
+    store_u(take, mask);
+#if defined(__BMI2__)
+    return u8{_pext_u32(from[0], take[0]), _pext_u32(from[1], take[1]), _pext_u32(from[2], take[2]), _pext_u32(from[3], take[3]),
+              _pext_u32(from[4], take[4]), _pext_u32(from[5], take[5]), _pext_u32(from[6], take[6]), _pext_u32(from[7], take[7])};
+#else
+    u8 packed = {};
+    for (int i = 0; i < kLanes; ++i) {
+        uint32_t to = 1;
+        for (uint32_t m = take[i]; m; m &= m - 1, to <<= 1)
+            if (from[i] & m & (0u - m)) packed[i] |= to;
+    }
+    return packed;
+#endif
+}
+TW_INLINE uint32_t max_lanes_u(u8 v) {
+    uint32_t m = v[0];
+    for (int i = 1; i < kLanes; ++i) m = m < v[i] ? v[i] : m;
+    return m;
+}
+TW_INLINE uint32_t min_lanes_u(u8 v) {
+    uint32_t m = v[0];
+    for (int i = 1; i < kLanes; ++i) m = m > v[i] ? v[i] : m;
+    return m;
+}
 
 // A fixed tree, ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), so that a sum does not depend on the build.
 TW_INLINE f4 half_sums(f8 v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7); }
@@ -176,12 +238,12 @@ TW_INLINE void multiply_wide(u8 a, uint32_t b, u8& high, u8& low) {
 #endif
 }
 
-// Temporary storage of one call; freed when it leaves scope.
+// Temporary storage of one call; freed when it leaves scope. Reserve it outside of parallel loops: it may throw.
 template <class T>
 struct Scratch {
     T* data;
     explicit Scratch(int64_t n) : data((T*)__builtin_malloc((size_t)(n > 0 ? n : 1) * sizeof(T))) {
-        if (!data) __builtin_abort();
+        if (!data) out_of_memory(n, sizeof(T));
     }
     ~Scratch() { __builtin_free(data); }
     Scratch(const Scratch&) = delete;

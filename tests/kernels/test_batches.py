@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,3 +158,27 @@ def test_numbers_that_are_none_do_not_spread(bad, where):
     with contextlib.suppress(ValueError):
         tile.update(x, d, 0.1)
     assert torch.isfinite(tile.get_weights()).all()
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from tilewright import configs
+from tilewright.tile import AnalogTile
+tile = AnalogTile(8, 4096, configs.SingleRPUConfig(update=configs.UpdateParameters(pulse_type="MeanCount")), seed=1)
+x, d = torch.rand(20000, 4096), torch.rand(20000, 8)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, resource.RLIM_INFINITY))
+try:
+    tile.update(x, d, 0.1)
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
+def test_missing_memory_is_an_error_in_words():
+    """Not the end of the process: 330 MB of working memory with 50 MB to be had."""
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "working memory" in done.stdout
+    assert "smaller batch" in done.stdout
