@@ -135,7 +135,8 @@ def test_traces_repeat_by_seed(cls):
 
 @pytest.mark.parametrize("preset", list(DEVICE_PRESETS.values()), ids=list(DEVICE_PRESETS))
 def test_presets_trace(preset):
-    traces = trace_pulses(preset(), [1] * 100 + [-1] * 100, n_traces=20, seed=1)
+    """400 devices: with 20, the fall of ReRamSB is two standard errors only and one seed in fifty fails."""
+    traces = trace_pulses(preset(), [1] * 100 + [-1] * 100, n_traces=400, seed=1)
     assert np.all(np.isfinite(traces))
     assert traces[100].mean() > traces[0].mean()
     assert traces[200].mean() < traces[100].mean()
