@@ -36,7 +36,8 @@ _NOTES = {
 
 def show_numbers(device: PulsedDevice) -> None:
     """Two rows of numbers of the nominal device."""
-    point, up_down = symmetry_point(device), device.steps
+    point = symmetry_point(device)
+    up, down = (float(step[0]) for step in device.nominal_steps(np.zeros(1)))
     shift = device.nominal_reference
     first, second = st.columns(4), st.columns(4)
     first[0].metric("States", _short(device, number_of_states), help="Range divided by the mean step at weight 0.")
@@ -46,7 +47,7 @@ def show_numbers(device: PulsedDevice) -> None:
         help="Weight at which an up and a down pulse cancel; alternating pulses pull the device there.",
     )
     first[2].metric(
-        "Step up / down", f"{significant(up_down[0], 2)} / {significant(up_down[1], 2)}", help="Nominal step scale."
+        "Step up / down", f"{significant(up, 2)} / {significant(down, 2)}", help="Nominal steps at weight 0."
     )
     first[3].metric(
         "Range", f"{significant(device.w_min - shift, 2)} … {significant(device.w_max - shift, 2)}",
