@@ -47,7 +47,7 @@ def test_recovery_of_step_and_write_noise(step, write, tolerance):
 
 def test_noise_in_units_of_the_current_step():
     device = SoftBoundsDevice(**TRUE, **QUIET, dw_min_std=3.0, write_noise_std=1.0, mult_noise=True)
-    response = trace_pulses(device, LONG, seed=2, w0=-0.3)[:-1, 0]
+    response = trace_pulses(device, LONG, seed=3, w0=-0.3)[:-1, 0]
     measurement = measurement_of((LONG, response))
     estimate = estimate_noise(measurement, fit_device(measurement, device))
     assert estimate.dw_min_std == pytest.approx(3.0, rel=0.5)

@@ -25,7 +25,7 @@ def fitted():
         dw_min=0.02, up_down=-0.2, w_max=1.1, w_min=-0.9, dw_min_std=1.0, write_noise_std=2.0, mult_noise=False,
         dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0,
     )  # fmt: skip
-    response = trace_pulses(true, PULSES, seed=1)[:-1, 0]
+    response = trace_pulses(true, PULSES, seed=2)[:-1, 0]
     parameters = {
         "dw_min": (0.1, 0.001, 1.0),
         "up_down": (0.0, -0.99, 0.99),
