@@ -32,6 +32,12 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         {"points_weight": [-0.6, -0.3, 0.0, 0.3, 0.6], "points_up": [1.5, 1.2, 1.0, 0.6, 0.2],
          "points_down": [0.1, 0.5, 1.0, 1.3, 1.4]},
     ),
+    "jumps": (
+        "TableStepDevice",
+        {"points_weight": [-0.6, 0.0, 0.6], "quantile_levels": [0.01, 0.3, 0.7, 0.99],
+         "quantiles_up": [[0.8, 1.2, 1.6, 2.9], [0.2, 0.6, 1.1, 2.4], [-0.3, 0.1, 0.4, 1.0]],
+         "quantiles_down": [[-0.2, 0.1, 0.3, 0.9], [0.5, 0.8, 1.0, 1.1], [0.7, 1.0, 1.8, 2.5]]},
+    ),
 }  # fmt: skip
 
 # Fields that switch one kind of randomness on, for the classes that have all of them.

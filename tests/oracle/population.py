@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.stats import norm
 
 
 class Population:
@@ -110,6 +111,11 @@ class Population:
             nodes = f.piecewise_up if up else f.piecewise_down
             here = s * np.interp(place, np.linspace(0, 1, len(nodes)), nodes)
             return here, here
+        if self.isa("TableStepDevice") and f.quantiles_up:
+            rows = np.array(f.quantiles_up if up else f.quantiles_down)
+            mean = rows @ mean_weights(f.quantile_levels)
+            here = s * np.interp(f.w_min + place * (f.w_max - f.w_min), f.points_weight, mean)
+            return here, s  # noise: the deviation of a jump, see pulse
         if self.isa("TableStepDevice"):
             points = f.points_up if up else f.points_down
             here = s * np.interp(f.w_min + place * (f.w_max - f.w_min), f.points_weight, points)
@@ -120,8 +126,25 @@ class Population:
 
     def pulse(self, up: bool) -> None:
         here, unit = self.step(self.raw, up)
-        size = here + self.device.dw_min_std * unit * self.xi()
+        noise = self.deviation(up) if getattr(self.device, "quantiles_up", None) else self.xi()
+        size = here + self.device.dw_min_std * unit * noise
         self.raw = np.clip(self.raw + size if up else self.raw - size, self.b_min, self.b_max)
+
+    def deviation(self, up: bool) -> np.ndarray:
+        """How far a jump drawn from the table of quantiles lies from the mean jump at this weight."""
+        f = self.device
+        rows = np.array(f.quantiles_up if up else f.quantiles_down)
+        span = self.b_max - self.b_min
+        place = np.clip(np.divide(self.raw - self.b_min, span, out=np.zeros(self.n), where=span > 0), 0, 1)
+        weight = f.w_min + place * (f.w_max - f.w_min)
+        scores, levels = self.xi(), norm.ppf(f.quantile_levels)
+        at_points = np.array([np.interp(scores, levels, row) for row in rows])  # (points, n)
+        at_points -= (rows @ mean_weights(f.quantile_levels))[:, None]
+        left = np.clip(np.searchsorted(f.points_weight, weight) - 1, 0, len(rows) - 2)
+        points = np.asarray(f.points_weight)
+        t = np.clip((weight - points[left]) / (points[left + 1] - points[left]), 0, 1)
+        each = np.arange(self.n)
+        return (1 - t) * at_points[left, each] + t * at_points[left + 1, each]
 
     # --- a life -------------------------------------------------------------------------------------------------------
 
@@ -156,5 +179,32 @@ class Population:
             self.raw = np.clip(self.raw + rate * self.xi(), self.b_min, self.b_max)
             self.raw = np.clip((self.raw - level) * keep + level, self.b_min, self.b_max)
 
+    def drift(self, elapsed: list[float]) -> None:
+        """Power law since the last write, seen after each of several calls; ``elapsed`` in units of ``t_0``."""
+        d = self.device.drift
+        nu_device, written, now = d.nu * (1 + d.nu_dtod * self.xi()), self.raw.copy(), 0.0
+        for step in elapsed:
+            now += step
+            conductance = (written - d.w_offset) / d.wg_ratio + d.g_offset
+            nu = nu_device * (1 + d.nu_std * self.xi())
+            nu -= d.nu_k * (np.log(np.maximum(conductance, 1e-12)) - d.log_g0)
+            fallen = conductance * max(now, 1.0) ** -nu
+            self.raw = (fallen - d.g_offset) * d.wg_ratio + d.w_offset + d.w_noise_std * self.xi()
+            self.raw = np.clip(self.raw, self.b_min, self.b_max)
+
     def reset(self) -> None:
         self.raw = np.clip(self.resting_level() + self.device.reset_std * self.xi(), self.b_min, self.b_max)
+
+
+def mean_weights(levels: list[float]) -> np.ndarray:
+    """Weights of the quantiles in the mean of a jump that is linear in the normal score between them."""
+    z = norm.ppf(levels)
+    weights = np.zeros(len(z))
+    for k in range(len(z) - 1):
+        mass, first = norm.cdf(z[k + 1]) - norm.cdf(z[k]), norm.pdf(z[k]) - norm.pdf(z[k + 1])
+        right = (first - z[k] * mass) / (z[k + 1] - z[k])  # E[(score - z_k) / (z_k+1 - z_k)] over the interval
+        weights[k] += mass - right
+        weights[k + 1] += right
+    weights[0] += norm.cdf(z[0])
+    weights[-1] += norm.sf(z[-1])
+    return weights

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from devices.matrix import KINDS, RECIPES, applies, device_class, make
+from devices.matrix import KINDS, RECIPES, applies, derived, device_class, make
 from oracle.population import Population
 from oracle.statistics import standard_error_of_std
 from scipy.stats import kstest, kstwobign, norm
@@ -98,6 +98,27 @@ def test_time_passes_as_in_the_oracle(recipe, kind):
         population.set(0.3)
         population.pass_time(steps)
         compare(visible.numpy().ravel(), population.visible(), f"{recipe}, {kind}, {steps} steps")
+
+
+DRIFTS = {
+    "plain": {"nu": 0.08},
+    "spread": {"nu": 0.08, "nu_dtod": 0.4, "nu_std": 0.3, "w_noise_std": 0.01},
+    "conductance": {"nu": 0.05, "nu_k": 0.02, "log_g0": -0.5, "wg_ratio": 1.2, "w_offset": -0.6, "g_offset": 0.1},
+}
+
+
+@pytest.mark.parametrize("kind", DRIFTS)
+@pytest.mark.parametrize("recipe", [name for name in PRESENT if "w_max" not in derived(device_class(name))])
+def test_drift_is_as_in_the_oracle(recipe, kind):
+    """Two calls, 30 and 500 times the unit of time, on devices with spread bounds."""
+    device = make(recipe, w_max_dtod=0.2, drift=configs.DriftParameters(**DRIFTS[kind]))
+    array, visible = array_of(device, 0.3)
+    population = Population(device, N, np.random.default_rng(3))
+    population.set(0.3)
+    for elapsed in (30.0, 470.0):
+        array.drift_weights(visible, elapsed)
+    population.drift([30.0, 470.0])
+    compare(visible.numpy().ravel(), population.visible(), f"{recipe}, {kind}, drift")
 
 
 @pytest.mark.parametrize("recipe", PRESENT)

@@ -158,15 +158,29 @@ class TableStepDevice(WriteNoiseDevice):
         return np.array([np.interp(scores, levels, row) for row in getattr(self, name)])
 
     def _mean_jumps(self, name: str) -> Array:
-        """Mean jump at each point, of the very distribution the kernels draw from."""
+        """Mean jump at each point: of jumps linear in the normal score between levels, constant beyond them."""
+        at = np.clip(ndtri(np.asarray(self.quantile_levels)), -2 * SCORE_SPAN, 2 * SCORE_SPAN)
+        below, density = ndtr(at), np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
+        mass, moment = np.diff(below), -np.diff(density)
+        upper = (moment - at[:-1] * mass) / np.diff(at)  # share of an interval that its upper level stands for
+        weight = np.zeros(len(at))
+        weight[:-1] += mass - upper
+        weight[1:] += upper
+        weight[0] += below[0]
+        weight[-1] += 1 - below[-1]
+        return np.asarray(np.array(getattr(self, name)) @ weight)
+
+    def _drawn_means(self, jumps: Array) -> Array:
+        """Mean (points,) of what the kernels draw from jumps (points, scores), linear between scores."""
         fine = np.linspace(-SCORE_SPAN, SCORE_SPAN, MEAN_POINTS)
         weight = np.diff(ndtr(np.concatenate(([-np.inf], (fine[1:] + fine[:-1]) / 2, [np.inf]))))
         scores = np.linspace(-SCORE_SPAN, SCORE_SPAN, SCORES)
-        return np.array([np.interp(fine, scores, row) @ weight for row in self._jumps(name, scores)])
+        return np.array([np.interp(fine, scores, row) @ weight for row in jumps])
 
     def _deviations(self, name: str) -> Array:
         """Deviation (grid, scores) of a jump from its mean."""
-        at_points = self._jumps(name, np.linspace(-SCORE_SPAN, SCORE_SPAN, SCORES)) - self._mean_jumps(name)[:, None]
+        jumps = self._jumps(name, np.linspace(-SCORE_SPAN, SCORE_SPAN, SCORES))
+        at_points = jumps - self._drawn_means(jumps)[:, None]
         return self.dw_min_std * np.stack([self._at_grid(column) for column in at_points.T], axis=1)
 
     # --- what the kernels and the analysis ask ------------------------------------------------------------------------
