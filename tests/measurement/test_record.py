@@ -43,6 +43,32 @@ def test_records_refuse_nonsense(pulses, response, message):
         Record(np.array(pulses), np.array(response))
 
 
+def test_missing_samples_weigh_nothing_and_are_checked():
+    record = Record(np.ones(4), np.arange(4.0), missing=[1, 2], index=[10, 20, 30, 40], index_name="pulse")
+    np.testing.assert_array_equal(record.weights, [1, 0, 0, 1])
+    for fields, message in (
+        ({"missing": [4]}, "within the record"),
+        ({"missing": [2, 1]}, "rising positions"),
+        ({"index": [1, 2]}, "the index has shape"),
+    ):
+        with pytest.raises(MeasurementError, match=message):
+            Record(np.ones(4), np.arange(4.0), **fields)
+
+
+def test_one_device_of_many():
+    many = Measurement("m", "S", tuple(Record(np.ones(3), np.arange(3.0), device=d) for d in "abab"))
+    assert len(many.of_device("b").records) == 2
+    with pytest.raises(MeasurementError, match="no device 'c'"):
+        many.of_device("c")
+
+
+def test_the_affine_map_leads_back_for_levels_and_for_steps():
+    affine = AffineMap(offset=20.0, scale=8.0, unit="µS")
+    assert affine.to_measured(0.5) == 24.0
+    assert affine.to_normalised(24.0) == 0.5
+    assert affine.change_to_measured(0.5) == 4.0
+
+
 def test_records_cannot_be_changed():
     record = Record(np.ones(3), np.arange(3.0))
     with pytest.raises(ValueError, match="read-only"):
@@ -101,11 +127,18 @@ def measurements(draw):
         n = draw(st.integers(1, 12))
         response = draw(hnp.arrays(np.float64, n, elements=st.floats(allow_nan=False, allow_infinity=False)))
         pulses = draw(hnp.arrays(np.int8, n, elements=st.sampled_from([1, -1])))
-        records.append(Record(pulses, response, label=draw(TEXT), device=draw(TEXT), cycle=draw(st.integers(0, 99))))
+        missing = sorted(draw(st.sets(st.integers(0, n - 1))))
+        index = draw(st.none() | hnp.arrays(np.float64, n, elements=st.floats(allow_nan=False, allow_infinity=False)))
+        records.append(
+            Record(
+                pulses, response, label=draw(TEXT), device=draw(TEXT), cycle=draw(st.integers(0, 99)),
+                missing=missing, index=index, index_name="" if index is None else draw(TEXT),
+            )
+        )  # fmt: skip
     affine = AffineMap(draw(st.floats(-1e6, 1e6)), draw(st.floats(1e-9, 1e6)), draw(TEXT))
     return Measurement(
         draw(TEXT) or "m", draw(TEXT), tuple(records), draw(TEXT), draw(TEXT), draw(st.floats(0, 1)),
-        draw(st.lists(TEXT, max_size=3)), draw(TEXT), affine,
+        draw(st.lists(TEXT, max_size=3)), draw(TEXT), affine, draw(st.none() | st.floats(-5, 5)),
     )  # fmt: skip
 
 
@@ -120,7 +153,7 @@ def test_saved_text_is_checked():
     text = measurement_to_csv(Measurement("m", "S", (Record(np.ones(3), np.arange(3.0)),)))
     for damaged, message in (
         (text.replace("measurement 1", "measurement 9"), "not a measurement saved by this release"),
-        (text.replace("1,1,2.0", "1,1,two"), "line .*: expected three numbers"),
+        (text.replace("1,1,2.0", "1,1,two"), "line .*: expected three: record, pulse, response"),
         (text.replace("1,1,2.0", "1,5,2.0"), "the pulse must be 1 or -1"),
         (text.replace("1,1,", "2,1,"), "names 1 records"),
         (text.replace("record,pulse,response", "a,b"), "expected the column names"),

@@ -40,6 +40,10 @@ class AffineMap:
         """Normalised weights in the unit of the measurement."""
         return weights * self.scale + self.offset
 
+    def change_to_measured(self, change: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+        """Differences of normalised weights (steps, spreads, noise) in the unit of the measurement."""
+        return change * self.scale
+
     def formula(self) -> str:
         """The map in words, for captions."""
         unit = f" {self.unit}" if self.unit else ""
@@ -56,6 +60,10 @@ class Record:
         label: name of the column or ramp it came from.
         device: name of the device; empty when the file does not say.
         cycle: number of the cycle or ramp, from 1; 0 when the file does not say.
+        missing: int64 (k,), rising: samples that were not read. ``response`` is interpolated there, so that the
+            state runs on, and ``weights`` is 0.
+        index: float64 (n,), the pulse number or time of each sample as the file gives it; None when it gives none.
+        index_name: what ``index`` is, e.g. ``"pulse"`` or ``"time (s)"``.
     """
 
     pulses: NDArray[np.int8]
@@ -63,6 +71,9 @@ class Record:
     label: str = ""
     device: str = ""
     cycle: int = 0
+    missing: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    index: NDArray[np.float64] | None = None
+    index_name: str = ""
 
     def __post_init__(self) -> None:
         pulses = np.ascontiguousarray(self.pulses, dtype=np.int8)
@@ -76,10 +87,17 @@ class Record:
             raise MeasurementError("pulses are +1 (up) or -1 (down)")
         if not np.all(np.isfinite(response)):
             raise MeasurementError("the response holds values that are not finite numbers")
-        pulses.setflags(write=False)
-        response.setflags(write=False)
-        object.__setattr__(self, "pulses", pulses)
-        object.__setattr__(self, "response", response)
+        missing = np.ascontiguousarray(self.missing, dtype=np.int64)
+        if missing.ndim != 1 or np.any(np.diff(missing) <= 0) or np.any((missing < 0) | (missing >= len(response))):
+            raise MeasurementError("missing samples are rising positions within the record")
+        arrays = {"pulses": pulses, "response": response, "missing": missing}
+        if self.index is not None:
+            arrays["index"] = np.ascontiguousarray(self.index, dtype=np.float64)
+            if arrays["index"].shape != response.shape:
+                raise MeasurementError(f"the index has shape {arrays['index'].shape}, the response {response.shape}")
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.response)
@@ -91,7 +109,18 @@ class Record:
             (self.label, self.device, self.cycle) == (other.label, other.device, other.cycle)
             and np.array_equal(self.pulses, other.pulses)
             and np.array_equal(self.response, other.response)
+            and np.array_equal(self.missing, other.missing)
+            and self.index_name == other.index_name
+            and (self.index is None) == (other.index is None)
+            and (self.index is None or np.array_equal(self.index, np.asarray(other.index), equal_nan=True))
         )
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(n,): 1 where a sample was read, 0 where it is missing; what a fit multiplies deviations with."""
+        weights = np.ones(len(self.response))
+        weights[self.missing] = 0.0
+        return weights
 
     def __repr__(self) -> str:
         return f"Record({self.label or 'unnamed'}: {describe_pulses(self.pulses)})"
@@ -111,6 +140,7 @@ class Measurement:
         confidence: 0 to 1, how sure the reader is of layout and protocol.
         notes: sentences about every assumption made while reading.
         affine: the map from the original numbers to the present ones.
+        read_voltage: voltage in V at which currents were read; None when the file does not say.
     """
 
     name: str
@@ -122,6 +152,7 @@ class Measurement:
     notes: list[str] = field(default_factory=list)
     quantity: str = ""
     affine: AffineMap = AffineMap()
+    read_voltage: float | None = None
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -145,6 +176,13 @@ class Measurement:
     def devices(self) -> tuple[str, ...]:
         """Names of the devices, in order of appearance."""
         return tuple(dict.fromkeys(record.device for record in self.records))
+
+    def of_device(self, device: str) -> Measurement:
+        """The records of one device; raises :class:`MeasurementError` where there is none of that name."""
+        chosen = tuple(record for record in self.records if record.device == device)
+        if not chosen:
+            raise MeasurementError(f"there is no device {device!r}; there are {', '.join(map(repr, self.devices))}")
+        return replace(self, records=chosen)
 
     @property
     def pulses(self) -> tuple[NDArray[np.int8], ...]:
