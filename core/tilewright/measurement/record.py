@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ class Record:
         missing = np.ascontiguousarray(self.missing, dtype=np.int64)
         if missing.ndim != 1 or np.any(np.diff(missing) <= 0) or np.any((missing < 0) | (missing >= len(response))):
             raise MeasurementError("missing samples are rising positions within the record")
-        arrays = {"pulses": pulses, "response": response, "missing": missing}
+        arrays: dict[str, NDArray[Any]] = {"pulses": pulses, "response": response, "missing": missing}
         if self.index is not None:
             arrays["index"] = np.ascontiguousarray(self.index, dtype=np.float64)
             if arrays["index"].shape != response.shape:
