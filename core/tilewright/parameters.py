@@ -211,7 +211,10 @@ class Parameters(BaseModel):
         return f"{name}(\n{body}{' ' * indent})"
 
     def diff(self, other: Parameters) -> dict[str, tuple[Any, Any]]:
-        """Fields that differ, as ``path -> (value here, value there)``; a differing class appears as ``path.type``."""
+        """Fields that differ, as ``path -> (value here, value there)``.
+
+        A differing class appears as ``path.type``; members of a list of objects by their place.
+        """
         return dict(_differences("", self.to_dict(full=True), other.to_dict(full=True)))
 
     @classmethod
@@ -462,11 +465,18 @@ _YamlLoader.add_implicit_resolver(
 )
 
 
+def _of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
 def _differences(path: str, left: Any, right: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
     if isinstance(left, dict) and isinstance(right, dict):
-        for key in [*left, *(k for k in right if k not in left)]:
-            inner = f"{path}.{key}" if path else key
-            yield from _differences(inner, left.get(key), right.get(key))
+        # Of two classes, the fields that only one has follow from the class.
+        for key in [key for key in left if key in right]:
+            yield from _differences(f"{path}.{key}" if path else key, left[key], right[key])
+    elif _of_objects(left) and _of_objects(right) and len(left) == len(right):
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            yield from _differences(f"{path}.{index}", *pair)
     elif left != right:
         yield path, (left, right)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -19,8 +20,10 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
 from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, compile_io, draw_frozen
+from tilewright.saved_configuration import ConfigurationWarning, describe_differences, encode_configuration
 
 _PERFECT = IOParameters(is_perfect=True)
+_CONFIGURATION = "configuration"
 _FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry", "average")
 _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("forward", "backward"))
 
@@ -174,7 +177,11 @@ class AnalogTile(nn.Module):
     # --- copies and checkpoints -------------------------------------------------------------------------------------
 
     def _link(self) -> None:
-        self.weight.tile = self
+        weight = self._parameters["weight"]
+        if not isinstance(weight, AnalogWeight):  # loading with assign=True, and the like, put a plain parameter here
+            assert weight is not None
+            self._parameters["weight"] = weight = AnalogWeight(weight.detach(), weight.requires_grad)
+        weight.tile = self
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_reads": None, "pending": []}
@@ -199,7 +206,9 @@ class AnalogTile(nn.Module):
             moved = fn(tensor)
             return moved if moved.dtype is tensor.dtype else tensor
 
-        return super()._apply(keeping_types, recurse)  # type: ignore[no-untyped-call, no-any-return]
+        super()._apply(keeping_types, recurse)  # type: ignore[no-untyped-call]
+        self._link()
+        return self
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers."""
@@ -210,6 +219,31 @@ class AnalogTile(nn.Module):
         self.seed, *self.position = (int(v) for v in state)
         self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self._reads = None
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + _CONFIGURATION] = encode_configuration(self.rpu_config)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool, *found: list[str]
+    ) -> None:
+        saved = state_dict.pop(prefix + _CONFIGURATION, None)
+        differences = "" if saved is None else describe_differences(saved, self.rpu_config)
+        if differences:
+            own = {prefix + name: value.shape for name, value in self.state_dict().items() if name != _CONFIGURATION}
+            given = {name: value.shape for name, value in state_dict.items() if name.startswith(prefix)}
+            if own != given:  # weight, devices and digital memory belong together: all of them or none
+                raise RuntimeError(
+                    f"{prefix[:-1] or 'the tile'} was saved from another configuration, whose state does not fit here; "
+                    f"saved -> here: {differences}"
+                )
+            warnings.warn(
+                f"loaded into tiles of another configuration, which is kept; saved -> here: {differences}",
+                ConfigurationWarning,
+                stacklevel=2,
+            )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *found)
+        self._link()
 
     def extra_repr(self) -> str:
         """Size and configuration."""

@@ -6,6 +6,7 @@ import io
 
 import pytest
 import torch
+from every_cell import CONFIGURATIONS
 from torch import nn
 
 from runs.recipes import ALGORITHMS, same_state, small_spec
@@ -74,11 +75,23 @@ def test_seeds_repeat_a_run_bit_for_bit(digits, algorithm):
     assert metrics(list(train(other, digits))) != metrics(first)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("stop_at", [1, 37, 77])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(digits, tmp_path, algorithm, stop_at):
+def test_a_run_can_stop_anywhere(digits, tmp_path, stop_at):
     """Interrupted in the first epoch, right after an epoch's first step, and in the middle of the last one."""
-    spec = small_spec(algorithm, epochs=3, train_limit=180, learning_rate=0.1)
+    check_resumed_run(small_spec("c-ttv2", epochs=3, train_limit=180, learning_rate=0.1), digits, tmp_path, stop_at)
+
+
+@pytest.mark.parametrize("name", ["digital", *CONFIGURATIONS])
+def test_every_cell_resumes_in_the_middle_of_an_epoch_bit_for_bit(digits, tmp_path, name):
+    spec = small_spec(
+        rpu_config=CONFIGURATIONS.get(name), epochs=2, train_limit=40, learning_rate=0.1,
+        network=Perceptron(layer_sizes=[64, 8, 10]),
+    )  # fmt: skip
+    check_resumed_run(spec, digits, tmp_path, stop_at=11)
+
+
+def check_resumed_run(spec, digits, tmp_path, stop_at):
+    """The same metrics and the same state as without the interruption, bit for bit."""
     whole = list(train(spec, digits))
     before, path = [], tmp_path / "checkpoint.pt"
     for event in train(spec, digits, cancelled=lambda: False, checkpoint_seconds=0.0):
