@@ -110,6 +110,43 @@ UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t
     return stats;
 }
 
+// One array and one pulse scheme, kept between calls so that a call passes only what changes.
+class Updates {
+  public:
+    Updates(const DeviceModel& model, const UpdateArgs& settings, int64_t rows, int64_t cols)
+        : model_(model), settings_(settings), device_(with_arrays(model, Addresses{}, rows, cols)) {}
+
+    // Addresses as for run_update, then of the up and down counters.
+    void bind(const Addresses& arrays, uintptr_t up_counts, uintptr_t down_counts) {
+        device_ = with_arrays(model_, arrays, device_.rows, device_.cols);
+        settings_.up_counts = at<int64_t>(up_counts);
+        settings_.down_counts = at<int64_t>(down_counts);
+    }
+
+    UpdateStats run(uintptr_t x, uintptr_t d, int64_t samples, float lr, uint64_t seed, uint64_t first_sample, uint64_t call,
+                    int threads) const {
+        py::gil_scoped_release release;
+        UpdateArgs u = settings_;
+        u.x = at<const float>(x);
+        u.d = at<const float>(d);
+        u.samples = samples;
+        u.lr = &lr;
+        u.seed = seed;
+        u.first_sample = first_sample;
+        u.call = call;
+        u.threads = threads;
+        UpdateStats stats;
+        u.stats = &stats;
+        active_table().update(device_, u);
+        return stats;
+    }
+
+  private:
+    DeviceModel model_;
+    UpdateArgs settings_;
+    DeviceArgs device_;
+};
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
@@ -206,6 +243,11 @@ PYBIND11_MODULE(_cpu, m) {
         }));
 
     m.def("update", &run_update);
+
+    py::class_<Updates>(m, "Updates")
+        .def(py::init<const DeviceModel&, const UpdateArgs&, int64_t, int64_t>())
+        .def("bind", &Updates::bind)
+        .def("run", &Updates::run);
 
     m.def("trace", [](const DeviceArgs& model, const Addresses& arrays, int64_t devices, uintptr_t pulses, int64_t n_pulses,
                       uintptr_t out, uint64_t seed, int64_t first, int threads) {

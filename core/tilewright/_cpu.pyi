@@ -49,6 +49,13 @@ class UpdateStats:
     empty: int
     slots: int
 
+class Updates:
+    def __init__(self, model: DeviceModel, settings: UpdateSettings, rows: int, cols: int) -> None: ...
+    def bind(self, arrays: tuple[int, ...], up_counts: int, down_counts: int) -> None: ...
+    def run(
+        self, x: int, d: int, samples: int, lr: float, seed: int, first_sample: int, call: int, threads: int
+    ) -> UpdateStats: ...
+
 class Snapshots:
     def __init__(self, count: int = 0, line: int = 0, after: int = 0, out: int = 0, rows: bool = False) -> None: ...
 

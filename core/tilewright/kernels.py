@@ -28,6 +28,7 @@ from tilewright._cpu import (
 )
 
 __all__ = [
+    "ArrayUpdates",
     "Crosspoints",
     "DeviceModel",
     "ProductStats",
@@ -255,6 +256,62 @@ def pulsed_update(
         model, crosspoints.addresses(), rows, cols, settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples,
         lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(), taken, up, down,
     )  # fmt: skip
+
+
+class ArrayUpdates:
+    """Updates of one array with dense vectors and one learning rate: the light way to do :func:`pulsed_update`.
+
+    Keeps what does not change between calls; addresses are compared in each call, since tensors may move.
+
+    Args:
+        model: kind of device and its cycle and write noise.
+        settings: pulse scheme.
+        shape: (outputs, inputs).
+    """
+
+    __slots__ = ("_addresses", "_held", "_updates", "cols", "rows", "settings")
+
+    def __init__(self, model: DeviceModel, settings: UpdateSettings, shape: tuple[int, int]) -> None:
+        self.rows, self.cols = shape
+        self.settings = settings
+        self._updates = _cpu.Updates(model, settings, self.rows, self.cols)
+        self._addresses: list[int] = []
+        self._held: Sequence[Tensor | None] = ()
+
+    def _bind(self, tensors: Sequence[Tensor | None], addresses: list[int]) -> None:
+        crosspoints = Crosspoints(*tensors[:-2])  # type: ignore[arg-type]
+        self._updates.bind(crosspoints.addresses(), addresses[-2], addresses[-1])
+        self._addresses, self._held = addresses, tensors  # held, so that nothing else comes to lie there
+
+    def __call__(
+        self, tensors: Sequence[Tensor | None], x: Tensor, d: Tensor, lr: float, seed: int, first_sample: int, call: int
+    ) -> UpdateStats:
+        """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
+
+        Args:
+            tensors: of the array, in the order of :class:`Crosspoints`, then the up and down counters or None.
+            x: inputs (samples, inputs).
+            d: errors (samples, outputs).
+            lr: learning rate.
+            seed: key of the pulse trains and of the noise.
+            first_sample: number of the first sample in the life of the array.
+            call: number of this call.
+        """
+        if x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous():
+            x = _rows_of(x, self.cols, "x")
+        if d.dtype is not torch.float32 or d.dim() != 2 or not d.is_cpu or not d.is_contiguous():
+            d = _rows_of(d, self.rows, "d")
+        samples, cols = x.shape
+        others, rows = d.shape
+        if cols != self.cols or rows != self.rows or others != samples:
+            _rows_of(x, self.cols, "x"), _rows_of(d, self.rows, "d")
+            raise ValueError(f"x has {samples} samples but d has {others}")
+        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
+        if addresses != self._addresses:
+            self._bind(tensors, addresses)
+        return self._updates.run(
+            x.data_ptr(), d.data_ptr(), samples, lr, seed, first_sample, call, torch.get_num_threads()
+        )
 
 
 # --- traces -----------------------------------------------------------------------------------------------------------

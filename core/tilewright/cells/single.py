@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,17 @@ class SingleDeviceCell(PulsedCell):
         self.array = DeviceArray(device, shape, draw_seed, noise_seed)
         self._settings = SettingsCache(update, device.granularity)
 
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the mini-batch: no more than one compiled call, since small tiles are updated many times a second."""
+        if lr == 0:
+            return
+        array: Any = self._modules["array"]
+        stats = array.update(weight, x, d, lr, self._settings.get())
+        # Past the module's own way to set an attribute, which takes longer than a small update.
+        self.__dict__["last_update"] = {
+            "pulses": stats.pulses, "truncated": stats.truncated, "empty": stats.empty, "samples": x.shape[0],
+        }  # fmt: skip
+
     def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
         """Pulse the array."""
         totals = PulseTotals()
@@ -31,6 +44,11 @@ class SingleDeviceCell(PulsedCell):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the devices."""
         self.array.set_weights(weight, wanted)
+
+    def pass_time(self, weight: Tensor) -> None:
+        """Diffusion and decay of the array."""
+        array: Any = self._modules["array"]
+        array.pass_time(weight)
 
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
         """Act on the array."""

@@ -13,6 +13,8 @@ from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
+_CROSSPOINTS = ("persistent", *_PARAMETERS)
+_UPDATED = (*_CROSSPOINTS, "up_pulses", "down_pulses")
 _RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
@@ -94,6 +96,7 @@ class DeviceArray(nn.Module):
         for name in ("up_pulses", "down_pulses"):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.int64) if device.count_pulses else None)
         self._model: kernels.DeviceModel | None = None
+        self._updates: kernels.ArrayUpdates | None = None
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as if never interrupted."""
@@ -104,7 +107,7 @@ class DeviceArray(nn.Module):
         self.noise_seed, self.position.calls, self.position.samples = (int(v) for v in state)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None}
+        return {**self.__dict__, "_model": None, "_updates": None}
 
     # --- kernels ----------------------------------------------------------------------------------------------------
 
@@ -119,34 +122,42 @@ class DeviceArray(nn.Module):
         """The tensors of this array around the visible weights (outputs, inputs)."""
         # Straight from the dictionary: looking up nine attributes of a module costs more than a small kernel.
         buffers: dict[str, Any] = self._buffers
-        return kernels.Crosspoints(visible, *(buffers[name] for name in ("persistent", *_PARAMETERS)))
+        return kernels.Crosspoints(visible, *(buffers[name] for name in _CROSSPOINTS))
 
     def update(
         self,
         visible: Tensor,
         x: Tensor,
         d: Tensor,
-        lr: Tensor,
+        lr: Tensor | float,
         settings: kernels.UpdateSettings,
         snapshots: kernels.Snapshots | None = None,
     ) -> kernels.UpdateStats:
-        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`."""
-        self.position.calls += 1
-        before = None if self.written is None else self._raw(visible).clone()
-        stats = kernels.pulsed_update(
-            self.model,
-            self.crosspoints(visible),
-            x,
-            d,
-            lr,
-            settings,
-            seed=self.noise_seed,
-            first_sample=self.position.samples,
-            call=self.position.calls,
-            snapshots=snapshots,
-            counts=self.pulse_counts(),
-        )
-        self.position.samples += x.shape[0]
+        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. A plain float ``lr`` needs dense vectors."""
+        position, buffers = self.position, self._buffers
+        position.calls += 1
+        before = None if buffers["written"] is None else self._raw(visible).clone()
+        if isinstance(lr, float):
+            updates = self._updates
+            if updates is None or updates.settings is not settings:
+                updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
+            tensors = [visible, *[buffers[name] for name in _UPDATED]]
+            stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls)
+        else:
+            stats = kernels.pulsed_update(
+                self.model,
+                self.crosspoints(visible),
+                x,
+                d,
+                lr,
+                settings,
+                seed=self.noise_seed,
+                first_sample=position.samples,
+                call=position.calls,
+                snapshots=snapshots,
+                counts=self.pulse_counts(),
+            )
+        position.samples += x.shape[0]
         if before is not None:
             self._note_writes(self._raw(visible) != before, visible)
         return stats
@@ -184,11 +195,16 @@ class DeviceArray(nn.Module):
         if self.written is not None:
             self._note_writes(torch.ones(self.shape, dtype=torch.bool), visible)
 
-    @torch.no_grad()
     def pass_time(self, visible: Tensor) -> bool:
         """Diffusion, then decay, of one optimiser step; returns whether the weights changed."""
-        if self.diffusion_rate is None and self.decay_factor is None:
+        buffers = self._buffers
+        if buffers["diffusion_rate"] is None and buffers["decay_factor"] is None:
             return False
+        self._age(visible)
+        return True
+
+    @torch.no_grad()
+    def _age(self, visible: Tensor) -> None:
         before = raw = self._raw(visible).clone()
         if self.diffusion_rate is not None:
             raw = raw + self.diffusion_rate * self._noise()
@@ -199,7 +215,6 @@ class DeviceArray(nn.Module):
         self._write(visible, raw, noise=True)
         if self.written is not None:  # the level drifts on from where it has moved to; its clock goes on
             self.written += self._raw(visible) - before
-        return True
 
     @torch.no_grad()
     def drift_weights(self, visible: Tensor, delta_t: float) -> bool:

@@ -11,16 +11,17 @@ from tilewright.nn.autograd import tile_product
 from tilewright.tile import AnalogTile, TileArray
 
 
-def matrix_product(x: Tensor, matrix: AnalogTile | TileArray) -> Tensor:
-    """``x W^T`` with gradients; x (..., inputs) to (..., outputs). Partial sums of an array are added in digital."""
+def matrix_product(x: Tensor, matrix: AnalogTile | TileArray, bias: Tensor | None = None) -> Tensor:
+    """``x W^T + bias`` with gradients; x (..., inputs) to (..., outputs). An array adds its partial sums in digital."""
     if isinstance(matrix, AnalogTile):
-        return tile_product(x, matrix)
+        return tile_product(x, matrix, bias)
     parts: dict[int, Tensor] = {}
     for tile, rows, cols in matrix.blocks():
         y = tile_product(x[..., cols], tile)
         parts[rows.start] = parts[rows.start] + y if rows.start in parts else y
     outputs = list(parts.values())
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+    y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+    return y if bias is None else y + bias
 
 
 def logical_weight(matrix: AnalogTile | TileArray) -> Tensor:
