@@ -88,6 +88,8 @@ class AnalogTile(nn.Module):
         self.rpu_config = copy.deepcopy(rpu_config)
         self.seed = seed_from_torch() if seed is None else int(seed)
         self.position = [0, 0]  # products done forward and backward: the place in the random numbers
+        self.passes = [0, 0]  # passes of the array they took
+        self.updated = [0, 0]  # vectors and mini-batches of the updates
         self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.weight = AnalogWeight(torch.zeros(out_size, in_size))
@@ -167,9 +169,11 @@ class AnalogTile(nn.Module):
             reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
         y, saturated = reads(self._parameters["weight"], x, self.position[direction], self.training)  # type: ignore[arg-type]
         self.position[direction] += y.shape[0]
-        if self._strict[direction] and reads.stats.lost_inputs:
+        stats = reads.stats
+        self.passes[direction] += stats.passes
+        if self._strict[direction] and stats.lost_inputs:
             raise ValueError(
-                f"{reads.stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
+                f"{stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
                 "scales by the largest entry; use AbsMax, or max_strict = False to get 0 for them"
             )
         return y, saturated
@@ -211,12 +215,13 @@ class AnalogTile(nn.Module):
         return self
 
     def get_extra_state(self) -> Tensor:
-        """Position in the random numbers."""
-        return torch.tensor([self.seed, *self.position], dtype=torch.int64)
+        """Position in the random numbers, and what was counted."""
+        return torch.tensor([self.seed, *self.position, *self.passes, *self.updated], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.seed, *self.position = (int(v) for v in state)
+        self.seed, *counts = (int(v) for v in state)
+        self.position, self.passes, self.updated = counts[:2], counts[2:4] or [0, 0], counts[4:6] or [0, 0]
         self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self._reads = None
 
@@ -322,6 +327,7 @@ class AnalogTile(nn.Module):
         reads.freeze([self._buffers[name] for name in _FROZEN_NAMES[0]])
         y, alpha, rho, passes, stats = reads.observe(self.weight.data, flat, self.position[0])
         self.position[0] += flat.shape[0]
+        self.passes[0] += stats.passes
         exact = flat @ self.weight.data.t() * self._directions[0].out_scale
         scales = self.mapping_scales
         return ProductReport(
@@ -356,6 +362,9 @@ class AnalogTile(nn.Module):
         if scales is not None:
             factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
             d, lr = d / (scales * factor), lr * factor
+        if lr != 0:
+            self.updated[0] += x.shape[0]
+            self.updated[1] += 1
         self._modules["cell"].update(self._parameters["weight"].detach(), x, d, float(lr))  # type: ignore[union-attr,operator]
 
     # --- training ---------------------------------------------------------------------------------------------------
@@ -409,8 +418,13 @@ class AnalogTile(nn.Module):
         columns = (start + torch.arange(self.in_size if count < 0 else count)) % self.in_size
         self.cell.reset_columns(self.weight.data, columns, probability)
 
+    def count_pulses(self) -> None:
+        """Count the up and down pulses of each crosspoint of all arrays from now on, as ``count_pulses`` does."""
+        for array in self.cell.pulsed_arrays().values():
+            array.count_pulses()
+
     def pulse_counts(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Up and down pulses (outputs, inputs) of each array of the cell whose devices have ``count_pulses`` set."""
+        """Up and down pulses (outputs, inputs) of each array of the cell that counts them."""
         return self.cell.pulse_counts()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from runs.recipes import history, same_state, small_spec
+from tilewright.ledger import ledger
 from tilewright.parameters import ParameterError
 from tilewright.runs import (
     DataSource,
@@ -13,11 +14,13 @@ from tilewright.runs import (
     Perceptron,
     StoreError,
     SyncEngine,
+    cost_table,
     open_engine,
     train,
     trained_network,
 )
 from tilewright.runs.checkpoints import load_checkpoint
+from tilewright.runs.trainer import COST_METRICS
 
 
 @pytest.fixture
@@ -200,3 +203,36 @@ def test_the_engine_is_chosen_by_a_variable(store, monkeypatch):
     monkeypatch.setenv("TILEWRIGHT_ENGINE", "magic")
     with pytest.raises(EngineError, match="must be cluster or sync"):
         open_engine(store)
+
+
+@pytest.mark.parametrize("algorithm", ["ttv2", "mp"])
+def test_the_ledger_of_a_run_is_that_of_its_network_and_survives_a_resume(engine, algorithm):
+    spec = small_spec(algorithm, epochs=2)
+    whole = engine.submit(spec)
+    engine.wait(whole, 120)
+    book = engine.store.ledger(whole)
+    assert book == ledger(trained_network(engine.store, whole))
+    assert all(tile.vectors == 2 * 1433 for tile in book.tiles)
+    assert all(array.most_pulses > 0 for tile in book.tiles for array in tile.arrays)
+    costs = {row.name: row.value for row in engine.store.metrics(whole, list(COST_METRICS))}  # the last of each
+    assert costs == {metric: book.totals()[name] for metric, name in COST_METRICS.items()}
+
+    stopped = engine.submit(spec)
+    wait_until(lambda: engine.store.get(stopped).step > 0)
+    engine.cancel(stopped)
+    assert 0 < engine.wait(stopped, 60).step < 2 * 287
+    assert engine.store.ledger(stopped) != book
+    engine.resume(stopped)
+    assert engine.wait(stopped, 120).state == "finished"
+    assert engine.store.ledger(stopped) == book
+    assert [found.name for found in engine.store.artifacts(stopped)] == ["checkpoint", "ledger"]
+    table = cost_table(engine.store, [whole, stopped])
+    assert table["pulses"].tolist() == [book.totals()["pulses"]] * 2
+    assert table["update_time"].iloc[0] == pytest.approx(book.update_time() * 1e-9)
+
+
+def test_a_digital_run_has_no_ledger(engine):
+    run_id = engine.submit(small_spec(epochs=1))
+    engine.wait(run_id, 60)
+    assert engine.store.ledger(run_id) is None
+    assert len(cost_table(engine.store, [run_id])) == 0

@@ -9,6 +9,7 @@ from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.line_reads import single_pulse_update
 from tilewright.cells.transfer import Events, TransferCell, TransferCompound, Writes
+from tilewright.cells.work import Shape, UpdateWork, buffered_work
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
@@ -96,3 +97,13 @@ class BufferedTransferCell(TransferCell):
         """As without buffers, which are emptied."""
         super().set_weights(weight, wanted)
         self.digital.zero_()
+
+    def digital_buffers(self) -> list[Tensor]:
+        """The buffers."""
+        return [self.digital]
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """The vectors on the fast array, then reads into the buffers."""
+        plain = super().work(shape, vectors, update)
+        arrays = list(self.pulsed_arrays().values())
+        return buffered_work(shape, vectors, update, plain.line_reads, self.length, arrays[0].sent.slots, plain.slots)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright import kernels
+from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
@@ -68,10 +69,30 @@ class Cell(nn.Module):
         """The arrays of the cell by name, for inspection."""
         return {}
 
+    def pulsed_arrays(self) -> dict[str, DeviceArray]:
+        """The arrays of devices by name, the one nearest to the visible weight last."""
+        return {name: array for name, array in self.device_arrays().items() if isinstance(array, DeviceArray)}
+
     def pulse_counts(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Up and down pulses (outputs, inputs) that each array which counts them has taken."""
-        arrays = {name: array for name, array in self.device_arrays().items() if isinstance(array, DeviceArray)}
+        arrays = self.pulsed_arrays()
         return {name: counts for name, array in arrays.items() if (counts := array.pulse_counts()) is not None}
+
+    def digital_buffers(self) -> list[Tensor]:
+        """The digital memory of the algorithm, beside the arrays."""
+        return []
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """What the updates have cost so far, beside pulses; here for arrays that take the same vectors side by side.
+
+        Args:
+            shape: (outputs, inputs).
+            vectors: rank-one updates so far.
+            update: pulse scheme of the tile.
+        """
+        slots = max((array.sent.slots for array in self.pulsed_arrays().values()), default=0)
+        digital, digital_all = vectors * per_vector(shape), vectors * per_vector_all(shape, update)
+        return UpdateWork(slots, slots, digital, digital_all)
 
 
 @dataclass

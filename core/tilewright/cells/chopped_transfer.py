@@ -12,6 +12,7 @@ from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, single_pulse_update, unmanaged_io
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.work import Shape, UpdateWork, buffered_work
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
 from tilewright.periphery import IOParameters, UpdateParameters
@@ -227,7 +228,7 @@ class ChoppedTransferCell(Cell):
             x,
             d,
             columns=p.transfer_columns,
-            chopped=p.in_chop_prob > 0 or p.out_chop_prob > 0,
+            chopped=self.chopped,
             period=p.period(x.shape[0], self.in_chop.numel()),
             lr=self._fast_lr(lr),
             seed=self.seed,
@@ -318,6 +319,23 @@ class ChoppedTransferCell(Cell):
         moved = action(self.fast, self.fast_weight), action(self.slow, slow)
         if any(moved) and self.slow_weight is not None:
             self._show(weight)
+
+    @property
+    def chopped(self) -> bool:
+        """Whether signs flip."""
+        return self.parameters_.in_chop_prob > 0 or self.parameters_.out_chop_prob > 0
+
+    def digital_buffers(self) -> list[Tensor]:
+        """The buffer and, where signs flip, the choppers."""
+        return [self.buffer, self.in_chop, self.out_chop] if self.chopped else [self.buffer]
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """The vectors on A, then reads into the buffer."""
+        slots = self.fast.sent.slots
+        return buffered_work(
+            shape, vectors, update, {"A": int(self.counters[3])}, self.out_chop.numel(), slots,
+            slots + self.slow.sent.slots, chopped=self.chopped, referenced=self._relative() is not None,
+        )  # fmt: skip
 
     def device_arrays(self) -> dict[str, object]:
         """Fast array A and slow array C."""

@@ -126,6 +126,10 @@ class DynamicTransferCell(ChoppedTransferCell):
         if largest > 0:
             self.feedback *= p.feedback_target / largest
 
+    def digital_buffers(self) -> list[Tensor]:
+        """As c-TTv2, with mean, reference and the marks of the lines that have flipped."""
+        return [*super().digital_buffers(), self.mean, self.reference, self.switched]
+
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """As c-TTv2; mean, reference and feedback start afresh."""

@@ -11,6 +11,7 @@ from tilewright.cells.one_sided import OneSidedUnitCell
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import SingleDeviceCell
 from tilewright.cells.vector import VectorUnitCell
+from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
 from tilewright.periphery import PulseType, UpdateParameters
@@ -155,6 +156,29 @@ class MixedPrecisionCell(Cell):
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
         """Act on the analog arrays."""
         self.analog.act_on_arrays(weight, action)
+
+    def digital_buffers(self) -> list[Tensor]:
+        """The accumulator."""
+        return [self.chi]
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """The outer products in digital, then the rows that were due, one slot each by the published accounting."""
+        p = self.parameters_
+        outputs, inputs = shape
+        due = outputs if p.n_rows_per_transfer < 0 else min(p.n_rows_per_transfer, outputs)
+        rows = self.batches // p.transfer_every * due
+        analog = self.analog.work(shape, 0, update)
+        # Multiply and add; the errors times the learning rate.
+        digital = vectors * (2 * outputs * inputs + outputs) + analog.digital
+        # Largest value, scale and round of each quantised line; divide, truncate, multiply and subtract of each row.
+        quantised = 3 * ((p.n_x_bins > 0) * inputs + (p.n_d_bins > 0) * outputs)
+        return UpdateWork(
+            slots=analog.slots,
+            published_slots=rows,
+            digital=digital,
+            digital_all=digital + vectors * quantised + 4 * rows * inputs,
+            line_reads=analog.line_reads,
+        )
 
     def device_arrays(self) -> dict[str, object]:
         """The analog arrays."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import effects_beyond_a_line
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
@@ -265,6 +268,18 @@ class OneSidedCell(PulsedCell):
         """Act on both devices."""
         if any([action(self._array(k), self.members[k]) for k in (MINUS, PLUS)]):
             self._show(weight)
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """Both devices take the same vectors at once; a refresh reads every line of both and compares each pair."""
+        plain = super().work(shape, vectors, update)
+        reads = int(self.counters[3]) // 2
+        compared = 5 * reads * shape[0]  # which is higher, two thresholds of it, and their difference
+        return replace(
+            plain,
+            digital=plain.digital + compared,
+            digital_all=plain.digital_all + compared,
+            line_reads={name: reads for name in self.pulsed_arrays()},
+        )
 
     def device_arrays(self) -> dict[str, object]:
         """The pair."""

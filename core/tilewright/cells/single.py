@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, Cell, PulsedCell, PulseTotals, SettingsCache
+from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.periphery import UpdateParameters
@@ -72,3 +73,8 @@ class ExactCell(Cell):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Copy."""
         weight.copy_(wanted)
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """Multiplications and additions of the outer products."""
+        digital = 2 * shape[0] * shape[1] * vectors
+        return UpdateWork(0, 0, digital, digital)

@@ -13,6 +13,7 @@ from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, coarse_read_cautions, unmanaged_io
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
@@ -350,6 +351,25 @@ class TransferCell(Cell):
         """Act on every array."""
         if any([action(self._array(k), self._weights(k, weight)) for k in range(len(self.arrays))]):
             self._show(weight)
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """The vectors on the fast array, then reads and the writes of what was read.
+
+        The published table has no line for unbuffered transfers: each value that is read counts once, where it
+        becomes a pulse train, and writes take the slots they took.
+        """
+        arrays = self.pulsed_arrays()
+        reads = {name: int(self.counters[2 + 3 * k]) for k, name in enumerate(arrays)}
+        values = sum(reads.values()) * self.length
+        slots = sum(array.sent.slots for array in arrays.values())
+        each = per_vector_all((self.length, 0), self.parameters_.transfer_update)
+        return UpdateWork(
+            slots=slots,
+            published_slots=slots,
+            digital=vectors * per_vector(shape) + values,
+            digital_all=vectors * per_vector_all(shape, update) + sum(reads.values()) * each,
+            line_reads=reads,
+        )
 
     def device_arrays(self) -> dict[str, object]:
         """The arrays, A the fastest and C the slowest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import Choice, parameter
@@ -260,6 +262,14 @@ class VectorCell(PulsedCell):
         """Act on every member."""
         if any([action(self._array(k), self.members[k]) for k in range(len(self.gammas))]):
             self._show(weight)
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """All members take the same trains at once, or each vector goes to one of them."""
+        together = super().work(shape, vectors, update)
+        if self.policy is VectorUnitCellUpdatePolicy.ALL:
+            return together
+        slots = sum(array.sent.slots for array in self.pulsed_arrays().values())
+        return replace(together, slots=slots, published_slots=slots)
 
     def device_arrays(self) -> dict[str, object]:
         """The members."""

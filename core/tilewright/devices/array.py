@@ -13,8 +13,9 @@ from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
+_COUNTERS = ("up_pulses", "down_pulses")
 _CROSSPOINTS = ("persistent", *_PARAMETERS)
-_UPDATED = (*_CROSSPOINTS, "up_pulses", "down_pulses")
+_UPDATED = (*_CROSSPOINTS, *_COUNTERS)
 _RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
@@ -44,6 +45,16 @@ class _Position:
 
     calls: int = 0
     samples: int = 0
+
+
+@dataclass
+class _Sent:
+    """What the updates of an array have sent so far: vectors that sent nothing or too much, train slots, pulses."""
+
+    empty: int = 0
+    truncated: int = 0
+    slots: int = 0
+    pulses: int = 0
 
 
 class DeviceArray(nn.Module):
@@ -83,6 +94,7 @@ class DeviceArray(nn.Module):
         self.shape = shape
         self.noise_seed = noise_seed
         self.position = _Position()
+        self.sent = _Sent()
         drawn = draw_devices(device, shape, draw_seed)
         for name in (*_PARAMETERS, *_RETENTION):
             self.register_buffer(name, drawn.get(name))
@@ -93,18 +105,35 @@ class DeviceArray(nn.Module):
         self.register_buffer("drift_time", torch.zeros(1, dtype=torch.float64) if drifts else None)
         for name in ("written_at", "written"):
             self.register_buffer(name, torch.zeros(shape) if drifts else None)
-        for name in ("up_pulses", "down_pulses"):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64) if device.count_pulses else None)
+        for name in _COUNTERS:
+            self.register_buffer(name, None)
+        if device.count_pulses:
+            self.count_pulses()
         self._model: kernels.DeviceModel | None = None
         self._updates: kernels.ArrayUpdates | None = None
 
     def get_extra_state(self) -> Tensor:
-        """Position in the random numbers, so that a reloaded array goes on as if never interrupted."""
-        return torch.tensor([self.noise_seed, self.position.calls, self.position.samples], dtype=torch.int64)
+        """Position in the random numbers, so that a reloaded array goes on as before, and what was sent."""
+        at, sent = self.position, self.sent
+        values = [self.noise_seed, at.calls, at.samples, sent.empty, sent.truncated, sent.slots, sent.pulses]
+        return torch.tensor(values, dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.noise_seed, self.position.calls, self.position.samples = (int(v) for v in state)
+        self.noise_seed, self.position.calls, self.position.samples, *sent = (int(v) for v in state)
+        self.sent = _Sent(*sent)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # Whether pulses are counted is no matter of the weights: counters that were stored are taken over, and what
+        # was stored without them is read as it is.
+        for name in _COUNTERS:
+            stored = state_dict.get(prefix + name)
+            own = self._buffers[name]
+            if stored is not None and own is None:
+                self._buffers[name] = torch.zeros_like(stored)
+            elif stored is None and own is not None:
+                state_dict[prefix + name] = torch.zeros_like(own)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_model": None, "_updates": None}
@@ -158,12 +187,23 @@ class DeviceArray(nn.Module):
                 counts=self.pulse_counts(),
             )
         position.samples += x.shape[0]
+        sent = self.sent
+        sent.empty += stats.empty
+        sent.truncated += stats.truncated
+        sent.slots += stats.slots
+        sent.pulses += stats.pulses
         if before is not None:
             self._note_writes(self._raw(visible) != before, visible)
         return stats
 
+    def count_pulses(self) -> None:
+        """Count the up and down pulses of each crosspoint from now on."""
+        for name in _COUNTERS:
+            if self._buffers[name] is None:
+                self._buffers[name] = torch.zeros(self.shape, dtype=torch.int64)
+
     def pulse_counts(self) -> tuple[Tensor, Tensor] | None:
-        """Up and down pulses (outputs, inputs) int64 taken since construction; None without ``count_pulses``."""
+        """Up and down pulses (outputs, inputs) int64 taken since counting began; None when they are not counted."""
         buffers: dict[str, Any] = self._buffers
         up, down = buffers["up_pulses"], buffers["down_pulses"]
         return None if up is None else (up, down)

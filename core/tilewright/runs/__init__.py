@@ -3,6 +3,7 @@
 from tilewright.runs.comparison import Comparison as Comparison
 from tilewright.runs.comparison import compare as compare
 from tilewright.runs.comparison import mean_interval as mean_interval
+from tilewright.runs.costs import cost_table as cost_table
 from tilewright.runs.engine import Engine as Engine
 from tilewright.runs.engine import EngineError as EngineError
 from tilewright.runs.execution import trained_network as trained_network

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tilewright.atomic_write import write_atomically
+from tilewright.ledger import Ledger
 from tilewright.runs.store import ArtifactRow
 from tilewright.runs.trainer import CheckpointError
 
@@ -24,14 +25,22 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> ArtifactRow:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    data = buffer.getvalue()
+    return _save("checkpoint", path, buffer.getvalue())
+
+
+def save_ledger(path: Path, book: Ledger) -> ArtifactRow:
+    """Write the ``ledger`` of a ``checkpoint`` event; as :func:`save_checkpoint`."""
+    return _save("ledger", path, book.to_json().encode())
+
+
+def _save(name: str, path: Path, data: bytes) -> ArtifactRow:
     try:
         write_atomically(path, data)
     except OSError as error:
         raise CheckpointError(
-            f"checkpoint {path} cannot be written: {error.strerror}; free some space, then resume"
+            f"{name} {path} cannot be written: {error.strerror}; free some space, then resume"
         ) from None
-    return ArtifactRow("checkpoint", path.name, hashlib.sha256(data).hexdigest(), len(data), time.time())
+    return ArtifactRow(name, path.name, hashlib.sha256(data).hexdigest(), len(data), time.time())
 
 
 def load_checkpoint(path: Path, sha256: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tilewright.data import DataError
 from tilewright.parameters import ParameterError
-from tilewright.runs.checkpoints import load_checkpoint, save_checkpoint
+from tilewright.runs.checkpoints import load_checkpoint, save_checkpoint, save_ledger
 from tilewright.runs.environment import versions
 from tilewright.runs.spec import build_network
 from tilewright.runs.store import Claim, RunLost, RunStore, StoreError
@@ -116,15 +116,18 @@ class _Recorder:
     def _checkpoint(self, event: Event) -> None:
         assert event.state is not None
         folder = self.store.run_folder(self.claim.run_id)
-        path = folder / f"checkpoint-{self.claim.attempt}-{event.step}-{event.epoch}.pt"
+        stem = f"{self.claim.attempt}-{event.step}-{event.epoch}"
+        path, written = folder / f"checkpoint-{stem}.pt", folder / f"ledger-{stem}.json"
         saved = save_checkpoint(path, event.state)
+        book = None if event.ledger is None else save_ledger(written, event.ledger)
         try:
-            self._flush(checkpoint=saved)
+            self._flush(checkpoint=saved, ledger=book)
         except RunLost:
             path.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
             raise
-        for older in folder.glob("checkpoint-*.pt"):
-            if older != path:
+        for older in (*folder.glob("checkpoint-*.pt"), *folder.glob("ledger-*.json")):
+            if older not in (path, written):
                 older.unlink(missing_ok=True)
 
     def _flush(self, **more: object) -> None:

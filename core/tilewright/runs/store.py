@@ -21,6 +21,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
+from tilewright.ledger import Ledger, LedgerError
 from tilewright.runs.processes import is_dead
 from tilewright.runs.spec import RunSpec
 
@@ -287,6 +288,21 @@ class RunStore:
         with self._engine.connect() as connection:
             return [ArtifactRow(**found) for found in connection.execute(query).mappings()]
 
+    def ledger(self, run_id: str) -> Ledger | None:
+        """What the run has counted up to its last checkpoint; None before the first, and for networks without tiles.
+
+        Raises:
+            LedgerError: the file is missing or damaged.
+        """
+        file = next((found.path for found in self.artifacts(run_id) if found.name == "ledger"), None)
+        if file is None:
+            return None
+        path = self.run_folder(run_id) / file
+        try:
+            return Ledger.from_json(path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise LedgerError(f"ledger {path} cannot be read: {error}") from None
+
     def rename(self, run_id: str, name: str) -> None:
         """Give a run another label."""
         RunSpec(name=name)  # the same rule as at submission
@@ -420,6 +436,7 @@ class RunStore:
         claim: Claim,
         metrics: Iterable[tuple[str, int, float]] = (),
         checkpoint: ArtifactRow | None = None,
+        ledger: ArtifactRow | None = None,
         **fields: Any,
     ) -> None:
         """Write what happened since the last call in one transaction.
@@ -428,6 +445,7 @@ class RunStore:
             claim: the right to write; :class:`RunLost` when it no longer holds.
             metrics: ``(name, step, value)``.
             checkpoint: the file that a resume starts from after this call; give ``step`` with it.
+            ledger: the file of the counts at that checkpoint.
             fields: columns of the run, such as ``step``, ``epoch``, ``seconds``, ``state``, ``message``.
         """
         now = time.time()
@@ -446,8 +464,9 @@ class RunStore:
                 raise RunLost(f"run {claim.run_id} is no longer this worker's")
             if rows:
                 connection.execute(_metric.insert(), rows)
-            if checkpoint is not None:
-                _replace_artifact(connection, claim.run_id, checkpoint)
+            for file in (checkpoint, ledger):
+                if file is not None:
+                    _replace_artifact(connection, claim.run_id, file)
 
     def add_artifact(self, run_id: str, artifact: ArtifactRow) -> None:
         """Note a file that was written into the run's folder, replacing one of the same name."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tilewright.data import Dataset, load_dataset
+from tilewright.ledger import Ledger, count_pulses, ledger
 from tilewright.runs.health import health_readings, last_pulses, tiles_of
 from tilewright.runs.spec import RunSpec, build_network, check_data
 
@@ -26,6 +27,8 @@ CHECKPOINT_FORMAT = 1
 POINTS_PER_RUN = 400  # values of each step metric, whatever the length of the run
 CANCEL_CHECK = 0.05  # seconds between looks at the cancel flag
 EVALUATION_BATCH = 500
+# Sums over all tiles since the start of the run, once per epoch; slots and operations by the published accounting.
+COST_METRICS = {"line_reads": "line_reads", "update_slots": "slots", "digital_operations": "digital"}
 
 EventKind = Literal["started", "step", "epoch", "checkpoint", "finished", "failed", "cancelled"]
 
@@ -41,9 +44,10 @@ class Event:
     ``step`` counts optimiser steps done, ``epoch`` passes begun, ``seconds`` the time spent training. ``values`` are
     metrics: every so many steps ``loss`` (mean since the last one), ``throughput`` (images per second),
     ``learning_rate`` and, where the algorithm counts them, ``pulses`` (in all so far); per epoch ``train_loss``,
-    ``train_accuracy`` (over the epoch, as it trained), ``test_loss``, ``test_accuracy`` and health readings;
-    ``total_steps`` when started. ``state`` comes with ``checkpoint`` and has to be saved before the next event is
-    asked for; ``model`` comes with ``finished``.
+    ``train_accuracy`` (over the epoch, as it trained), ``test_loss``, ``test_accuracy``, health readings and, for a
+    network on tiles, the sums of the ledger so far (``COST_METRICS``); ``total_steps`` when started. ``state`` comes
+    with ``checkpoint`` and has to be saved before the next event is asked for, and with it the ``ledger`` of all tiles
+    at that moment; ``model`` comes with ``finished``.
     """
 
     kind: EventKind
@@ -53,6 +57,7 @@ class Event:
     values: dict[str, float] = field(default_factory=dict)
     message: str = ""
     state: dict[str, Any] | None = field(default=None, repr=False)
+    ledger: Ledger | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
 
 
@@ -139,6 +144,7 @@ class _Training:
         self.model = build_network(spec)
         self.optimizer = make_optimizer(self.model, spec)
         self.tiles = tiles_of(self.model)
+        count_pulses(self.model)
         self.at = _Position()
         if resume is not None:
             self._restore(resume)
@@ -249,7 +255,14 @@ class _Training:
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
             **health_readings(self.model),
+            **self._costs(),
         }
+
+    def _costs(self) -> dict[str, float]:
+        if not self.tiles:
+            return {}
+        totals = ledger(self.model).totals()
+        return {metric: float(totals[name]) for metric, name in COST_METRICS.items()}
 
     def _evaluate(self) -> tuple[float, float]:
         model = copy.deepcopy(self.model).eval()
@@ -284,7 +297,8 @@ class _Training:
             "torch_rng": torch.get_rng_state(),
             "position": asdict(self.at),
         }
-        return Event(event.kind, event.step, event.epoch, event.seconds, state=state)
+        book = ledger(self.model) if self.tiles else None
+        return Event(event.kind, event.step, event.epoch, event.seconds, state=state, ledger=book)
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state.get("format") != CHECKPOINT_FORMAT:
