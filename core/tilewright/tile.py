@@ -16,6 +16,7 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
 from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
+from tilewright.devices.array import PULSE_COUNTERS
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
@@ -26,6 +27,11 @@ _PERFECT = IOParameters(is_perfect=True)
 _CONFIGURATION = "configuration"
 _FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry", "average")
 _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("forward", "backward"))
+
+
+def _without_counters(named: dict[str, torch.Size]) -> dict[str, torch.Size]:
+    """Whether pulses are counted does not decide whether a state fits."""
+    return {name: shape for name, shape in named.items() if not name.endswith(PULSE_COUNTERS)}
 
 
 class AnalogWeight(nn.Parameter):
@@ -237,6 +243,7 @@ class AnalogTile(nn.Module):
         if differences:
             own = {prefix + name: value.shape for name, value in self.state_dict().items() if name != _CONFIGURATION}
             given = {name: value.shape for name, value in state_dict.items() if name.startswith(prefix)}
+            own, given = (_without_counters(shapes) for shapes in (own, given))
             if own != given:  # weight, devices and digital memory belong together: all of them or none
                 raise RuntimeError(
                     f"{prefix[:-1] or 'the tile'} was saved from another configuration, whose state does not fit here; "

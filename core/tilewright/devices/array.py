@@ -13,9 +13,9 @@ from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
-_COUNTERS = ("up_pulses", "down_pulses")
+PULSE_COUNTERS = ("up_pulses", "down_pulses")
 _CROSSPOINTS = ("persistent", *_PARAMETERS)
-_UPDATED = (*_CROSSPOINTS, *_COUNTERS)
+_UPDATED = (*_CROSSPOINTS, *PULSE_COUNTERS)
 _RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
@@ -105,7 +105,7 @@ class DeviceArray(nn.Module):
         self.register_buffer("drift_time", torch.zeros(1, dtype=torch.float64) if drifts else None)
         for name in ("written_at", "written"):
             self.register_buffer(name, torch.zeros(shape) if drifts else None)
-        for name in _COUNTERS:
+        for name in PULSE_COUNTERS:
             self.register_buffer(name, None)
         if device.count_pulses:
             self.count_pulses()
@@ -126,7 +126,7 @@ class DeviceArray(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Whether pulses are counted is no matter of the weights: counters that were stored are taken over, and what
         # was stored without them is read as it is.
-        for name in _COUNTERS:
+        for name in PULSE_COUNTERS:
             stored = state_dict.get(prefix + name)
             own = self._buffers[name]
             if stored is not None and own is None:
@@ -198,7 +198,7 @@ class DeviceArray(nn.Module):
 
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint from now on."""
-        for name in _COUNTERS:
+        for name in PULSE_COUNTERS:
             if self._buffers[name] is None:
                 self._buffers[name] = torch.zeros(self.shape, dtype=torch.int64)
 
