@@ -5,6 +5,7 @@ import streamlit as st
 from studio.devices import choose_device
 from studio.errors import guarded, live
 from studio.forms import named_choice, slug
+from studio.networks import show_network
 from studio.numbers import percent
 from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
@@ -72,7 +73,8 @@ def show_probe(config: RPUConfig, seed: int) -> None:
 
 
 def show_details(base: RPUConfig, config: RPUConfig) -> None:
-    response, code, yaml, diff, paste = st.tabs(["Pulse response", "Python", "YAML", "Changes", "Paste"])
+    names = ["Pulse response", "Network", "Python", "YAML", "Changes", "Paste"]
+    response, network, code, yaml, diff, paste = st.tabs(names)
     device = visible_device(config)
     with response:
         if device is None:
@@ -81,6 +83,8 @@ def show_details(base: RPUConfig, config: RPUConfig) -> None:
             show_figure(
                 plot_device_compact(device), "tile-response", settings="The device whose weight the network sees"
             )
+    with network, guarded():
+        show_network(config)
     code.code(config.to_python("rpu_config"), language="python")
     yaml.code(config.to_yaml(), language="yaml")
     changed = differences(base, config)

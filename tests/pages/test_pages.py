@@ -369,3 +369,19 @@ def test_a_formula_is_drawn_or_refused_in_words(empty):
     (message,) = messages(app)
     assert "formula_up" in message
     assert "unexpected" not in message
+
+
+def test_a_tile_shows_what_a_network_takes_of_it(empty):
+    app = open_page("tile")
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert (metrics["Tiles"], metrics["Used"]) == ("4", "22.4 %")
+    app.text_input(key="summary.layers").set_value("64-32-10").run()
+    assert {metric.label: metric.value for metric in app.metric}["Tiles"] == "2"
+    for wrong, why in (
+        ("64", "write the neurons"),
+        ("64-0-10", "needs from 1"),
+        ("99999-99999", "stops at 50,000,000"),
+    ):
+        app.text_input(key="summary.layers").set_value(wrong).run()
+        (message,) = messages(app)
+        assert why in message

@@ -18,3 +18,5 @@ from tilewright.nn.recurrent import AnalogLSTM as AnalogLSTM
 from tilewright.nn.recurrent import AnalogLSTMMapped as AnalogLSTMMapped
 from tilewright.nn.recurrent import AnalogRNN as AnalogRNN
 from tilewright.nn.recurrent import AnalogRNNMapped as AnalogRNNMapped
+from tilewright.nn.summary import AnalogSummary as AnalogSummary
+from tilewright.nn.summary import analog_summary as analog_summary
