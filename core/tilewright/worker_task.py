@@ -25,8 +25,8 @@ def dask_setup(worker: Any) -> None:
     optimizer.step()  # torch loads its compiler here, which takes seconds
 
 
-def train_in_worker(folder: str, run_id: str, checkpoint_seconds: float) -> str:
-    """Train one run of the workspace ``folder``; returns its state."""
+def train_in_worker(folder: str, run_id: str, checkpoint_seconds: float, submission: int) -> str:
+    """Train one run of the workspace ``folder``, unless it was handed over anew since; returns its state."""
     from tilewright.runs.execution import execute_run
     from tilewright.runs.processes import process_label
     from tilewright.runs.store import RunStore
@@ -34,7 +34,7 @@ def train_in_worker(folder: str, run_id: str, checkpoint_seconds: float) -> str:
     _set_threads()
     store = RunStore(folder)
     try:
-        return execute_run(store, run_id, process_label(), checkpoint_seconds)
+        return execute_run(store, run_id, process_label(), checkpoint_seconds, submission)
     finally:
         store.close()
 

@@ -73,7 +73,7 @@ def test_a_new_claim_takes_over_and_the_old_one_can_write_nothing(store):
             attempt()
     assert store.metrics(row.id) == []
     assert store.get(row.id).worker == "quick worker"
-    assert store.stop_requested(new) is False
+    assert store.stop_requested(new) == ""
 
 
 def test_a_claim_drops_what_came_after_the_last_checkpoint(store):
@@ -106,7 +106,7 @@ def test_cancel_of_a_waiting_and_of_a_training_run(store):
     assert store.claim(waiting.id, "worker") is None
     claim = store.claim(training.id, "worker")
     assert store.request_cancel(training.id).state == "running"
-    assert store.stop_requested(claim) is True
+    assert store.stop_requested(claim) == "cancelled"
     store.record(claim, state="cancelled", message="cancelled")
     assert store.request_cancel(training.id).state == "cancelled"
 
@@ -121,7 +121,7 @@ def test_a_cancelled_run_whose_worker_died_is_not_trained_again(store):
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(store):
     row = store.add(small_spec())
-    with pytest.raises(StoreError, match="is queued: only failed and cancelled"):
+    with pytest.raises(StoreError, match="is queued: only paused, failed and cancelled"):
         store.requeue(row.id)
     claim = store.claim(row.id, "worker")
     store.record(claim, state="failed", message="disk full")

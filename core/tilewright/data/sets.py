@@ -1,9 +1,8 @@
-"""Image sets for training runs: two small ones that ship, and any folder of idx files."""
+"""Data sets for training runs: small ones that ship, any folder of idx files, and a user's own table."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilewright.assets import asset_path
+from tilewright.data.dataset import CLASSES, VALUES, Dataset, DatasetSummary, checksum_of
 from tilewright.data.idx import DataError, read_idx
+from tilewright.data.regression import linear_map
+from tilewright.data.table import TableLayout, read_table
 
 IDX_FOLDER = "idx"
+TABLE = "csv"
+LINEAR = "linear20"
 
 _IDX_FILES = {
     "train_images": ("train-images", 3),
@@ -24,44 +28,6 @@ _IDX_FILES = {
     "test_images": ("t10k-images", 3),
     "test_labels": ("t10k-labels", 1),
 }
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images with their labels, training and test apart.
-
-    ``train_images`` and ``test_images`` are float32 of shape (images, rows, columns) with values 0 to 1; the labels
-    are int64 of shape (images,). ``checksum`` is the SHA-256 of the decoded values, the same whatever the compression.
-    """
-
-    name: str
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    checksum: str
-
-    @property
-    def image_shape(self) -> tuple[int, int]:
-        """Rows and columns of an image."""
-        return int(self.train_images.shape[1]), int(self.train_images.shape[2])
-
-    @property
-    def n_classes(self) -> int:
-        """Largest label of the training part plus one."""
-        return int(self.train_labels.max()) + 1
-
-
-@dataclass(frozen=True)
-class DatasetSummary:
-    """What a data set is, without its images."""
-
-    name: str
-    image_shape: tuple[int, int]
-    n_train: int
-    n_test: int
-    n_classes: int
-    checksum: str
 
 
 @dataclass(frozen=True)
@@ -75,30 +41,33 @@ class _Raw:
     levels: int
 
     def checksum(self) -> str:
-        digest = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return checksum_of([self.train_images, self.train_labels, self.test_images, self.test_labels])
 
 
 def dataset_names() -> list[str]:
-    """Names of the sets that ship; :func:`load_dataset` also reads a folder of idx files under the name ``idx``."""
-    return ["mnist-small", "digits8x8"]
+    """Names of the sets that ship; :func:`load_dataset` also reads ``idx`` folders and ``csv`` tables."""
+    return ["mnist-small", "digits8x8", LINEAR]
 
 
-def load_dataset(name: str = "mnist-small", folder: str | Path | None = None) -> Dataset:
-    """Load an image set.
+def load_dataset(
+    name: str = "mnist-small", folder: str | Path | None = None, table: TableLayout | None = None
+) -> Dataset:
+    """Load a data set.
 
     Args:
         name: ``mnist-small`` (6,000 + 1,000 digits of 28 x 28), ``digits8x8`` (1,797 digits of 8 x 8, every fifth of
-            a class for testing) or ``idx`` for the files in ``folder``.
+            a class for testing), ``linear20`` (a linear map of 20 values to be learned), ``idx`` for the files in
+            ``folder``, or ``csv`` for a ``table``.
         folder: for ``idx``: where ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
             ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte`` are, with or without ``.gz``.
+        table: for ``csv``: the file and what its columns are.
 
     Raises:
         DataError: unknown name, missing or unreadable file, images and labels that do not belong together.
     """
+    whole = _whole(name, table)
+    if whole is not None:
+        return whole
     raw = _read(name, folder)
     return Dataset(
         name=_label(name, folder),
@@ -110,12 +79,20 @@ def load_dataset(name: str = "mnist-small", folder: str | Path | None = None) ->
     )
 
 
-def describe_dataset(name: str = "mnist-small", folder: str | Path | None = None) -> DatasetSummary:
-    """Shape, sizes and checksum of what :func:`load_dataset` would load, at a quarter of its memory.
+def describe_dataset(
+    name: str = "mnist-small", folder: str | Path | None = None, table: TableLayout | None = None
+) -> DatasetSummary:
+    """Shape, sizes and checksum of what :func:`load_dataset` would load; images at a quarter of its memory.
 
     Raises:
         DataError: as for :func:`load_dataset`.
     """
+    whole = _whole(name, table)
+    if whole is not None:
+        return DatasetSummary(
+            whole.name, whole.image_shape, len(whole.train_labels), len(whole.test_labels), whole.n_classes,
+            whole.checksum, VALUES if whole.task == VALUES else CLASSES,
+        )  # fmt: skip
     raw = _read(name, folder)
     rows, columns = raw.train_images.shape[1:]
     return DatasetSummary(
@@ -126,6 +103,15 @@ def describe_dataset(name: str = "mnist-small", folder: str | Path | None = None
         n_classes=int(raw.train_labels.max()) + 1,
         checksum=raw.checksum(),
     )
+
+
+def _whole(name: str, table: TableLayout | None) -> Dataset | None:
+    """Sets that are not images: they are small enough to be described by loading them."""
+    if name == TABLE:
+        if table is None or not table.file:
+            raise DataError("data set 'csv' needs the path of its file")
+        return read_table(table)
+    return linear_map() if name == LINEAR else None
 
 
 def _label(name: str, folder: str | Path | None) -> str:
@@ -147,7 +133,7 @@ def _read(name: str, folder: str | Path | None) -> _Raw:
         return _read_idx_folder(asset_path("data", "mnist-small"))
     if name == "digits8x8":
         return _read_digits(asset_path("data", "digits8x8", "digits.csv.gz"))
-    raise DataError(f"unknown data set {name!r}; known: {', '.join([*dataset_names(), IDX_FOLDER])}")
+    raise DataError(f"unknown data set {name!r}; known: {', '.join([*dataset_names(), IDX_FOLDER, TABLE])}")
 
 
 def _read_idx_folder(folder: Path) -> _Raw:

@@ -46,12 +46,19 @@ class DaskEngine(Engine):
         self._client: Any = None
         self._futures: dict[str, Any] = {}
         self._errors: dict[str, str] = {}
+        self._to_move: set[str] = set()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="tilewright-hand-over", daemon=True)
         self._thread.start()
 
     def _hand_over(self, row: RunRow) -> None:
+        self._wake.set()
+
+    def _moved(self, row: RunRow) -> None:
+        with self._lock:
+            self._to_move.add(row.id)
         self._wake.set()
 
     def close(self) -> None:
@@ -89,19 +96,26 @@ class DaskEngine(Engine):
         client = self._connected()
         keys = [_key(row.id, row.submission) for row in rows]
         known = client.sync(client.scheduler.get_task_status, keys=keys, callback_timeout=10)
-        for row, key in reversed(list(zip(rows, keys, strict=True))):
+        with self._lock:
+            to_move, self._to_move = self._to_move, set()
+        for row, key in sorted(zip(rows, keys, strict=True), key=lambda pair: pair[0].position):
             state = known.get(key)
             if state == "erred":
                 self._note_error(row.id)
+            elif row.id in to_move and state in HANDED_OVER:
+                self._give(client, row, again=True)
+                continue
             elif state in HANDED_OVER or (row.submitted or 0) > time.time() - ARRIVAL_SECONDS:
                 continue
             self._give(client, row)
 
-    def _give(self, client: Any, row: RunRow) -> None:
-        if row.cancel_requested:
-            self.store.end_unclaimed(row.id, row.attempt, "cancelled", "cancelled")
+    def _give(self, client: Any, row: RunRow, again: bool = False) -> None:
+        """Hand a run over; ``again`` while it waits, for another place in the queue."""
+        if row.cancel_requested or row.pause_requested:
+            state = "cancelled" if row.cancel_requested else "paused"
+            self.store.end_unclaimed(row.id, row.attempt, state, state)
             return
-        submission = self.store.next_submission(row.id, row.submission, self._errors.get(row.id, ""))
+        submission = self.store.next_submission(row.id, row.submission, self._errors.get(row.id, ""), again)
         if submission is None:
             return
         from distributed import fire_and_forget
@@ -111,8 +125,10 @@ class DaskEngine(Engine):
             str(self.store.folder),
             row.id,
             self._checkpoint_seconds,
+            submission,
             key=_key(row.id, submission),
             pure=False,
+            priority=-row.position,
         )
         fire_and_forget(future)  # type: ignore[no-untyped-call]
         self._futures = {run_id: kept for run_id, kept in self._futures.items() if not kept.done()} | {row.id: future}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 from tilewright.runs.spec import RunSpec
@@ -34,15 +35,20 @@ class Engine(ABC):
 
     # --- the five ----------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: RunSpec) -> str:
+    def submit(self, spec: RunSpec, batch: str = "", tags: Sequence[str] = ()) -> str:
         """Queue a run and return its id; comes back before training starts.
+
+        Args:
+            spec: what to train.
+            batch: name of the sweep it belongs to.
+            tags: words to find it by.
 
         Raises:
             ParameterError: the specification contradicts itself or its data.
             DataError: the data cannot be read.
             EngineError: nothing can train it.
         """
-        row = self.store.add(spec.completed(), self.owner)
+        row = self.store.add(spec.completed(), self.owner, batch, tags)
         self._hand_over(row)
         return row.id
 
@@ -51,10 +57,10 @@ class Engine(ABC):
         self.store.request_cancel(run_id)
 
     def resume(self, run_id: str) -> None:
-        """Go on with a failed or cancelled run from its last checkpoint, or from the start when it has none.
+        """Go on with a paused, failed or cancelled run from its last checkpoint, or from the start when it has none.
 
         Raises:
-            StoreError: no such run, or it is neither failed nor cancelled.
+            StoreError: no such run, or it is none of these.
         """
         self._hand_over(self.store.requeue(run_id, self.owner))
 
@@ -69,6 +75,26 @@ class Engine(ABC):
         return self.store.metrics(run_id, since=since)
 
     # --- beside the five ---------------------------------------------------------------------------------------------
+
+    def pause(self, run_id: str) -> None:
+        """Ask a run to pause: it writes a checkpoint and frees its worker; :meth:`resume` goes on from there."""
+        self.store.request_pause(run_id)
+
+    def extend(self, run_id: str, epochs: int) -> None:
+        """Let a finished run go on for ``epochs`` more; it ends as a run of that length would have ended.
+
+        Raises:
+            StoreError: no such run, or it is not finished.
+        """
+        self._hand_over(self.store.extend(run_id, epochs, self.owner))
+
+    def move(self, run_id: str, first: bool = True) -> None:
+        """Make a waiting run the next to begin, or the last.
+
+        Raises:
+            StoreError: no such run, or it does not wait.
+        """
+        self._moved(self.store.move(run_id, first))
 
     def wait(self, run_id: str, timeout: float | None = None) -> RunRow:
         """Wait until a run is over; for scripts, not for pages.
@@ -91,6 +117,10 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """End this connection."""
+
+    def _moved(self, row: RunRow) -> None:
+        """Tell what trains of a waiting run's new place."""
+        self._hand_over(row)
 
     @abstractmethod
     def _hand_over(self, row: RunRow) -> None:

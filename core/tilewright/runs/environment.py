@@ -20,6 +20,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def result_versions() -> dict[str, str]:
+    """What the bits of a result may depend on: ``tilewright``, ``torch``, ``numpy`` and ``backend``."""
+    found = versions()
+    return {**{name: found[name] for name in ("tilewright", "torch", "numpy")}, "backend": "cpu"}
+
+
 def usable_cores() -> int:
     """Processor cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):

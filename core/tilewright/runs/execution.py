@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,32 +14,36 @@ from tilewright.data import DataError
 from tilewright.parameters import ParameterError
 from tilewright.runs.checkpoints import load_checkpoint, save_checkpoint, save_ledger
 from tilewright.runs.environment import versions
+from tilewright.runs.snapshots import save_snapshot
 from tilewright.runs.spec import build_network
 from tilewright.runs.store import Claim, RunLost, RunStore, StoreError
 from tilewright.runs.trainer import CheckpointError, Event, train
 
 FLUSH_SECONDS = 0.5  # metrics reach the store at least this often
 HEARTBEAT_SECONDS = 1.0
+WRITE_ATTEMPTS, WRITE_PAUSE = 600, 1.0  # while the index cannot be written, e.g. on a full disk
 RUN_COLUMNS = ("loss", "train_accuracy", "test_accuracy")
 
 
-def execute_run(store: RunStore, run_id: str, worker: str, checkpoint_seconds: float = 20.0) -> str:
+def execute_run(
+    store: RunStore, run_id: str, worker: str, checkpoint_seconds: float = 20.0, submission: int | None = None
+) -> str:
     """Train a run to its end and return its state; ``"lost"`` when another worker took it over.
 
     A run that is already over is left alone. What goes wrong ends up in the run's state and message, not in an
     exception, so that an engine can go on with the next run.
     """
-    claim = store.claim(run_id, worker, versions())
+    claim = store.claim(run_id, worker, versions(), submission)
     if claim is None:
         return store.get(run_id).state
     recorder = _Recorder(store, claim)
     try:
         resume = load_checkpoint(claim.checkpoint, _checksum(store, claim)) if claim.checkpoint else None
-        for event in train(claim.spec, None, resume, recorder.stop_requested, checkpoint_seconds):
+        for event in train(claim.spec, None, resume, recorder.stop_requested, checkpoint_seconds, snapshots=True):
             recorder.take(event)
     except RunLost:
         return "lost"
-    except (DataError, ParameterError, CheckpointError) as error:
+    except (DataError, ParameterError, CheckpointError, StoreError) as error:
         return recorder.fail(str(error))
     except Exception as error:
         return recorder.fail(_unexpected(store.run_folder(run_id), error))
@@ -84,11 +89,14 @@ class _Recorder:
     claim: Claim
     metrics: list[tuple[str, int, float]] = field(default_factory=list)
     fields: dict[str, object] = field(default_factory=dict)
+    results: dict[str, float] = field(default_factory=dict)
     flushed: float = 0.0
+    wanted_end: str = ""
 
     def take(self, event: Event) -> None:
         self.fields |= {"step": event.step, "epoch": event.epoch, "seconds": event.seconds}
         self.fields |= {name: event.values[name] for name in RUN_COLUMNS if name in event.values}
+        self.results |= event.results
         if event.kind == "started":
             self._flush(total_steps=int(event.values["total_steps"]))
         elif event.kind in ("step", "epoch"):
@@ -98,20 +106,39 @@ class _Recorder:
                 self._flush()
         elif event.kind == "checkpoint":
             self._checkpoint(event)
+        elif event.kind == "snapshot":
+            # A picture that cannot be kept is no reason to end a run; a checkpoint that cannot be says what is wrong.
+            with suppress(OSError):
+                save_snapshot(self.store.run_folder(self.claim.run_id), event.epoch if event.step else 0, event.arrays)
+        elif event.kind == "cancelled":
+            end = self.wanted_end or "cancelled"
+            self._flush(state=end, message="" if end == "paused" else end)
         else:
             self._flush(state=event.kind, message=event.message)
 
     def stop_requested(self) -> bool:
         if time.monotonic() - self.flushed > HEARTBEAT_SECONDS:
             self._flush_heartbeat()
-        return self.store.stop_requested(self.claim)
+        self.wanted_end = self.store.stop_requested(self.claim)
+        return bool(self.wanted_end)
 
     def fail(self, message: str) -> str:
-        try:
-            self._flush(state="failed", message=message)
-        except RunLost:
-            return "lost"
-        return "failed"
+        """Note why a run failed.
+
+        When the index itself cannot be written, this waits for somebody to make room: no other run could be noted
+        either. What was gathered and not yet written is given up; a resume trains it again.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                self._flush(state="failed", message=message)
+            except RunLost:
+                return "lost"
+            except StoreError:
+                self.metrics, self.results = [], {}
+                time.sleep(WRITE_PAUSE)
+                continue
+            return "failed"
+        return "lost"
 
     def _checkpoint(self, event: Event) -> None:
         assert event.state is not None
@@ -131,8 +158,8 @@ class _Recorder:
                 older.unlink(missing_ok=True)
 
     def _flush(self, **more: object) -> None:
-        self.store.record(self.claim, self.metrics, **{**self.fields, **more})  # type: ignore[arg-type]
-        self.metrics, self.fields, self.flushed = [], {}, time.monotonic()
+        self.store.record(self.claim, self.metrics, results=self.results, **{**self.fields, **more})  # type: ignore[arg-type]
+        self.metrics, self.fields, self.results, self.flushed = [], {}, {}, time.monotonic()
 
     def _flush_heartbeat(self) -> None:
         self.store.record(self.claim)

@@ -1,6 +1,9 @@
-"""Readings that tell how the tiles of a network fare."""
+"""Readings that tell how the tiles of a network fare, and a sentence when something is wrong."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -9,6 +12,13 @@ from tilewright.devices.array import DeviceArray
 from tilewright.tile import AnalogTile
 
 NEAR_BOUND = 0.01  # of a device's range
+# From here on a reading is worth a sentence.
+MANY_SATURATED = 0.10
+MANY_TRUNCATED = 0.25
+MANY_EMPTY = 0.95
+DENSE = 0.5  # pulses per crosspoint and sample
+STUCK_LOSS = 0.98  # of the loss a run began with
+RISEN_LOSS = 1.25  # times the lowest loss so far
 
 
 def tiles_of(model: nn.Module) -> list[AnalogTile]:
@@ -36,12 +46,89 @@ def health_readings(model: nn.Module) -> dict[str, float]:
     return {"saturated_weights": near / count} if count else {}
 
 
-def last_pulses(tiles: list[AnalogTile]) -> int | None:
-    """Pulses that all tiles received in the last optimiser step; None when an algorithm does not count them."""
-    total = 0
-    for tile in tiles:
-        counted = getattr(tile.cell, "last_update", {}).get("pulses")
-        if counted is None:
-            return None
-        total += counted
-    return total if tiles else None
+@dataclass
+class UpdateCounts:
+    """What the tiles of a network were sent, summed over steps. Zero ``samples`` means that nothing counts."""
+
+    pulses: int = 0
+    truncated: int = 0
+    empty: int = 0
+    samples: int = 0
+    crosspoints: int = 0
+
+    def add(self, tiles: Sequence[AnalogTile]) -> None:
+        """Count one optimiser step; tiles whose algorithm does not count pulses are left out."""
+        for tile in tiles:
+            last = tile.cell.last_update
+            if "pulses" in last:
+                self.pulses += last["pulses"]
+                self.truncated += last.get("truncated", 0)
+                self.empty += last.get("empty", 0)
+                self.samples += last["samples"]
+                self.crosspoints += last["samples"] * tile.weight.numel()
+
+    def readings(self) -> dict[str, float]:
+        """``pulse_density`` (per crosspoint and sample), ``truncated_updates`` and ``empty_updates`` (shares of them).
+
+        An update is truncated when its strongest crosspoint asked for more pulses than a train holds, and empty when
+        no pulse was sent for a sample.
+        """
+        if not self.samples:
+            return {}
+        return {
+            "pulse_density": self.pulses / self.crosspoints,
+            "truncated_updates": self.truncated / self.samples,
+            "empty_updates": self.empty / self.samples,
+        }
+
+
+def concerns(last: dict[str, float], losses: Sequence[float], progress: float) -> list[str]:
+    """What is wrong with a run, a sentence each with a remedy; empty when nothing is.
+
+    Args:
+        last: the newest value of each metric.
+        losses: the training losses so far, in order.
+        progress: share of the steps done, 0 to 1.
+    """
+    found = []
+    if (saturated := last.get("saturated_weights", 0.0)) > MANY_SATURATED:
+        found.append(
+            f"{saturated:.0%} of the devices sit at a bound and cannot hold the weights the network asks for: lower "
+            "the learning rate, or take a device with a wider range."
+        )
+    if (truncated := last.get("truncated_updates", 0.0)) > MANY_TRUNCATED:
+        found.append(
+            f"In {truncated:.0%} of the updates the strongest weight asked for more pulses than a train holds, so the "
+            "step was cut: lower the learning rate, or raise update.desired_bl."
+        )
+    if (empty := last.get("empty_updates", 0.0)) > MANY_EMPTY:
+        found.append(
+            f"{empty:.0%} of the updates sent no pulse at all, so next to nothing is learned: raise the learning rate "
+            "(or fast_lr), or take a device with smaller steps."
+        )
+    if last.get("pulse_density", 0.0) > DENSE:
+        found.append(
+            "Nearly every crosspoint is pulsed for every sample: the noise of the pulses outweighs the gradient. "
+            "Lower the learning rate."
+        )
+    found += _about_the_loss(losses, progress)
+    return found
+
+
+def _about_the_loss(losses: Sequence[float], progress: float) -> list[str]:
+    if len(losses) < 20:
+        return []
+    window = max(3, len(losses) // 20)
+    means = [sum(losses[i : i + window]) / window for i in range(0, len(losses) - window + 1, window)]
+    first, lowest, now = means[0], min(means), means[-1]
+    if progress > 0.5 and now > STUCK_LOSS * first:
+        return [
+            f"The loss ({now:.3g}) has not fallen since the start ({first:.3g}): the network does not learn with these "
+            "settings. Try another learning rate, or an algorithm that stands this device."
+        ]
+    if now > RISEN_LOSS * lowest and now - lowest > 0.1 * (first - lowest):
+        return [
+            f"The loss has risen from {lowest:.3g} to {now:.3g}: the steps are too large or too noisy. Lower the "
+            "learning rate; with TTv2 and its kin raise auto_granularity."
+        ]
+    return []

@@ -6,10 +6,10 @@ import copy
 import hashlib
 import json
 import math
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from pydantic import model_validator
 from torch import nn
 
 from tilewright.configs import (
@@ -25,55 +25,14 @@ from tilewright.configs import (
     TransferCompound,
     VectorUnitCell,
 )
-from tilewright.data import DatasetSummary, describe_dataset
-from tilewright.data.sets import IDX_FOLDER
 from tilewright.parameters import ParameterError, Parameters, parameter
+from tilewright.runs.data_source import DataSource as DataSource
+from tilewright.runs.environment import result_versions
 from tilewright.runs.networks import Network, Perceptron
-
-
-class DataSource(Parameters):
-    """Which images, and how many of them."""
-
-    name: str = parameter("mnist-small", "mnist-small, digits8x8, or idx for a folder of idx files")
-    folder: str = parameter("", "folder of the four idx files; only for idx")
-    checksum: str = parameter("", "SHA-256 of the values; filled in when the run is submitted, checked when it starts")
-
-    @model_validator(mode="after")
-    def _folder_only_for_idx(self) -> DataSource:
-        if bool(self.folder) != (self.name == IDX_FOLDER):
-            raise ValueError(f"a folder belongs to data set {IDX_FOLDER!r} and to no other (name {self.name!r})")
-        return self
-
-    def summary(self) -> DatasetSummary:
-        """Shape, sizes and checksum of the data; raises ``DataError`` when it cannot be read."""
-        return describe_dataset(self.name, self.folder or None)
-
-
-class Schedule(Parameters):
-    """How the learning rate changes over a run."""
-
-    def factor(self, progress: float) -> float:
-        """Factor on the learning rate at ``progress``, the share of all steps done, from 0 to 1."""
-        raise NotImplementedError
-
-
-class ConstantSchedule(Schedule):
-    """The learning rate stays as it is."""
-
-    def factor(self, progress: float) -> float:
-        """Always 1."""
-        return 1.0
-
-
-class DropSchedule(Schedule):
-    """The learning rate drops once, by a factor."""
-
-    drop: float = parameter(0.2, "factor on the learning rate after the drop", gt=0, le=1, typical=(0.01, 1))
-    after: float = parameter(0.67, "share of all steps before the drop", ge=0, le=1)
-
-    def factor(self, progress: float) -> float:
-        """1 before the drop, ``drop`` from it on."""
-        return self.drop if progress >= self.after else 1.0
+from tilewright.runs.schedules import ConstantSchedule as ConstantSchedule
+from tilewright.runs.schedules import DropSchedule as DropSchedule
+from tilewright.runs.schedules import Schedule as Schedule
+from tilewright.runs.schedules import SGDOptimizer as SGDOptimizer
 
 
 class Seeds(Parameters):
@@ -89,35 +48,79 @@ class Seeds(Parameters):
     )
 
 
-class RunSpec(Parameters):
-    """A training run: data, network, tile, optimiser, length and seeds.
+class Versions(Parameters):
+    """What a run was specified with; noted, not enforced."""
 
-    Nothing else decides the result on one backend. ``name`` is a label and decides nothing.
+    tilewright: str = parameter("", "release of this package")
+    torch: str = parameter("", "release of PyTorch, which computes the digital parts")
+    numpy: str = parameter("", "release of NumPy, which draws the order of the samples")
+    backend: str = parameter("", "where the tiles are computed")
+
+    @classmethod
+    def current(cls) -> Versions:
+        """Those of this process."""
+        return cls(**result_versions())
+
+
+class LayerTile(Parameters):
+    """Another tile for some layers of a network."""
+
+    layers: str = parameter(
+        ..., "name of a layer as `name: layer` of the network's summary has it; * stands for any text", min_length=1
+    )
+    rpu_config: RPUConfig | None = parameter(None, "tile of these layers; None leaves them digital")
+
+
+class RunSpec(Parameters):
+    """A training run: data, network, tiles, optimiser, length, seeds and versions.
+
+    Nothing else decides the result on one backend. ``name`` is a label and decides nothing; ``versions`` are noted.
     """
 
     name: str = parameter("run", "label in lists and legends", min_length=1, max_length=120)
-    data: DataSource = parameter(factory=DataSource, meaning="training and test images")
+    data: DataSource = parameter(factory=DataSource, meaning="training, validation and test data")
     network: Network = parameter(factory=Perceptron, meaning="the network to train")
-    rpu_config: RPUConfig | None = parameter(None, "tile of every linear layer; None trains in plain digital torch")
+    rpu_config: RPUConfig | None = parameter(None, "tile of every layer; None trains in plain digital torch")
+    layer_tiles: list[LayerTile] = parameter(
+        factory=list, meaning="other tiles for single layers; the first entry that fits a layer counts", max_length=100
+    )
+    optimizer: SGDOptimizer = parameter(factory=SGDOptimizer, meaning="how digital parameters are updated")
     learning_rate: float = parameter(
         0.1, "learning rate of stochastic gradient descent", gt=0, le=1000, log=True, typical=(1e-3, 1)
     )
     lr_schedule: Schedule = parameter(factory=ConstantSchedule, meaning="how the learning rate changes over the run")
-    epochs: int = parameter(3, "passes over the training images", ge=1, le=100_000, typical=(1, 20))
-    batch_size: int = parameter(5, "images per step", ge=1, le=65_536, typical=(1, 128))
-    train_limit: int = parameter(0, "train on this many images, drawn at random once; 0 takes all", ge=0)
+    epochs: int = parameter(3, "passes over the training data", ge=1, le=100_000, typical=(1, 20))
+    schedule_epochs: int = parameter(
+        0, "epochs after which the schedule has run its course; 0 is all of them. An extended run keeps its first", ge=0
+    )
+    batch_size: int = parameter(5, "samples per step", ge=1, le=65_536, typical=(1, 128))
+    train_limit: int = parameter(0, "train on this many samples, drawn at random once; 0 takes all", ge=0)
     seeds: Seeds = parameter(factory=Seeds, meaning="where randomness starts")
+    versions: Versions = parameter(factory=Versions, meaning="what the run was specified with; filled in at submission")
 
     def digest(self) -> str:
-        """SHA-256 of everything that decides the result: all fields but the name."""
-        return _digest(self, without=("name",))
+        """SHA-256 of everything that decides the result on one backend: all fields but name and versions."""
+        return _digest(self)
 
     def setting_digest(self) -> str:
         """As :meth:`digest` without the seeds: runs that repeat one setting share it."""
-        return _digest(self, without=("name", "seeds"))
+        return _digest(self, "seeds")
+
+    def trajectory_digest(self) -> str:
+        """As :meth:`digest` without the length: a run and its extension share it, step for step."""
+        fixed = copy.deepcopy(self)
+        fixed.schedule_epochs = self.schedule_epochs or self.epochs
+        return _digest(fixed, "epochs")
+
+    def extended(self, epochs: int) -> RunSpec:
+        """A copy that goes on for ``epochs`` more; the schedule stays where it ended."""
+        longer = copy.deepcopy(self)
+        longer.schedule_epochs = self.schedule_epochs or self.epochs
+        longer.epochs = self.epochs + epochs
+        return longer
 
     def completed(self) -> RunSpec:
-        """A copy with the checksum of the data filled in, after checking that data and network fit together.
+        """A copy with checksum and versions filled in, after checking that data, network and tiles fit together.
 
         Raises:
             DataError: the data cannot be read.
@@ -127,6 +130,9 @@ class RunSpec(Parameters):
         check_data(self, summary)
         complete = copy.deepcopy(self)
         complete.data.checksum = summary.checksum
+        complete.versions = Versions.current()
+        if self.layer_tiles:
+            build_network(complete)  # a name that fits no layer is told now, not by a worker
         return complete
 
     def n_train(self, available: int) -> int:
@@ -138,8 +144,12 @@ class RunSpec(Parameters):
         return math.ceil(self.n_train(available) / self.batch_size)
 
     def rate_at(self, step: int, total_steps: int) -> float:
-        """Learning rate of optimiser step ``step``, counted from 0."""
-        return self.learning_rate * self.lr_schedule.factor(step / total_steps)
+        """Learning rate of optimiser step ``step``, counted from 0, of ``total_steps``."""
+        return self.learning_rate * self.lr_schedule.factor(min(step / self.schedule_steps(total_steps), 1.0))
+
+    def schedule_steps(self, total_steps: int) -> float:
+        """Steps after which the schedule has run its course."""
+        return total_steps * (self.schedule_epochs or self.epochs) / self.epochs
 
     @property
     def algorithm(self) -> str:
@@ -152,6 +162,9 @@ def algorithm_of(rpu_config: RPUConfig | None) -> str:
     if rpu_config is None:
         return "digital"
     device: Any = getattr(rpu_config, "device", None)
+    own = getattr(device, "algorithm", "")
+    if isinstance(own, str) and own:
+        return own  # a cell that says itself what it is
     if isinstance(device, DynamicTransferCompound):
         return "agad"
     if isinstance(device, ChoppedTransferCompound):
@@ -180,6 +193,11 @@ def check_data(spec: RunSpec, data: Any) -> None:
             f"data set {data.name!r} is not the one this run was made with: its checksum is {data.checksum[:12]}..., "
             f"expected {spec.data.checksum[:12]}...; restore the data, or clear data.checksum to accept what is there"
         )
+    if spec.network.task != data.task:
+        raise ParameterError(
+            f"the network gives {spec.network.task}, data {data.name!r} has {data.task} to learn; set its output, "
+            "or take another network"
+        )
     problem = spec.network.accepts(data.image_shape, data.n_classes)
     if problem:
         raise ParameterError(f"network and data {data.name!r} do not fit: {problem}")
@@ -188,22 +206,44 @@ def check_data(spec: RunSpec, data: Any) -> None:
 def build_network(spec: RunSpec) -> nn.Module:
     """The network of a run before its first step; reseeds torch's generator.
 
-    The digital network is drawn from ``seeds.weights``; its linear layers then become tiles drawn from
-    ``seeds.devices``, unless ``rpu_config`` is None.
+    The digital network is drawn from ``seeds.weights``; its layers then become tiles drawn from ``seeds.devices``,
+    unless their configuration is None.
+
+    Raises:
+        ParameterError: an entry of ``layer_tiles`` fits no layer.
     """
     torch.manual_seed(spec.seeds.weights)
     model: nn.Module = spec.network.build()
-    if spec.rpu_config is None:
+    if spec.rpu_config is None and not spec.layer_tiles:
         return model
     from tilewright.nn import convert_to_analog_mapped
+    from tilewright.nn.twins import MAPPED_LAYERS
 
+    layers = [name for name, module in model.named_modules() if type(module) in MAPPED_LAYERS]
+    for tile in spec.layer_tiles:
+        if not any(fnmatchcase(name, tile.layers) for name in layers):
+            raise ParameterError(f"layer_tiles: no layer is named {tile.layers!r}; known: {', '.join(layers)}")
+    chosen = {name: _tile_of(spec, name) for name in layers}
+    fallback = spec.rpu_config or next((config for config in chosen.values() if config is not None), None)
+    if fallback is None:
+        return model
     torch.manual_seed(spec.seeds.devices)
-    converted: nn.Module = convert_to_analog_mapped(model, copy.deepcopy(spec.rpu_config))
+    converted: nn.Module = convert_to_analog_mapped(
+        model,
+        copy.deepcopy(fallback),
+        exclude=[name for name, config in chosen.items() if config is None],
+        specific_rpu_config_fun=lambda name, module, config: copy.deepcopy(chosen.get(name)) or config,
+    )
     return converted
 
 
-def _digest(spec: RunSpec, without: tuple[str, ...]) -> str:
-    fields = {key: value for key, value in spec.to_dict(full=True).items() if key not in without}
-    if spec.data.checksum:
-        fields["data"] = spec.data.checksum  # the same images from another folder are the same data
+def _tile_of(spec: RunSpec, layer: str) -> RPUConfig | None:
+    fitting = (tile.rpu_config for tile in spec.layer_tiles if fnmatchcase(layer, tile.layers))
+    return next(fitting, spec.rpu_config)
+
+
+def _digest(spec: RunSpec, *without: str) -> str:
+    left_out = ("name", "versions", *without)
+    fields = {key: value for key, value in spec.to_dict(full=True).items() if key not in left_out}
+    fields["data"] = spec.data.identity()  # the same samples from another folder are the same data
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

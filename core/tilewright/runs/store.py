@@ -7,6 +7,7 @@ together, and a new claim drops the metrics past the last checkpoint: the histor
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import secrets
@@ -25,9 +26,11 @@ from tilewright.ledger import Ledger, LedgerError
 from tilewright.runs.processes import is_dead
 from tilewright.runs.spec import RunSpec
 
-RUN_STATES = ("queued", "running", "finished", "failed", "cancelled")
+RUN_STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
 ACTIVE_STATES = ("queued", "running")
+RESUMABLE_STATES = ("paused", "failed", "cancelled")
 CLUSTER = "cluster"  # owner of the runs that a scheduler hands to its workers
+LONGEST_TAG, MOST_TAGS, LONGEST_NOTE = 40, 20, 4000
 TRIES_WITHOUT_PROGRESS = 8  # hand-overs and claims without a new checkpoint, after which a run is given up
 
 _tables = sql.MetaData()
@@ -63,6 +66,13 @@ _run = sql.Table(
     sql.Column("test_accuracy", sql.Float),
     sql.Column("checkpoint", sql.String, nullable=False, default=""),
     sql.Column("checkpoint_step", sql.Integer, nullable=False, default=0),
+    # Added since the first release: an index made before gets them when it is opened.
+    sql.Column("pause_requested", sql.Boolean, nullable=False, default=False, server_default="0"),
+    sql.Column("position", sql.Float, nullable=False, default=0.0, server_default="0"),
+    sql.Column("batch", sql.String, nullable=False, default="", server_default="", index=True),
+    sql.Column("tags", sql.Text, nullable=False, default="[]", server_default="[]"),
+    sql.Column("notes", sql.Text, nullable=False, default="", server_default=""),
+    sql.Column("results", sql.Text, nullable=False, default="{}", server_default="{}"),
 )
 _metric = sql.Table(
     "metric",
@@ -99,7 +109,11 @@ class RunLost(StoreError):
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as the index knows it. Times are seconds since 1970; ``seconds`` is the time spent training."""
+    """One run as the index knows it. Times are seconds since 1970; ``seconds`` is the time spent training.
+
+    ``batch`` names the sweep a run belongs to; waiting runs are begun by their ``position``, lowest first. ``results``
+    holds figures of the run as a whole under any name, such as ``test_accuracy``, ``pulses`` or ``cpu_seconds``.
+    """
 
     id: str
     name: str
@@ -129,6 +143,12 @@ class RunRow:
     test_accuracy: float | None
     checkpoint: str
     checkpoint_step: int
+    pause_requested: bool
+    position: float
+    batch: str
+    tags: list[str]
+    notes: str
+    results: dict[str, float]
 
     @property
     def spec(self) -> RunSpec:
@@ -155,7 +175,7 @@ class RunRow:
     @property
     def resumable(self) -> bool:
         """Whether :meth:`Engine.resume` has something to do."""
-        return self.state in ("failed", "cancelled")
+        return self.state in RESUMABLE_STATES
 
 
 @dataclass(frozen=True)
@@ -234,12 +254,14 @@ class RunStore:
 
     # --- what pages and scripts ask ----------------------------------------------------------------------------------
 
-    def add(self, spec: RunSpec, owner: str = "") -> RunRow:
-        """Write a new run in state ``queued``. The stored specification spells out every field.
+    def add(self, spec: RunSpec, owner: str = "", batch: str = "", tags: Sequence[str] = ()) -> RunRow:
+        """Write a new run in state ``queued``, last in the queue. The stored specification spells out every field.
 
         Args:
             spec: what to train.
             owner: which engine takes care of it: ``cluster``, or the label of the process that trains it itself.
+            batch: name of the sweep it belongs to.
+            tags: words to find it by.
         """
         now = time.time()
         run_id = f"{datetime.fromtimestamp(now):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -254,6 +276,9 @@ class RunStore:
             "state": "queued",
             "created": now,
             "owner": owner,
+            "position": now,
+            "batch": batch,
+            "tags": json.dumps(_checked_tags(tags)),
         }
         with self._writing.begin() as connection:
             connection.execute(_run.insert().values(values))
@@ -310,6 +335,25 @@ class RunStore:
             _find(connection, run_id)
             connection.execute(_run.update().where(_run.c.id == run_id).values(name=name))
 
+    def annotate(self, run_id: str, tags: Sequence[str] | None = None, notes: str | None = None) -> None:
+        """Change the tags or the notes of a run; None leaves them as they are."""
+        values: dict[str, Any] = {}
+        if tags is not None:
+            values["tags"] = json.dumps(_checked_tags(tags))
+        if notes is not None:
+            values["notes"] = notes[:LONGEST_NOTE]
+        with self._writing.begin() as connection:
+            _find(connection, run_id)
+            if values:
+                connection.execute(_run.update().where(_run.c.id == run_id).values(values))
+
+    def add_results(self, run_id: str, results: dict[str, float]) -> None:
+        """Note further figures of a run, whatever its state; those of the same name are replaced."""
+        with self._writing.begin() as connection:
+            found = _find(connection, run_id)
+            merged = json.dumps({**json.loads(found["results"]), **results})
+            connection.execute(_run.update().where(_run.c.id == run_id).values(results=merged))
+
     def delete(self, run_id: str) -> None:
         """Remove a run and its files; raises :class:`StoreError` while it waits or trains."""
         folder = self.run_folder(run_id)
@@ -322,34 +366,75 @@ class RunStore:
     # --- what engines ask --------------------------------------------------------------------------------------------
 
     def request_cancel(self, run_id: str) -> RunRow:
-        """Ask a run to stop: a waiting one is cancelled at once, a training one when its worker next looks."""
+        """Ask a run to stop: a waiting or paused one ends at once, a training one when its worker next looks."""
+        return self._request(run_id, "cancelled", "cancelled before it began", ("queued", "paused"))
+
+    def request_pause(self, run_id: str) -> RunRow:
+        """Ask a run to pause: as :meth:`request_cancel`, but it is meant to go on."""
+        return self._request(run_id, "paused", "", ("queued",))
+
+    def _request(self, run_id: str, state: str, message: str, at_once: Sequence[str]) -> RunRow:
         with self._writing.begin() as connection:
-            state = _find(connection, run_id)["state"]
+            found = _find(connection, run_id)
             this = _run.update().where(_run.c.id == run_id)
-            if state == "queued":
-                connection.execute(
-                    this.values(state="cancelled", ended=time.time(), message="cancelled before it began")
-                )
-            elif state == "running":
-                connection.execute(this.values(cancel_requested=True))
+            if found["state"] in at_once:
+                message = message if found["state"] == "queued" and not found["step"] else state
+                connection.execute(this.values(state=state, ended=time.time(), message=message))
+            elif found["state"] == "running":
+                flag = "cancel_requested" if state == "cancelled" else "pause_requested"
+                connection.execute(this.values({flag: True}))
         return self.get(run_id)
 
     def requeue(self, run_id: str, owner: str = "") -> RunRow:
-        """Put a failed or cancelled run back in the queue; it goes on from its last checkpoint."""
+        """Put a paused, failed or cancelled run back in the queue; it goes on from its last checkpoint."""
         with self._writing.begin() as connection:
             state = _find(connection, run_id)["state"]
-            if state not in ("failed", "cancelled"):
-                raise StoreError(f"run {run_id} is {state}: only failed and cancelled runs can be resumed")
-            values: dict[str, Any] = {
-                "state": "queued",
-                "message": "",
-                "ended": None,
-                "cancel_requested": False,
-                "owner": owner,
+            if state not in RESUMABLE_STATES:
+                raise StoreError(f"run {run_id} is {state}: only paused, failed and cancelled runs can be resumed")
+            connection.execute(_run.update().where(_run.c.id == run_id).values(_queued_again(owner)))
+        return self.get(run_id)
+
+    def extend(self, run_id: str, epochs: int, owner: str = "") -> RunRow:
+        """Let a finished run go on for ``epochs`` more, from its last checkpoint.
+
+        Raises:
+            StoreError: it is not finished.
+        """
+        with self._writing.begin() as connection:
+            found = _find(connection, run_id)
+            if found["state"] != "finished":
+                raise StoreError(f"run {run_id} is {found['state']}: only a finished run can be extended")
+            longer = RunSpec.from_yaml(found["spec"]).extended(epochs)
+            values = {
+                **_queued_again(owner),
+                "spec": longer.to_yaml(full=True),
+                "digest": longer.digest(),
+                "setting_digest": longer.setting_digest(),
+                "total_steps": found["total_steps"] // (longer.epochs - epochs) * longer.epochs,
             }
-            values |= {"tries": 0, "submitted": None}
             connection.execute(_run.update().where(_run.c.id == run_id).values(values))
         return self.get(run_id)
+
+    def move(self, run_id: str, first: bool) -> RunRow:
+        """Make a waiting run the next to begin, or the last.
+
+        Raises:
+            StoreError: it does not wait.
+        """
+        end = sql.func.min(_run.c.position) if first else sql.func.max(_run.c.position)
+        with self._writing.begin() as connection:
+            if (state := _find(connection, run_id)["state"]) != "queued":
+                raise StoreError(f"run {run_id} is {state}: only waiting runs have a place in the queue")
+            edge = connection.execute(sql.select(end).where(_run.c.state == "queued")).scalar_one()
+            position = edge - 1.0 if first else edge + 1.0
+            connection.execute(_run.update().where(_run.c.id == run_id).values(position=position))
+        return self.get(run_id)
+
+    def next_queued(self, owner: str) -> str | None:
+        """The waiting run of an owner that is to begin first."""
+        query = sql.select(_run.c.id).where(_run.c.state == "queued", _run.c.owner == owner)
+        with self._engine.connect() as connection:
+            return connection.execute(query.order_by(_run.c.position, _run.c.id).limit(1)).scalar_one_or_none()
 
     def end_orphans(self) -> None:
         """Mark active runs as failed whose process, on this machine, has ended without finishing them."""
@@ -358,8 +443,16 @@ class RunStore:
                 message = "its process ended before the run did; resume goes on from the last checkpoint"
                 self.end_unclaimed(row.id, row.attempt, "failed", message)
 
-    def next_submission(self, run_id: str, submission: int, last_error: str = "") -> int | None:
-        """Count another hand-over to a scheduler.
+    def next_submission(
+        self, run_id: str, submission: int, last_error: str = "", waiting_only: bool = False
+    ) -> int | None:
+        """Count another hand-over to a scheduler; the hand-overs before it are void, should a worker yet get to them.
+
+        Args:
+            run_id: the run.
+            submission: number of its last hand-over.
+            last_error: what went wrong with it.
+            waiting_only: do nothing unless the run still waits: it is handed over anew for another place in the queue.
 
         Returns:
             The number of the hand-over; None when the run is over, somebody else has just handed it over, or it was
@@ -370,9 +463,12 @@ class RunStore:
             found = _find(connection, run_id)
             if found["state"] not in ACTIVE_STATES or found["submission"] != submission:
                 return None
-            if _give_up(connection, found, last_error):
+            if waiting_only and found["state"] != "queued":
                 return None
-            values = {"submission": submission + 1, "submitted": now, "tries": found["tries"] + 1}
+            if not waiting_only and _give_up(connection, found, last_error):
+                return None
+            tries = found["tries"] + (not waiting_only)
+            values = {"submission": submission + 1, "submitted": now, "tries": tries}
             connection.execute(_run.update().where(_run.c.id == run_id).values(values))
         return submission + 1
 
@@ -389,16 +485,27 @@ class RunStore:
 
     # --- what the worker that holds a claim asks ----------------------------------------------------------------------
 
-    def claim(self, run_id: str, worker: str, versions: dict[str, str] | None = None) -> Claim | None:
-        """Take over a run; None when there is nothing to do because it is over or was cancelled."""
+    def claim(
+        self, run_id: str, worker: str, versions: dict[str, str] | None = None, submission: int | None = None
+    ) -> Claim | None:
+        """Take over a run; None when there is nothing to do: it is over, was stopped, or was handed over anew.
+
+        Args:
+            run_id: the run.
+            worker: label of the process that takes it.
+            versions: what it computes with.
+            submission: number of the hand-over it comes from.
+        """
         now = time.time()
         with self._writing.begin() as connection:
             found = _find(connection, run_id)
             this = _run.update().where(_run.c.id == run_id)
             if found["state"] not in ACTIVE_STATES:
                 return None
-            if found["cancel_requested"]:
-                connection.execute(this.values(state="cancelled", ended=now, message="cancelled"))
+            if submission is not None and found["submission"] != submission:
+                return None
+            if stop := _wanted_end(found):
+                connection.execute(this.values(state=stop, ended=now, message=stop))
                 return None
             if _give_up(connection, found, ""):
                 return None
@@ -422,14 +529,19 @@ class RunStore:
         checkpoint = self.run_folder(run_id) / found["checkpoint"] if found["checkpoint"] else None
         return Claim(run_id, attempt, found["spec"], checkpoint)
 
-    def stop_requested(self, claim: Claim) -> bool:
-        """Whether somebody asked the run to stop; raises :class:`RunLost` when the claim no longer holds."""
-        query = sql.select(_run.c.cancel_requested, _run.c.attempt, _run.c.state).where(_run.c.id == claim.run_id)
+    def stop_requested(self, claim: Claim) -> str:
+        """The state somebody asked the run to end in, ``cancelled`` or ``paused``; empty while nobody did.
+
+        Raises:
+            RunLost: the claim no longer holds.
+        """
+        columns = (_run.c.cancel_requested, _run.c.pause_requested, _run.c.attempt, _run.c.state)
         with self._engine.connect() as connection:
-            found = connection.execute(query).one_or_none()
-        if found is None or found.attempt != claim.attempt or found.state != "running":
+            query = sql.select(*columns).where(_run.c.id == claim.run_id)
+            found = connection.execute(query).mappings().one_or_none()
+        if found is None or found["attempt"] != claim.attempt or found["state"] != "running":
             raise RunLost(f"run {claim.run_id} is no longer this worker's")
-        return bool(found.cancel_requested)
+        return _wanted_end(found)
 
     def record(
         self,
@@ -437,6 +549,7 @@ class RunStore:
         metrics: Iterable[tuple[str, int, float]] = (),
         checkpoint: ArtifactRow | None = None,
         ledger: ArtifactRow | None = None,
+        results: dict[str, float] | None = None,
         **fields: Any,
     ) -> None:
         """Write what happened since the last call in one transaction.
@@ -446,6 +559,7 @@ class RunStore:
             metrics: ``(name, step, value)``.
             checkpoint: the file that a resume starts from after this call; give ``step`` with it.
             ledger: the file of the counts at that checkpoint.
+            results: figures of the run so far, added to those it has.
             fields: columns of the run, such as ``step``, ``epoch``, ``seconds``, ``state``, ``message``.
         """
         now = time.time()
@@ -462,6 +576,9 @@ class RunStore:
             held = (_run.c.id == claim.run_id, _run.c.attempt == claim.attempt, _run.c.state == "running")
             if connection.execute(_run.update().where(*held).values(values)).rowcount != 1:
                 raise RunLost(f"run {claim.run_id} is no longer this worker's")
+            if results:
+                merged = json.dumps({**json.loads(_find(connection, claim.run_id)["results"]), **results})
+                connection.execute(_run.update().where(_run.c.id == claim.run_id).values(results=merged))
             if rows:
                 connection.execute(_metric.insert(), rows)
             for file in (checkpoint, ledger):
@@ -472,6 +589,22 @@ class RunStore:
         """Note a file that was written into the run's folder, replacing one of the same name."""
         with self._writing.begin() as connection:
             _replace_artifact(connection, run_id, artifact)
+
+
+def _wanted_end(found: RowMapping) -> str:
+    return "cancelled" if found["cancel_requested"] else "paused" if found["pause_requested"] else ""
+
+
+def _queued_again(owner: str) -> dict[str, Any]:
+    return {
+        "state": "queued", "message": "", "ended": None, "cancel_requested": False, "pause_requested": False,
+        "owner": owner, "tries": 0, "submitted": None, "position": time.time(),
+    }  # fmt: skip
+
+
+def _checked_tags(tags: Sequence[str]) -> list[str]:
+    kept = list(dict.fromkeys(tag.strip()[:LONGEST_TAG] for tag in tags if tag.strip()))
+    return kept[:MOST_TAGS]
 
 
 def _give_up(connection: Connection, found: RowMapping, last_error: str) -> bool:
@@ -500,7 +633,8 @@ def _find(connection: Connection, run_id: str) -> RowMapping:
 def _row(found: RowMapping) -> RunRow:
     fields = dict(found)
     fields["spec_yaml"] = fields.pop("spec")
-    fields["versions"] = json.loads(fields["versions"])
+    for name in ("versions", "tags", "results"):
+        fields[name] = json.loads(fields[name])
     del fields["tries"]
     return RunRow(**fields)
 
@@ -514,17 +648,42 @@ def _open(path: Path) -> Engine:
     )
     sql.event.listen(engine, "connect", _configure)
     sql.event.listen(engine, "begin", _begin)
+    sql.event.listen(engine, "handle_error", functools.partial(_worded, path))
     try:
         with engine.connect().execution_options(writes=True) as connection:
+            _add_columns(connection)
             _tables.create_all(connection)
             connection.commit()
-    except sql.exc.DatabaseError as error:
+    except StoreError:
         engine.dispose()
+        raise
+    return engine
+
+
+def _add_columns(connection: Connection) -> None:
+    """Bring the index of an earlier release up to date: columns are only ever added."""
+    there = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(run)")}
+    for column in _run.columns if there else ():
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            default = column.server_default.arg if column.server_default is not None else None  # type: ignore[attr-defined]
+            rest = "" if default is None else f" NOT NULL DEFAULT '{default}'"
+            connection.exec_driver_sql(f"ALTER TABLE run ADD COLUMN {column.name} {kind}{rest}")
+
+
+def _worded(path: Path, context: sql.engine.ExceptionContext) -> None:
+    """Errors of the file behind the index in words, wherever they come up."""
+    error = context.original_exception
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        raise StoreError(f"the index of runs {path} cannot be written: {text}; free some space, then resume") from None
+    if "malformed" in text or "not a database" in text:
         raise StoreError(
-            f"the index of runs {path} cannot be used: {error.orig}. If it is damaged, move it away: "
+            f"the index of runs {path} cannot be used: {text}. If it is damaged, move it away: "
             "a new one is started, and the files of the runs stay where they are"
         ) from None
-    return engine
+    if isinstance(context.sqlalchemy_exception, sql.exc.OperationalError):
+        raise StoreError(f"the index of runs {path} cannot be used: {text}") from None
 
 
 def _configure(connection: Any, record: Any) -> None:

@@ -21,20 +21,21 @@ class SyncEngine(Engine):
         super().__init__(store, owner=process_label())
         store.end_orphans()
         self._checkpoint_seconds = checkpoint_seconds
-        self._waiting: queue.Queue[str | None] = queue.Queue()
+        self._waiting: queue.Queue[bool] = queue.Queue()  # one True for each run handed over, False to end
         self._current: str | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="tilewright-runs", daemon=True)
         self._thread.start()
 
     def _hand_over(self, row: RunRow) -> None:
-        self._waiting.put(row.id)
+        self._waiting.put(True)
 
     def _work(self) -> None:
-        while True:
-            run_id = self._waiting.get()
+        while self._waiting.get():
+            # Which run that is decides the store: their order may have changed since.
+            run_id = self.store.next_queued(self.owner)
             if run_id is None:
-                return
+                continue
             if self._closed:
                 self.store.request_cancel(run_id)
                 continue
@@ -47,7 +48,7 @@ class SyncEngine(Engine):
         if self._closed:
             return
         self._closed = True
-        self._waiting.put(None)
+        self._waiting.put(False)
         current = self._current
         if current is not None:
             self.store.request_cancel(current)

@@ -18,19 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tilewright.data import Dataset, load_dataset
+from tilewright.data import Dataset
+from tilewright.data.dataset import CLASSES
 from tilewright.ledger import Ledger, count_pulses, ledger
-from tilewright.runs.health import health_readings, last_pulses, tiles_of
+from tilewright.runs.evaluation import EvaluationStopped, batch_for, evaluate, loss_of
+from tilewright.runs.health import UpdateCounts, health_readings, tiles_of
+from tilewright.runs.snapshots import ArraySnapshot, take_snapshot
 from tilewright.runs.spec import RunSpec, build_network, check_data
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 POINTS_PER_RUN = 400  # values of each step metric, whatever the length of the run
 CANCEL_CHECK = 0.05  # seconds between looks at the cancel flag
-EVALUATION_BATCH = 500
 # Sums over all tiles since the start of the run, once per epoch; slots and operations by the published accounting.
 COST_METRICS = {"line_reads": "line_reads", "update_slots": "slots", "digital_operations": "digital"}
 
-EventKind = Literal["started", "step", "epoch", "checkpoint", "finished", "failed", "cancelled"]
+EventKind = Literal["started", "step", "epoch", "snapshot", "checkpoint", "finished", "failed", "cancelled"]
 
 
 class CheckpointError(ValueError):
@@ -43,11 +45,14 @@ class Event:
 
     ``step`` counts optimiser steps done, ``epoch`` passes begun, ``seconds`` the time spent training. ``values`` are
     metrics: every so many steps ``loss`` (mean since the last one), ``throughput`` (images per second),
-    ``learning_rate`` and, where the algorithm counts them, ``pulses`` (in all so far); per epoch ``train_loss``,
-    ``train_accuracy`` (over the epoch, as it trained), ``test_loss``, ``test_accuracy``, health readings and, for a
-    network on tiles, the sums of the ledger so far (``COST_METRICS``); ``total_steps`` when started. ``state`` comes
-    with ``checkpoint`` and has to be saved before the next event is asked for, and with it the ``ledger`` of all tiles
-    at that moment; ``model`` comes with ``finished``.
+    ``learning_rate`` and, where the algorithm counts them, ``pulses`` (in all so far) and the readings of
+    ``UpdateCounts``; per epoch ``train_loss``, ``train_accuracy`` (over the epoch, as it trained), ``validation_loss``
+    and ``validation_accuracy`` where data is set aside for it, ``test_loss``, ``test_accuracy`` and health readings
+    (``..._error`` instead of ``..._accuracy`` where values are learned) and, for a network on tiles, the sums of the
+    ledger so far (``COST_METRICS``); ``total_steps`` when started. ``results`` are figures of the run so far that
+    belong to it as a whole and are kept beside it, under any name. ``state`` comes with ``checkpoint`` and has to be
+    saved before the next event is asked for, and with it the ``ledger`` of all tiles at that moment; ``arrays`` comes
+    with ``snapshot``, ``model`` with ``finished``.
     """
 
     kind: EventKind
@@ -56,6 +61,8 @@ class Event:
     seconds: float
     values: dict[str, float] = field(default_factory=dict)
     message: str = ""
+    results: dict[str, float] = field(default_factory=dict)
+    arrays: list[ArraySnapshot] = field(default_factory=list, repr=False)
     state: dict[str, Any] | None = field(default=None, repr=False)
     ledger: Ledger | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
@@ -74,7 +81,9 @@ class _Position:
     epoch_correct: int = 0
     epoch_seen: int = 0
     pulses: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: asdict(UpdateCounts()))
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 def train(
@@ -83,6 +92,7 @@ def train(
     resume: dict[str, Any] | None = None,
     cancelled: Callable[[], bool] | None = None,
     checkpoint_seconds: float = 20.0,
+    snapshots: bool = False,
 ) -> Iterator[Event]:
     """Train a network; yields events as it goes and trains only while they are asked for.
 
@@ -92,15 +102,16 @@ def train(
         resume: the ``state`` of a ``checkpoint`` event of the same run.
         cancelled: asked every 50 ms; True ends the run after a last checkpoint.
         checkpoint_seconds: time between checkpoints; one is also made at the end of each epoch.
+        snapshots: also tell what the arrays look like, before the first step and after each epoch.
 
     Reseeds torch's generator. Raises ``DataError``, ``ParameterError`` or :class:`CheckpointError` before the first
     step when the run cannot begin; a loss that is not finite ends it with a ``failed`` event.
     """
-    dataset = dataset or load_dataset(spec.data.name, spec.data.folder or None)
+    dataset = spec.data.divided(dataset) if dataset is not None else spec.data.load()
     check_data(spec, dataset)
     spec = copy.deepcopy(spec)
     spec.data.checksum = dataset.checksum
-    yield from _Training(spec, dataset, resume, cancelled or (lambda: False), checkpoint_seconds).events()
+    yield from _Training(spec, dataset, resume, cancelled or (lambda: False), checkpoint_seconds, snapshots).events()
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
@@ -112,16 +123,13 @@ def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
 
 def make_optimizer(model: nn.Module, spec: RunSpec) -> torch.optim.Optimizer:
     """Plain SGD for a digital network, :class:`tilewright.optim.AnalogSGD` for one with tiles."""
-    if spec.rpu_config is None:
-        return torch.optim.SGD(model.parameters(), lr=spec.learning_rate)
+    options = {"lr": spec.learning_rate, **spec.optimizer.options()}
+    if not tiles_of(model):
+        return torch.optim.SGD(model.parameters(), **options)
     from tilewright.optim import AnalogSGD
 
-    optimizer: torch.optim.Optimizer = AnalogSGD(model.parameters(), lr=spec.learning_rate)
+    optimizer: torch.optim.Optimizer = AnalogSGD(model.parameters(), **options)
     return optimizer
-
-
-class _Cancelled(Exception):
-    """Ends an evaluation that is no longer wanted."""
 
 
 class _Training:
@@ -132,26 +140,31 @@ class _Training:
         resume: dict[str, Any] | None,
         cancelled: Callable[[], bool],
         checkpoint_seconds: float,
+        snapshots: bool,
     ) -> None:
         self.spec = spec
         self.dataset = dataset
+        self.task = dataset.task
+        self.snapshots = snapshots
         self.checkpoint_seconds = checkpoint_seconds
         self.n_train = spec.n_train(len(dataset.train_labels))
         self.batches = spec.steps_per_epoch(len(dataset.train_labels))
         self.total_steps = self.batches * spec.epochs
-        self.log_every = max(1, self.total_steps // POINTS_PER_RUN)
+        self.log_every = max(1, int(spec.schedule_steps(self.total_steps)) // POINTS_PER_RUN)
         self.subset = self._chosen_images()
         self.model = build_network(spec)
         self.optimizer = make_optimizer(self.model, spec)
         self.tiles = tiles_of(self.model)
         count_pulses(self.model)
+        self.evaluation_batch = batch_for(self.model, dataset.image_shape)
         self.at = _Position()
         if resume is not None:
             self._restore(resume)
+        self.counts = UpdateCounts(**self.at.counts)
         self._cancelled = cancelled
         self._clock = self._next_look = self._window_start = self._last_checkpoint = time.monotonic()
+        self._cpu_clock = time.process_time()
         self._window_images = 0
-        self._counts_pulses = False
 
     def _chosen_images(self) -> Tensor | None:
         available = len(self.dataset.train_labels)
@@ -164,6 +177,8 @@ class _Training:
 
     def events(self) -> Iterator[Event]:
         yield self._event("started", {"total_steps": float(self.total_steps), "log_every": float(self.log_every)})
+        if self.snapshots and self.at.step == 0:
+            yield self._event("snapshot", arrays=take_snapshot(self.model))
         while self.at.epoch < self.spec.epochs:
             for event in self._epoch():
                 yield event
@@ -195,11 +210,13 @@ class _Training:
                     return
         try:
             values = self._epoch_values()
-        except _Cancelled:
+        except EvaluationStopped:
             yield self._checkpoint()
             yield self._event("cancelled", message="cancelled")
             return
-        yield self._event("epoch", values)
+        yield self._event("epoch", values, results=self._results(values))
+        if self.snapshots:
+            yield self._event("snapshot", arrays=take_snapshot(self.model))
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         self.at.epoch_loss, self.at.epoch_correct, self.at.epoch_seen = 0.0, 0, 0
         yield self._checkpoint()
@@ -211,7 +228,7 @@ class _Training:
             group["lr"] = rate
         self.optimizer.zero_grad()
         output = self.model(images)
-        loss = nn.functional.nll_loss(output, labels)
+        loss = loss_of(output, labels, self.task)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         value = loss.item()
@@ -219,18 +236,20 @@ class _Training:
         at.step, at.batch = at.step + 1, at.batch + 1
         at.window_loss, at.window_steps = at.window_loss + value, at.window_steps + 1
         at.epoch_loss, at.epoch_seen = at.epoch_loss + value * count, at.epoch_seen + count
-        at.epoch_correct += int((output.argmax(dim=1) == labels).sum())
-        pulses = last_pulses(self.tiles)
-        self._counts_pulses = pulses is not None
-        at.pulses += pulses or 0
+        if self.task == CLASSES:
+            at.epoch_correct += int((output.argmax(dim=1) == labels).sum())
+        before = self.counts.pulses
+        self.counts.add(self.tiles)
+        at.pulses += self.counts.pulses - before
         self._window_images += count
         return value
 
     # --- what events carry --------------------------------------------------------------------------------------------
 
     def _event(self, kind: EventKind, values: dict[str, float] | None = None, **fields: Any) -> Event:
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time()
         self.at.seconds, self._clock = self.at.seconds + now - self._clock, now
+        self.at.cpu_seconds, self._cpu_clock = self.at.cpu_seconds + cpu - self._cpu_clock, cpu
         epoch = min(self.at.epoch + 1, self.spec.epochs)
         return Event(kind, self.at.step, epoch, self.at.seconds, values or {}, **fields)
 
@@ -241,22 +260,22 @@ class _Training:
             "throughput": self._window_images / max(now - self._window_start, 1e-9),
             "learning_rate": self.spec.rate_at(self.at.step - 1, self.total_steps),
         }
-        if self._counts_pulses:
-            values["pulses"] = float(self.at.pulses)
+        if self.counts.samples:
+            values |= {"pulses": float(self.at.pulses), **self.counts.readings()}
+        self.counts = UpdateCounts()
         self.at.window_loss, self.at.window_steps = 0.0, 0
         self._window_images, self._window_start = 0, now
         return self._event("step", values)
 
     def _epoch_values(self) -> dict[str, float]:
-        test_loss, test_accuracy = self._evaluate()
-        return {
-            "train_loss": self.at.epoch_loss / self.at.epoch_seen,
-            "train_accuracy": self.at.epoch_correct / self.at.epoch_seen,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
-            **health_readings(self.model),
-            **self._costs(),
-        }
+        values = {"train_loss": self.at.epoch_loss / self.at.epoch_seen}
+        if self.task == CLASSES:
+            values["train_accuracy"] = self.at.epoch_correct / self.at.epoch_seen
+        data = self.dataset
+        if data.validation_images is not None and data.validation_labels is not None:
+            values |= self._measured("validation", data.validation_images, data.validation_labels)
+        values |= self._measured("test", data.test_images, data.test_labels)
+        return {**values, **health_readings(self.model), **self._costs()}
 
     def _costs(self) -> dict[str, float]:
         if not self.tiles:
@@ -264,19 +283,17 @@ class _Training:
         totals = ledger(self.model).totals()
         return {metric: float(totals[name]) for metric, name in COST_METRICS.items()}
 
-    def _evaluate(self) -> tuple[float, float]:
-        model = copy.deepcopy(self.model).eval()
-        images, labels = self.dataset.test_images, self.dataset.test_labels
-        loss, correct = 0.0, 0
-        with torch.no_grad():
-            for first in range(0, len(labels), EVALUATION_BATCH):
-                if self._cancelled():
-                    raise _Cancelled
-                wanted = labels[first : first + EVALUATION_BATCH]
-                output = model(images[first : first + EVALUATION_BATCH])
-                loss += nn.functional.nll_loss(output, wanted, reduction="sum").item()
-                correct += int((output.argmax(dim=1) == wanted).sum())
-        return loss / len(labels), correct / len(labels)
+    def _measured(self, part: str, inputs: Tensor, wanted: Tensor) -> dict[str, float]:
+        found = evaluate(self.model, inputs, wanted, self.task, self._cancelled, self.evaluation_batch)
+        return {f"{part}_{name}": value for name, value in found.items()}
+
+    def _results(self, values: dict[str, float]) -> dict[str, float]:
+        """Figures of the run so far that are kept with it: the last of each epoch's, pulses and processor time."""
+        self._event("step")  # brings the clocks up to date
+        kept = {**values, "cpu_seconds": self.at.cpu_seconds}
+        if self.at.pulses:
+            kept["pulses"] = float(self.at.pulses)
+        return kept
 
     def _diverged(self) -> str:
         return (
@@ -291,11 +308,11 @@ class _Training:
         event = self._event("checkpoint")
         state = {
             "format": CHECKPOINT_FORMAT,
-            "spec": self.spec.digest(),
+            "spec": self.spec.trajectory_digest(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "torch_rng": torch.get_rng_state(),
-            "position": asdict(self.at),
+            "position": asdict(self.at) | {"counts": asdict(self.counts)},
         }
         book = ledger(self.model) if self.tiles else None
         return Event(event.kind, event.step, event.epoch, event.seconds, state=state, ledger=book)
@@ -303,7 +320,7 @@ class _Training:
     def _restore(self, state: dict[str, Any]) -> None:
         if state.get("format") != CHECKPOINT_FORMAT:
             raise CheckpointError(f"checkpoint format {state.get('format')!r} is not read by this release")
-        if state.get("spec") != self.spec.digest():
+        if state.get("spec") != self.spec.trajectory_digest():
             raise CheckpointError("the checkpoint belongs to a run with other settings; start the run afresh")
         try:
             self.model.load_state_dict(state["model"])
