@@ -79,6 +79,7 @@ struct Snapshots {
     int64_t count = 0;
     uintptr_t line = 0, after = 0, out = 0;
     bool rows = false;
+    uintptr_t reset_state = 0, reset_visible = 0;
 };
 
 UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t rows, int64_t cols, const UpdateArgs& settings,
@@ -102,6 +103,8 @@ UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t
     u.snapshot_after = at<const int32_t>(snapshots.after);
     u.snapshot_out = at<float>(snapshots.out);
     u.snapshot_rows = snapshots.rows;
+    u.reset_state = at<const float>(snapshots.reset_state);
+    u.reset_visible = at<const float>(snapshots.reset_visible);
     u.up_counts = at<int64_t>(up_counts);
     u.down_counts = at<int64_t>(down_counts);
     UpdateStats stats;
@@ -238,8 +241,9 @@ PYBIND11_MODULE(_cpu, m) {
 
     py::class_<Snapshots>(m, "Snapshots")
         .def(py::init<>())
-        .def(py::init([](int64_t count, uintptr_t line, uintptr_t after, uintptr_t out, bool rows) {
-            return Snapshots{count, line, after, out, rows};
+        .def(py::init([](int64_t count, uintptr_t line, uintptr_t after, uintptr_t out, bool rows, uintptr_t reset_state,
+                         uintptr_t reset_visible) {
+            return Snapshots{count, line, after, out, rows, reset_state, reset_visible};
         }));
 
     m.def("update", &run_update);
@@ -372,6 +376,29 @@ PYBIND11_MODULE(_cpu, m) {
         active_table().read_lines(b);
     });
 
+    m.def("follow", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
+                       uintptr_t mean, float mean_rate, int64_t line_stride, int64_t element_stride, uintptr_t frozen,
+                       float threshold, uintptr_t out, uint64_t seed, uint64_t first_event) {
+        py::gil_scoped_release release;
+        FollowArgs f;
+        f.reads.io = io;
+        f.reads.read_input = read_input;
+        f.reads.events = events;
+        f.reads.length = length;
+        f.reads.lines = at<const float>(lines);
+        f.reads.line = at<const int32_t>(line);
+        f.reads.mean = at<float>(mean);
+        f.reads.mean_rate = mean_rate;
+        f.reads.line_stride = line_stride;
+        f.reads.element_stride = element_stride;
+        f.reads.seed = seed;
+        f.reads.first_event = first_event;
+        f.frozen = at<const float>(frozen);
+        f.threshold = threshold;
+        f.out = at<float>(out);
+        active_table().follow(f);
+    });
+
     m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr,
                           int threads) {
         py::gil_scoped_release release;
@@ -407,10 +434,11 @@ PYBIND11_MODULE(_cpu, m) {
         return active_table().rate({(RateKind)kind, at<float>(buffer), n});
     });
 
-    m.def("normals", [](uintptr_t out, int64_t n, uint64_t seed, uint64_t counter, bool uniform) {
+    m.def("normals", [](uintptr_t out, int64_t rows, int64_t n, uint64_t seed, uint64_t counter, bool uniform) {
         py::gil_scoped_release release;
         NormalArgs a;
         a.out = at<float>(out);
+        a.rows = rows;
         a.n = n;
         a.seed = seed;
         a.counter = counter;

@@ -72,6 +72,24 @@ TW_INLINE f8 relative_read(const BufferArgs& b, f8 value, int64_t e, int64_t at,
     return value - reference;
 }
 
+// The running mean follows each read; delivered is the read less its reference, or the mean where it is large enough.
+void follow(const FollowArgs& f) {
+    const BufferArgs& b = f.reads;
+    LineNoise line(b);
+    for (int64_t e = 0; e < b.events; ++e)
+        for (int64_t j = 0; j < b.length; j += kLanes) {
+            const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
+            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+            const f8 value = line.read(e, j), before = gather(b.mean + at, b.element_stride, used);
+            const f8 mean = before + b.mean_rate * (value - before);
+            scatter(b.mean + at, b.element_stride, used, mean);
+            f8 delivered;
+            if (f.threshold >= 0) delivered = blend(magnitude(mean) > f.threshold, mean, splat(0.0f));
+            else delivered = value - (f.frozen ? gather(f.frozen + at, b.element_stride, used) : mean);
+            store_first(f.out + e * b.length + j, -delivered, lanes);
+        }
+}
+
 int64_t buffer(const BufferArgs& b) {
     int64_t sent = 0;
     LineNoise line(b);
@@ -129,14 +147,18 @@ int64_t carry(const CarryArgs& c) {
 
 void normals(const NormalArgs& a) {
     const Key key = make_key(a.seed, kField);
-    for (int64_t i = 0; i < a.n; i += 32) {
-        const uint32_t block = (uint32_t)(i / 32), high = (uint32_t)((uint64_t)i >> 37);
-        if (a.uniform) {
-            const Words w = philox(key, lane_index() + splat_u(block * 8), high, a.counter);
-            for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(a.out + i + k * 8, unit_uniform(w.w[k]), a.n - i - k * 8);
-        } else {
-            const NormalBlock block_of = normal_block(key, block, high, a.counter);
-            for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(a.out + i + k * 8, block_of.normals[k], a.n - i - k * 8);
+    for (int64_t r = 0; r < a.rows; ++r) {
+        float* out = a.out + r * a.n;
+        const uint64_t counter = a.counter + (uint64_t)r;
+        for (int64_t i = 0; i < a.n; i += 32) {
+            const uint32_t block = (uint32_t)(i / 32), high = (uint32_t)((uint64_t)i >> 37);
+            if (a.uniform) {
+                const Words w = philox(key, lane_index() + splat_u(block * 8), high, counter);
+                for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(out + i + k * 8, unit_uniform(w.w[k]), a.n - i - k * 8);
+            } else {
+                const NormalBlock block_of = normal_block(key, block, high, counter);
+                for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(out + i + k * 8, block_of.normals[k], a.n - i - k * 8);
+            }
         }
     }
 }

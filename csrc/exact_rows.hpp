@@ -240,6 +240,7 @@ class RowUpdater {
             close(g);
             g.touched = u8{};
             copy_out(i, g, s.event[e]);
+            if (reset_after_copy(a_, u_, s.event[e], i)) open(g, i, vec);
         }
         close(g);
     }

@@ -75,6 +75,10 @@ struct UpdateArgs {
     const int32_t* snapshot_after = nullptr;
     bool snapshot_rows = false;
     float* snapshot_out = nullptr;  // (snapshots, cols) or (snapshots, rows)
+    // Devices of a copied column that are reset right after the copy, (snapshots, rows): their new state, nan where they
+    // stay, and what is then visible. Null when copies leave the array as it is.
+    const float* reset_state = nullptr;
+    const float* reset_visible = nullptr;
     int64_t* up_counts = nullptr;   // (rows, cols), optional
     int64_t* down_counts = nullptr;
     UpdateStats* stats = nullptr;
@@ -180,6 +184,14 @@ struct BufferArgs {
     uint64_t seed = 0, first_event = 0;
 };
 
+// Reads of single lines, and running means of them that live in digital.
+struct FollowArgs {
+    BufferArgs reads;            // lines, line, io, read_input, strides, mean, mean_rate, seed and first_event; the rest unused
+    const float* frozen = nullptr;  // reference the reads are taken from; null takes the running mean itself
+    float threshold = -1;           // from 0 on: deliver the running mean where it is above this, else nothing
+    float* out = nullptr;           // (events, length) minus what is delivered: the error of the write
+};
+
 // Whole steps of a digital accumulator, taken out row by row.
 struct CarryArgs {
     float* accumulator = nullptr;  // (all rows, cols)
@@ -202,10 +214,11 @@ struct AccumulateArgs {
     int threads = 1;
 };
 
+// Rows of n random numbers, each row with a counter of its own.
 struct NormalArgs {
-    float* out = nullptr;
-    int64_t n = 0;
-    uint64_t seed = 0, counter = 0;
+    float* out = nullptr;  // (rows, n)
+    int64_t rows = 1, n = 0;
+    uint64_t seed = 0, counter = 0;  // counter of the first row
     bool uniform = false;
 };
 
@@ -225,6 +238,7 @@ struct KernelTable {
     void (*product)(const ProductArgs&);
     int64_t (*buffer)(const BufferArgs&);  // number of events that send pulses
     void (*read_lines)(const BufferArgs&); // what the reads deliver, into `pulses` (events, length)
+    void (*follow)(const FollowArgs&);
     int64_t (*carry)(const CarryArgs&);    // number of rows that send steps
     void (*accumulate)(const AccumulateArgs&);
     void (*normals)(const NormalArgs&);

@@ -18,6 +18,7 @@ const KernelTable TW_TABLE = {
     TW_ISA::product,
     TW_ISA::buffer,
     TW_ISA::read_lines,
+    TW_ISA::follow,
     TW_ISA::carry,
     TW_ISA::accumulate,
     TW_ISA::normals,

@@ -1,4 +1,4 @@
-// Copies of lines of an array that are taken while an update passes.
+// Copies of lines of an array that are taken while an update passes, and resets of what was copied.
 #pragma once
 #include "kernel_table.hpp"
 #include "vector.hpp"
@@ -18,7 +18,10 @@ void index_snapshots(const UpdateArgs& u, const int64_t* slot, int64_t first, in
                      int64_t* event, int64_t* boundary) {
     std::memset(start, 0, (size_t)(groups + 1) * sizeof(int64_t));
     const int64_t width = u.snapshot_rows ? 1 : kLanes;
-    const auto in_chunk = [&](int64_t e) { return u.snapshot_after[e] >= first && u.snapshot_after[e] < first + count; };
+    // Copies after sample -1 are taken before the first.
+    const auto in_chunk = [&](int64_t e) {
+        return u.snapshot_after[e] < first + count && (u.snapshot_after[e] >= first || first == 0);
+    };
     for (int64_t e = 0; e < u.snapshots; ++e)
         if (in_chunk(e)) ++start[u.snapshot_line[e] / width + 1];
     for (int64_t g = 0; g < groups; ++g) start[g + 1] += start[g];
@@ -28,8 +31,19 @@ void index_snapshots(const UpdateArgs& u, const int64_t* slot, int64_t first, in
         if (!in_chunk(e)) continue;
         const int64_t at = next[u.snapshot_line[e] / width]++;
         event[at] = e;
-        boundary[at] = slot[u.snapshot_after[e] - first + 1];
+        boundary[at] = u.snapshot_after[e] < 0 ? 0 : slot[u.snapshot_after[e] - first + 1];
     }
+}
+
+// Resets one device of a column that was just copied, if it is to be; says whether it was.
+inline bool reset_after_copy(const DeviceArgs& a, const UpdateArgs& u, int64_t event, int64_t row) {
+    if (!u.reset_state) return false;
+    const float state = u.reset_state[event * a.rows + row];
+    if (state != state) return false;
+    const int64_t index = row * a.cols + u.snapshot_line[event];
+    if (a.persistent) a.persistent[index] = state;
+    a.visible[index] = u.reset_visible[event * a.rows + row];
+    return true;
 }
 
 // Copies one line of the array as it stands.
@@ -39,7 +53,10 @@ void copy_line(const DeviceArgs& a, const UpdateArgs& u, int64_t event) {
         std::memcpy(u.snapshot_out + event * a.cols, a.visible + line * a.cols, (size_t)a.cols * sizeof(float));
         return;
     }
-    for (int64_t i = 0; i < a.rows; ++i) u.snapshot_out[event * a.rows + i] = a.visible[i * a.cols + line];
+    for (int64_t i = 0; i < a.rows; ++i) {
+        u.snapshot_out[event * a.rows + i] = a.visible[i * a.cols + line];
+        reset_after_copy(a, u, event, i);
+    }
 }
 
 }  // namespace

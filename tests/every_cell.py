@@ -34,6 +34,18 @@ def configurations() -> dict[str, Any]:
         unit_cell_devices=[LEAKY, LEAKY, LEAKY], gamma=0.1, transfer_every=2.0, units_in_mbatch=False,
         n_reads_per_transfer=2, random_selection=True, with_reset_prob=0.3, construction_seed=3,
     )  # fmt: skip
+    for name in ("residual-v2", "rider", "e-rider"):
+        found[name] = configs.build_config(
+            name, LEAKY, construction_seed=3, cell={"n_reads_per_transfer": 4, "transfer_lr": 3.0}
+        )
+    found["e-rider"].device.chop_prob = 0.5
+    found["rider"].device.transfer_columns = False
+    found["multi-tile-residual"] = configs.UnitCellRPUConfig(
+        device=configs.MultiTileResidualCompound(
+            unit_cell_devices=[LEAKY, LEAKY, LEAKY], gamma=0.3, transfer_every=1.0, units_in_mbatch=False,
+            switch_on_plateau=True, plateau_patience=3, construction_seed=3,
+        )
+    )  # fmt: skip
     found["buffered"] = configs.UnitCellRPUConfig(
         device=configs.BufferedTransferCompound(
             unit_cell_devices=[LEAKY, LEAKY, LEAKY], transfer_every=3.0, units_in_mbatch=False, construction_seed=3

@@ -57,7 +57,16 @@ class Updates:
     ) -> UpdateStats: ...
 
 class Snapshots:
-    def __init__(self, count: int = 0, line: int = 0, after: int = 0, out: int = 0, rows: bool = False) -> None: ...
+    def __init__(
+        self,
+        count: int = 0,
+        line: int = 0,
+        after: int = 0,
+        out: int = 0,
+        rows: bool = False,
+        reset_state: int = 0,
+        reset_visible: int = 0,
+    ) -> None: ...
 
 class ReadSettings:
     inp_bound: float
@@ -230,11 +239,28 @@ def read_lines(
     seed: int,
     first_event: int,
 ) -> None: ...
+def follow(
+    io: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    line: int,
+    mean: int,
+    mean_rate: float,
+    line_stride: int,
+    element_stride: int,
+    frozen: int,
+    threshold: float,
+    out: int,
+    seed: int,
+    first_event: int,
+) -> None: ...
 def accumulate(
     accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, threads: int
 ) -> None: ...
 def carry(
     accumulator: int, cols: int, rows: int, n_rows: int, step: float, most_steps: float, steps: int, sent_row: int
 ) -> int: ...
-def normals(out: int, n: int, seed: int, counter: int, uniform: bool) -> None: ...
+def normals(out: int, rows: int, n: int, seed: int, counter: int, uniform: bool) -> None: ...
 def rate(kind: int, buffer: int, n: int) -> float: ...

@@ -13,10 +13,14 @@ from tilewright import presets as presets
 from tilewright.cells.buffered_transfer import BufferedTransferCompound
 from tilewright.cells.chopped_transfer import ChoppedTransferCompound
 from tilewright.cells.dynamic_transfer import DynamicTransferCompound
+from tilewright.cells.e_rider import EnhancedRiderCompound
 from tilewright.cells.line_reads import single_pulse_update
 from tilewright.cells.mixed_precision import DigitalRankUpdateCell, MixedPrecisionCompound
+from tilewright.cells.multi_tile_residual import MultiTileResidualCompound
 from tilewright.cells.one_sided import OneSidedUnitCell
 from tilewright.cells.parameters import UnitCell
+from tilewright.cells.residual_learning import ResidualLearningCompound
+from tilewright.cells.rider import RiderCompound
 from tilewright.cells.transfer import TransferCompound
 from tilewright.cells.vector import ReferenceUnitCell, VectorUnitCell, VectorUnitCellUpdatePolicy
 from tilewright.devices.constant_step import ConstantStepDevice
@@ -51,6 +55,7 @@ __all__ = [
     "DigitalRankUpdateRPUConfig",
     "DriftParameters",
     "DynamicTransferCompound",
+    "EnhancedRiderCompound",
     "ExpStepDevice",
     "FloatingPointDevice",
     "FloatingPointRPUConfig",
@@ -61,6 +66,7 @@ __all__ = [
     "MVType",
     "MappingParameter",
     "MixedPrecisionCompound",
+    "MultiTileResidualCompound",
     "NoiseManagementType",
     "OneSidedUnitCell",
     "PiecewiseStepDevice",
@@ -70,6 +76,8 @@ __all__ = [
     "PulsedDevice",
     "RPUConfig",
     "ReferenceUnitCell",
+    "ResidualLearningCompound",
+    "RiderCompound",
     "SingleRPUConfig",
     "SoftBoundsDevice",
     "SoftBoundsPmaxDevice",
@@ -160,6 +168,10 @@ _NAMES = {
     "ttv4": "agad",
     "mp": "mp",
     "mixed-precision": "mp",
+    "residual-v2": "residual-v2",
+    "rider": "rider",
+    "e-rider": "e-rider",
+    "multi-tile-residual": "multi-tile-residual",
 }
 # The transfer algorithms: cell, what it is given beyond its own defaults, and the longest train on the fast array.
 _TRANSFER: dict[str, tuple[type[UnitCell], dict[str, Any], int | None]] = {
@@ -175,7 +187,12 @@ _TRANSFER: dict[str, tuple[type[UnitCell], dict[str, Any], int | None]] = {
         {"in_chop_prob": 0.1, "fast_lr": 0.1, "auto_scale": True, "units_in_mbatch": False},
         5,
     ),
+    "residual-v2": (ResidualLearningCompound, {}, None),
+    "rider": (RiderCompound, {}, None),
+    "e-rider": (EnhancedRiderCompound, {}, None),
+    "multi-tile-residual": (MultiTileResidualCompound, {}, None),
 }
+_PULSED_WRITES = ("tiki-taka", "residual-v2", "rider", "e-rider", "multi-tile-residual")
 
 
 def algorithm_names() -> list[str]:
@@ -204,11 +221,13 @@ def build_config(
     """Assemble a tile configuration for a training algorithm on a device.
 
     Args:
-        algorithm: ``sgd``, ``tiki-taka``, ``ttv2``, ``c-ttv2``, ``agad`` or ``mp`` (and their other names, any case).
+        algorithm: ``sgd``, ``tiki-taka``, ``ttv2``, ``c-ttv2``, ``agad``, ``mp``, ``residual-v2``, ``rider``,
+            ``e-rider`` or ``multi-tile-residual`` (and their other names, any case).
         device: device class, factory or instance; an instance is copied for each use.
         io_parameters: periphery of forward and backward, class or instance.
         up_parameters: update scheme, class or instance.
-        n_devices: devices at each crosspoint, one drawn for each update; ``sgd`` only.
+        n_devices: devices at each crosspoint: one of them drawn for each update with ``sgd``, tiles from fine to
+            coarse with ``multi-tile-residual`` (at least 2); no other algorithm takes it.
         construction_seed: seed of the device-to-device draws; members of a cell still differ from each other.
         cell: fields of the cell to set, e.g. ``{"transfer_columns": False}``.
         fields: other fields of the configuration, e.g. ``mapping=MappingParameter(...)``.
@@ -219,8 +238,11 @@ def build_config(
     name = _NAMES.get(algorithm.lower())
     if name is None:
         raise ParameterError(f"unknown algorithm {algorithm!r}; known: {', '.join(_NAMES)}")
-    if n_devices < 1 or (n_devices > 1 and name != "sgd"):
-        raise ParameterError(f"n_devices = {n_devices}: give 1, or more with sgd; {name} has its own number of devices")
+    if n_devices < 1 or (n_devices > 1 and name not in ("sgd", "multi-tile-residual")):
+        raise ParameterError(
+            f"n_devices = {n_devices}: give 1, or more with sgd or multi-tile-residual; "
+            f"{name} has its own number of devices"
+        )
     common = {
         "forward": _fresh(io_parameters, IOParameters),
         "backward": _fresh(io_parameters, IOParameters),
@@ -244,7 +266,7 @@ def build_config(
     kind, settings, longest = _TRANSFER[name]
     read = _fresh(io_parameters, IOParameters)
     read.noise_management, read.bound_management = NoiseManagementType.NONE, BoundManagementType.NONE
-    write = _fresh(up_parameters, UpdateParameters) if name == "tiki-taka" else single_pulse_update()
+    write = _fresh(up_parameters, UpdateParameters) if name in _PULSED_WRITES else single_pulse_update()
     if longest is not None and "update" not in fields:
         common["update"].desired_bl = longest
     parts = {"unit_cell_devices": members, "transfer_forward": read, "transfer_update": write}

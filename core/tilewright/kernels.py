@@ -46,15 +46,18 @@ __all__ = [
     "carry_steps",
     "derive_seed",
     "exercise",
+    "follow_reads",
     "matrix_product",
     "nominal_response",
     "normal_field",
+    "normal_rows",
     "plan_transfers",
     "pulse_trace",
     "pulsed_update",
     "read_into_buffer",
     "read_lines",
     "uniform_field",
+    "uniform_rows",
 ]
 
 
@@ -162,9 +165,23 @@ def uniform_field(shape: Sequence[int], seed: int, counter: int = 0) -> Tensor:
     return _field(shape, seed, counter, uniform=True)
 
 
+def normal_rows(rows: int, length: int, seed: int, first: int) -> Tensor:
+    """Standard normal numbers (rows, length): row ``r`` is the field of counter ``first + r``."""
+    out = torch.empty((rows, length), dtype=torch.float32)
+    _cpu.normals(out.data_ptr(), rows, length, seed, first, False)
+    return out
+
+
+def uniform_rows(rows: int, length: int, seed: int, first: int) -> Tensor:
+    """Uniform numbers in [0, 1) (rows, length): row ``r`` is the field of counter ``first + r``."""
+    out = torch.empty((rows, length), dtype=torch.float32)
+    _cpu.normals(out.data_ptr(), rows, length, seed, first, True)
+    return out
+
+
 def _field(shape: Sequence[int], seed: int, counter: int, uniform: bool) -> Tensor:
     out = torch.empty(tuple(shape), dtype=torch.float32)
-    _cpu.normals(out.data_ptr(), out.numel(), seed, counter, uniform)
+    _cpu.normals(out.data_ptr(), 1, out.numel(), seed, counter, uniform)
     return out
 
 
@@ -192,12 +209,16 @@ def exercise(kind: str, buffer: Tensor, n: int) -> float:
 
 @dataclass(slots=True)
 class Snapshots:
-    """Lines of an array to copy while an update passes: line ``line[e]`` after sample ``after[e]``, in time order."""
+    """Lines of an array to copy while an update passes: line ``line[e]`` after sample ``after[e]``, in time order.
+
+    Sample -1 stands for before the first. With ``reset``, devices of each copied column are reset right after the copy.
+    """
 
     line: Tensor  # int32 (events)
     after: Tensor  # int32 (events)
     out: Tensor  # float32 (events, length)
     rows: bool
+    reset: tuple[Tensor, Tensor] | None = None  # (events, outputs): new states, nan to stay; visible weights
 
 
 _NO_SNAPSHOTS = _cpu.Snapshots()
@@ -250,6 +271,7 @@ def pulsed_update(
             snapshots.after.data_ptr(),
             snapshots.out.data_ptr(),
             snapshots.rows,
+            *((0, 0) if snapshots.reset is None else (t.data_ptr() for t in snapshots.reset)),
         )
     up, down = (counts[0].data_ptr(), counts[1].data_ptr()) if counts else (0, 0)
     return _cpu.update(
@@ -655,6 +677,49 @@ def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed
         settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), values.data_ptr(), seed, first_event
     )
     return values
+
+
+def follow_reads(
+    settings: ReadSettings,
+    lines: Tensor,
+    line: Tensor,
+    mean: Tensor,
+    rate: float,
+    *,
+    columns: bool,
+    read_input: float,
+    seed: int,
+    first_event: int,
+    frozen: Tensor | None = None,
+    threshold: float | None = None,
+) -> Tensor:
+    """Read the copied lines, let a running mean follow the reads in place, and return minus what the reads deliver.
+
+    Args:
+        settings: periphery of the reads.
+        lines: (events, length) the lines as they stood at their reads.
+        line: int32 (events,) which lines.
+        mean: (outputs, inputs) running mean of the reads.
+        rate: share of each read in the mean.
+        columns: lines are inputs; otherwise outputs.
+        read_input: the one of a read, after the DAC.
+        seed: key of the noise.
+        first_event: number of the first read in the life of the cell.
+        frozen: (outputs, inputs) what is taken from the reads; None takes the mean, this read included.
+        threshold: deliver the mean instead, where it is larger than this.
+
+    Returns:
+        minus ``read - reference``, or minus the mean, (events, length): the error vectors of the writes.
+    """
+    lines = _rows_of(lines, lines.shape[1], "lines")
+    errors = torch.empty_like(lines)
+    inputs = mean.shape[1]
+    _cpu.follow(
+        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), line.data_ptr(), mean.data_ptr(), rate,
+        1 if columns else inputs, inputs if columns else 1, _address(frozen), -1.0 if threshold is None else threshold,
+        errors.data_ptr(), seed, first_event,
+    )  # fmt: skip
+    return errors
 
 
 def accumulate_outer(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:

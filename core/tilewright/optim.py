@@ -61,6 +61,11 @@ class AnalogSGD(SGD):
                 tile.pass_time()
         return loss
 
+    def note_loss(self, loss: float) -> None:
+        """Tell every tile the loss of a mini-batch, for algorithms that act on a plateau of it."""
+        for tile, _ in self.tiles():
+            tile.cell.note_loss(loss)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget gradients, and what tiles recorded since the last step."""
         if set_to_none:  # what torch's own method comes to, without its hooks for profilers and compilers

@@ -114,6 +114,14 @@ def results() -> dict[str, list[torch.Tensor]]:
             options = cell if label == "mp" else cell | {"transfer_columns": columns}
             config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=options)
             found[f"{label}/{columns}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
+    for label, cell in {
+        "tiki-taka": {"with_reset_prob": 0.4, "n_reads_per_transfer": 5, "random_selection": True},
+        "residual-v2": {"auto_scale": True, "n_reads_per_transfer": 5},
+        "rider": {"n_reads_per_transfer": 5, "transfer_columns": False},
+        "e-rider": {"n_reads_per_transfer": 53, "chop_prob": 0.5},
+    }.items():
+        config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=cell)
+        found[label] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
     return found | large_work()
 
 

@@ -33,6 +33,7 @@ def train(model: nn.Module, optimizer: AnalogSGD, steps: range) -> list[float]:
         loss = nn.functional.cross_entropy(model(x), target)
         loss.backward()
         optimizer.step()
+        optimizer.note_loss(loss.item())
         losses.append(loss.item())
     return losses
 

@@ -12,15 +12,20 @@ from oracle.cells import Array, ChoppedTransfer
 class Transfer:
     """Arrays from fast to slow. Lines of one are read and written onto the next."""
 
+    first = 0  # the array that takes the gradient
+
     def __init__(self, cell: object, up: object, out_size: int, in_size: int, grains: list[float]) -> None:
         self.cell, self.up, self.shape = cell, up, (out_size, in_size)
         devices = cell.unit_cell_devices
         self.arrays = [Array(device, self.shape, grain) for device, grain in zip(devices, grains, strict=True)]
         self.n_in = in_size if cell.transfer_columns else out_size
         self.n = len(devices)
-        self.shares = list(cell.gamma_vec) or [cell.gamma ** (self.n - 1 - k) for k in range(self.n)]
+        self.shares = self.shares_of(cell)
         self.next = [0] * self.n
         self.vectors = 0
+
+    def shares_of(self, cell: object) -> list[float]:
+        return list(getattr(cell, "gamma_vec", [])) or [cell.gamma ** (self.n - 1 - k) for k in range(self.n)]
 
     @property
     def weights(self) -> np.ndarray:
@@ -30,7 +35,7 @@ class Transfer:
         self.arrays[-1].set_weights(np.asarray(weights, dtype=float) / self.shares[-1])
 
     def period(self, k: int, batch: int) -> int:
-        if self.cell.transfer_every_vec:
+        if getattr(self.cell, "transfer_every_vec", []):
             every = self.cell.transfer_every_vec[k]
         else:
             every = self.cell.transfer_every
@@ -43,25 +48,27 @@ class Transfer:
     def run(self, xs: np.ndarray, ds: np.ndarray, lr: float) -> None:
         if lr == 0:
             return
-        cell = self.cell
-        fast = lr if cell.fast_lr <= 0 else cell.fast_lr * (lr if cell.scale_fast_lr else 1.0)
         for x, d in zip(xs, ds, strict=True):
-            self.arrays[0].update(x, d, fast, self.up)
+            self.arrays[self.first].update(x, d, self.fast_rate(x, d, lr, len(xs)), self.up)
             self.vectors += 1
-            for k in range(self.n - 1):
+            for k in range(self.first, self.n - 1):
                 period = self.period(k, len(xs))
                 if period and self.vectors % period == 0:
                     self.transfer(k, lr)
 
+    def fast_rate(self, x: np.ndarray, d: np.ndarray, lr: float, batch: int) -> float:
+        cell = self.cell
+        return lr if cell.fast_lr <= 0 else cell.fast_lr * (lr if cell.scale_fast_lr else 1.0)
+
     def transfer(self, k: int, lr: float) -> None:
         cell = self.cell
-        rate = cell.transfer_lr_vec[k] if cell.transfer_lr_vec else cell.transfer_lr
+        rate = cell.transfer_lr_vec[k] if getattr(cell, "transfer_lr_vec", []) else cell.transfer_lr
         rate *= lr if cell.scale_transfer_lr else 1.0
         for _ in range(min(cell.n_reads_per_transfer, self.n_in)):
             s = self.next[k]
             array = self.arrays[k]
             read = array.weights[:, s].copy() if cell.transfer_columns else array.weights[s, :].copy()
-            if cell.with_reset_prob == 1:
+            if getattr(cell, "with_reset_prob", 0) == 1:
                 array.raw[:, s] = cell.unit_cell_devices[k].reset
             self.write(k, s, read, rate)
             self.next[k] = (s + 1) % self.n_in

@@ -5,7 +5,7 @@ import time
 import pytest
 from studio_driver import PAGES, ROOT, messages, open_page, small_run
 
-from tilewright.runs import Engine
+from tilewright.runs import Engine, recommended_names
 
 
 def settled(app, seconds=30):
@@ -144,7 +144,7 @@ def test_a_damaged_device_is_named(filled):
     assert "dw_mim" in message
 
 
-@pytest.mark.parametrize("algorithm", ["sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "mp", "fp"])
+@pytest.mark.parametrize("algorithm", recommended_names())
 def test_every_algorithm_makes_a_tile(empty, algorithm):
     app = open_page("tile", algorithm=algorithm)
     assert messages(app) == []

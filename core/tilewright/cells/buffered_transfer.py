@@ -8,7 +8,8 @@ from torch import Tensor
 from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.line_reads import single_pulse_update
-from tilewright.cells.transfer import Events, TransferCell, TransferCompound, Writes
+from tilewright.cells.line_transfer import Events, Writes
+from tilewright.cells.transfer import TransferCell, TransferCompound
 from tilewright.cells.work import Shape, UpdateWork, buffered_work
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters

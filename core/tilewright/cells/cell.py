@@ -45,6 +45,9 @@ class Cell(nn.Module):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
 
+    def note_loss(self, loss: float) -> None:
+        """Take note of the loss of a mini-batch; for algorithms that act on its course."""
+
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
         """Let something act on every array of the cell, and show what it made of the weight.
 

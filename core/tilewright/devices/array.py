@@ -316,3 +316,29 @@ class DeviceArray(nn.Module):
         visible.copy_(torch.where(chosen, visible, before))
         if self.written is not None:
             self._note_writes(chosen, visible)
+
+    def reset_columns_to(self, columns: Tensor, seed: int, first: int) -> tuple[Tensor, Tensor]:
+        """State and visible weight that devices of some columns take when they are reset, one reset after the other.
+
+        Args:
+            columns: column of each reset.
+            seed: key of their noise.
+            first: number of the first reset, which its noise depends on.
+
+        Returns:
+            both (resets, outputs), contiguous.
+        """
+        index = columns.long()
+
+        def lines(plane: Tensor) -> Tensor:
+            return plane if plane.numel() == 1 else plane[:, index].t()
+
+        def noise(name: str) -> Tensor:
+            return kernels.normal_rows(len(index), self.shape[0], kernels.derive_seed(seed, name), first)
+
+        state = lines(self._resting_level()) + self.device.reset_std * noise("state")
+        state = torch.minimum(torch.maximum(state, lines(self.min_bound)), lines(self.max_bound))
+        visible = state if self.reference is None else state - lines(self.reference)
+        if self.write_noise > 0:
+            visible = visible + self.write_noise * noise("write")
+        return state.contiguous(), visible.contiguous()

@@ -27,6 +27,10 @@ ALGORITHM_COLOURS: Final[dict[str, str]] = {
     "c-ttv2": "#5ab4e5",
     "agad": "#c2478f",
     "mp": "#1a9a75",
+    "residual-v2": "#8a7fb5",
+    "rider": "#b0563a",
+    "e-rider": "#7fa03c",
+    "multi-tile-residual": "#4a6fa5",
 }
 ALGORITHM_LABELS: Final[dict[str, str]] = {
     "fp": "Floating point",
@@ -36,6 +40,10 @@ ALGORITHM_LABELS: Final[dict[str, str]] = {
     "c-ttv2": "c-TTv2",
     "agad": "AGAD",
     "mp": "Mixed precision",
+    "residual-v2": "Residual v2",
+    "rider": "RIDER",
+    "e-rider": "E-RIDER",
+    "multi-tile-residual": "Multi-tile residual",
 }
 SEQUENCE: Final = ("#2f7fc1", "#d9662b", "#1a9a75", "#c2478f", "#c9a400", "#5ab4e5", "#8a7fb5", "#7d8794")
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")

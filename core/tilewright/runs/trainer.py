@@ -232,6 +232,9 @@ class _Training:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         value = loss.item()
+        note = getattr(self.optimizer, "note_loss", None)  # the optimiser of a network without tiles has none
+        if note is not None:
+            note(value)
         at, count = self.at, len(index)
         at.step, at.batch = at.step + 1, at.batch + 1
         at.window_loss, at.window_steps = at.window_loss + value, at.window_steps + 1

@@ -1,0 +1,341 @@
+"""Arrays from fast to slow whose lines are read and written onto the next: what all such algorithms share."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from tilewright import kernels
+from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.line_reads import LineReader, check_line_reads, coarse_read_cautions, unmanaged_io
+from tilewright.cells.parameters import UnitCell
+from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
+from tilewright.devices.array import DeviceArray
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.parameters import parameter
+from tilewright.periphery import IOParameters, UpdateParameters
+
+
+class LineTransferCompound(UnitCell, abstract=True):
+    """Two or more arrays, fast to slow. The weight is ``sum_k g_k D_k`` unless the algorithm says otherwise."""
+
+    unit_cell_devices: list[PulsedDevice] = parameter(
+        ..., "fast device first, then the slower ones", min_length=2, group="Devices"
+    )
+    gamma: float = parameter(
+        0.0, "array k of n counts gamma^(n-1-k) in the visible weight", ge=0, group="Devices", typical=(0, 1)
+    )
+
+    fast_lr: float = parameter(
+        1.0, "learning rate on the fast array; 0 or less uses the optimiser's", group="Fast array", log=True,
+        typical=(1e-3, 10),
+    )  # fmt: skip
+    scale_fast_lr: bool = parameter(True, "multiply fast_lr by the optimiser's learning rate", group="Fast array")
+
+    transfer_every: float = parameter(
+        1.0, "mini-batches (or vectors) between reads of the fast array; 0 is never", ge=0, group="Transfer",
+        typical=(0, 100),
+    )  # fmt: skip
+    units_in_mbatch: bool = parameter(True, "transfer_every counts mini-batches", group="Transfer")
+    n_reads_per_transfer: int = parameter(
+        1, "neighbouring lines read at a time, at most all of them", ge=1, group="Transfer", typical=(1, 64)
+    )
+    transfer_columns: bool = parameter(True, "read columns (inputs); False reads rows (outputs)", group="Transfer")
+    transfer_lr: float = parameter(1.0, "learning rate of the transfer", group="Transfer", log=True, typical=(1e-3, 10))
+    scale_transfer_lr: bool = parameter(True, "multiply transfer_lr by the optimiser's learning rate", group="Transfer")
+    transfer_forward: IOParameters = parameter(factory=unmanaged_io, meaning="periphery of the reads", group="Transfer")
+    transfer_update: UpdateParameters = parameter(
+        factory=UpdateParameters, meaning="pulses written onto the slower array", group="Transfer"
+    )
+
+    @model_validator(mode="after")
+    def _lines_can_be_read(self) -> LineTransferCompound:
+        check_line_reads(self.transfer_forward, "transfer_forward")
+        return self
+
+    @property
+    def visible_device(self) -> PulsedDevice:
+        """The slowest device."""
+        return self.unit_cell_devices[-1]
+
+    @property
+    def visible_granularity(self) -> float:
+        """Expected step of the visible weight."""
+        return abs(self.shares[-1]) * self.visible_device.granularity
+
+    @property
+    def shares(self) -> list[float]:
+        """Share of each array in the visible weight."""
+        n = len(self.unit_cell_devices)
+        return [float(self.gamma ** (n - 1 - k)) for k in range(n)]
+
+    def periods(self, lines: int) -> list[float]:
+        """``transfer_every`` of each array; 0 is never. By default each reads the next once its own lines are written."""
+        sweep = lines / min(self.n_reads_per_transfer, lines)
+        periods = [self.transfer_every * sweep**k for k in range(len(self.unit_cell_devices))]
+        return [*periods[:-1], 0.0]  # writing the last array onto itself changes nothing
+
+    def transfer_rates(self, lr: float) -> list[float]:
+        """Learning rate of the write from each array onto the next."""
+        rate = self.transfer_lr * lr if self.scale_transfer_lr else self.transfer_lr
+        return [rate] * (len(self.unit_cell_devices) - 1)
+
+    def rate_of_fast_array(self, lr: float) -> float:
+        """Learning rate on the fast array."""
+        if self.fast_lr <= 0:
+            return lr
+        return self.fast_lr * lr if self.scale_fast_lr else self.fast_lr
+
+    def cautions(self) -> list[str]:
+        """Settings that are allowed but unlikely to be meant."""
+        found = super().cautions() + self._coarse_reads()
+        if not any(self.periods(1)) and self.shares[0] == 0:
+            found.append("transfer_every = 0 never reaches the visible weight; give a period from 1")
+        return found
+
+    def _coarse_reads(self) -> list[str]:
+        granularity = self.unit_cell_devices[0].granularity
+        return coarse_read_cautions(self.transfer_forward, "transfer_forward", granularity)
+
+
+@dataclass
+class Events:
+    """Reads of one array in a mini-batch, in time order."""
+
+    line: Tensor  # int32
+    after: Tensor  # int64: vector of the mini-batch after which the line is read
+
+
+@dataclass
+class Writes:
+    """Vectors for one array in a mini-batch, in time order; ``after`` says when each arrives."""
+
+    x: Tensor
+    d: Tensor
+    lr: Tensor
+    after: Tensor | None = None  # None: vector by vector
+
+
+class LineTransferCell(Cell):
+    """State: the arrays and their weights, and the counters.
+
+    A mini-batch passes one array after the other, since no array depends on a slower one: the whole mini-batch goes
+    onto the first with copies of the lines at the time of their reads, what was read goes onto the second, and so on.
+    The result is that of one vector at a time.
+    """
+
+    operations_per_value = 0  # digital operations on each value that is read, before it is written
+
+    inner: Tensor  # weights of the arrays but the last; all of them when the visible weight is not the last alone
+    counters: Tensor  # vectors, then for each array: next line, reads, transfers
+
+    def __init__(
+        self,
+        parameters: LineTransferCompound,
+        update: UpdateParameters,
+        shape: tuple[int, int],
+        draw_seed: int,
+        noise_seed: int,
+    ) -> None:
+        super().__init__()
+        self.parameters_ = parameters
+        self.shape = shape
+        devices = parameters.unit_cell_devices
+        self.shares = parameters.shares
+        self.hidden = not any(self.shares[:-1]) and self.shares[-1] == 1
+        self.lines, self.length = (shape[1], shape[0]) if parameters.transfer_columns else shape
+        self.seed = kernels.derive_seed(noise_seed, "transfer")
+        self.arrays = nn.ModuleList(member_arrays(devices, shape, draw_seed, noise_seed))
+        self.register_buffer("inner", torch.zeros(len(devices) - self.hidden, *shape))
+        self.register_buffer("counters", torch.zeros(1 + 3 * len(devices), dtype=torch.int64))
+        schemes = [update, *[parameters.transfer_update] * (len(devices) - 1)]
+        self._settings = [
+            SettingsCache(scheme, device.granularity) for scheme, device in zip(schemes, devices, strict=True)
+        ]
+        self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
+
+    def get_extra_state(self) -> Tensor:
+        """Key of the reads and selections."""
+        return torch.tensor([self.seed], dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.seed = int(state[0])
+
+    def _array(self, index: int) -> DeviceArray:
+        array = self.arrays[index]
+        assert isinstance(array, DeviceArray)
+        return array
+
+    def _weights(self, index: int, weight: Tensor) -> Tensor:
+        return weight if self.hidden and index == len(self.arrays) - 1 else self.inner[index]
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Write a mini-batch onto the first array and pass on what falls due."""
+        if lr == 0:
+            return
+        p, samples = self.parameters_, x.shape[0]
+        start = int(self.counters[0])
+        self.counters[0] += samples
+        rates = p.transfer_rates(lr)
+        totals = PulseTotals()
+        first = self._first_array()
+        writes: Writes | None = self._gradient(x, d, lr)
+        for k, every in enumerate(p.periods(self.lines)):
+            if k < first:
+                continue
+            events = self._due(k, start, samples, _period(every, samples, p.units_in_mbatch))
+            lines = self._write(k, self._weights(k, weight), writes, events, totals)
+            writes = None
+            if events is None:
+                continue
+            first_read = int(self.counters[2 + 3 * k])
+            self.counters[2 + 3 * k] += lines.shape[0]
+            writes = self._transfer(k, events, lines, rates[k], first_read)
+        self.last_update = totals.reading(samples)
+        self._end_batch()
+        self._show(weight)
+
+    def _first_array(self) -> int:
+        """The array that takes the gradient."""
+        return 0
+
+    def _gradient(self, x: Tensor, d: Tensor, lr: float) -> Writes:
+        """What the first array is given."""
+        return Writes(x, d, torch.tensor([self.parameters_.rate_of_fast_array(lr)], dtype=torch.float32))
+
+    def _end_batch(self) -> None:
+        """What is due after a mini-batch, before the weight is shown."""
+
+    def _due(self, k: int, start: int, samples: int, period: int) -> Events | None:
+        """Reads of array ``k`` in the next ``samples`` vectors."""
+        n = (start + samples) // period - start // period if period else 0
+        if n == 0:
+            return None
+        after = period - 1 - start % period + period * torch.arange(n)
+        reads = min(self.parameters_.n_reads_per_transfer, self.lines)
+        starts = self._starts(k, n, reads)
+        line = ((starts[:, None] + torch.arange(reads)) % self.lines).flatten()
+        self.counters[1 + 3 * k] = (int(starts[-1]) + reads) % self.lines
+        self.counters[3 + 3 * k] += n
+        return Events(line.to(torch.int32), after.repeat_interleave(reads))
+
+    def _starts(self, k: int, n: int, reads: int) -> Tensor:
+        """First line of each of the next ``n`` transfers from array ``k``."""
+        return (int(self.counters[1 + 3 * k]) + reads * torch.arange(n)) % self.lines
+
+    def _write(
+        self, k: int, weights: Tensor, writes: Writes | None, events: Events | None, totals: PulseTotals
+    ) -> Tensor:
+        """Pulse array ``k``; returns copies of the lines to read, each as it stands after its vector."""
+        columns = self.parameters_.transfer_columns
+        n = 0 if events is None else events.line.numel()
+        lines = torch.empty((n, self.length))
+        reset = None if events is None else self._resets(k, events)
+        if writes is None and reset is not None:  # one vector of zeros, so that there is an update to reset in
+            writes = Writes(
+                torch.zeros(1, self.shape[1]), torch.zeros(1, self.shape[0]), torch.zeros(1), torch.tensor([1 << 40])
+            )
+        if events is not None and writes is None:
+            index = events.line.long()
+            lines[:] = weights[:, index].t() if columns else weights[index]
+        if writes is None:
+            return lines
+        snapshots = None
+        if events is not None:
+            # Number of the last write that each read sees; -1 where it sees the array as it is.
+            seen = (
+                events.after if writes.after is None else torch.searchsorted(writes.after, events.after, right=True) - 1
+            )
+            snapshots = kernels.Snapshots(events.line, seen.to(torch.int32), lines, rows=not columns, reset=reset)
+        stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, self._settings[k].get(), snapshots)
+        if k == self._first_array():
+            totals.add(stats)
+        else:
+            totals.pulses += stats.pulses
+        return lines
+
+    def _resets(self, k: int, events: Events) -> tuple[Tensor, Tensor] | None:
+        """New states and visible weights (events, length) of devices that are reset after their read."""
+        return None
+
+    @abstractmethod
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+        """What the reads of array ``k`` write onto the next.
+
+        Args:
+            k: array that is read.
+            events: its reads.
+            lines: (events, length) the lines as they stood.
+            rate: learning rate of the write.
+            first_read: number of the first read in the life of the array.
+        """
+
+    def _writes(self, line: Tensor, errors: Tensor, lr: Tensor, after: Tensor) -> Writes:
+        x, d = (line, errors) if self.parameters_.transfer_columns else (errors, line)
+        return Writes(x, d, lr, after)
+
+    def _show(self, weight: Tensor) -> None:
+        if self.hidden:
+            return
+        torch.mul(self.inner[0], self.shares[0], out=weight)
+        for k in range(1, len(self.shares)):
+            weight.add_(self.inner[k], alpha=self.shares[k])
+
+    # --- setting ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
+        """Fast arrays are emptied, the last takes the weight, and the schedule starts afresh."""
+        last = len(self.arrays) - 1
+        for k in range(last):
+            self._array(k).set_weights(self.inner[k], torch.zeros(self.shape))
+        self._array(last).set_weights(self._weights(last, weight), wanted / self.shares[-1])
+        self.counters[0] = 0
+        self.counters[1::3] = 0  # the other counters number random draws and go on
+        self._show(weight)
+
+    def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
+        """Act on every array."""
+        if any([action(self._array(k), self._weights(k, weight)) for k in range(len(self.arrays))]):
+            self._show(weight)
+
+    def work(self, shape: Shape, vectors: int, update: UpdateParameters) -> UpdateWork:
+        """The vectors on the fast array, then reads and the writes of what was read.
+
+        The published table has no line for unbuffered transfers: each value that is read counts once, where it
+        becomes a pulse train, plus what the algorithm does with it in digital; writes take the slots they took.
+        """
+        arrays = self.pulsed_arrays()
+        reads = {name: int(self.counters[2 + 3 * k]) for k, name in enumerate(arrays)}
+        lines = sum(reads.values())
+        slots = sum(array.sent.slots for array in arrays.values())
+        each = per_vector_all((self.length, 0), self.parameters_.transfer_update)
+        filtered = lines * self.length * self.operations_per_value
+        return UpdateWork(
+            slots=slots,
+            published_slots=slots,
+            digital=vectors * per_vector(shape) + lines * self.length + filtered,
+            digital_all=vectors * per_vector_all(shape, update) + lines * each + filtered,
+            line_reads=reads,
+        )
+
+    def device_arrays(self) -> dict[str, object]:
+        """The arrays, A the fastest and C the slowest."""
+        names = ["A", *(f"B{k}" for k in range(1, len(self.arrays) - 1)), "C"]
+        return dict(zip(names, self.arrays, strict=True))
+
+
+def _period(every: float, samples: int, units_in_mbatch: bool) -> int:
+    """Vectors between reads; 0 is never."""
+    if every <= 0:
+        return 0
+    return max(1, math.ceil(every * samples) if units_in_mbatch else round(every))
