@@ -173,6 +173,8 @@ _NAMES = {
     "e-rider": "e-rider",
     "multi-tile-residual": "multi-tile-residual",
 }
+# The largest gradient fills a train of the fast array, and a line is read after each vector.
+_SCALED = {"auto_scale": True, "scale_fast_lr": False, "units_in_mbatch": False}
 # The transfer algorithms: cell, what it is given beyond its own defaults, and the longest train on the fast array.
 _TRANSFER: dict[str, tuple[type[UnitCell], dict[str, Any], int | None]] = {
     "tiki-taka": (TransferCompound, {"units_in_mbatch": True}, None),
@@ -187,10 +189,10 @@ _TRANSFER: dict[str, tuple[type[UnitCell], dict[str, Any], int | None]] = {
         {"in_chop_prob": 0.1, "fast_lr": 0.1, "auto_scale": True, "units_in_mbatch": False},
         5,
     ),
-    "residual-v2": (ResidualLearningCompound, {}, None),
-    "rider": (RiderCompound, {}, None),
-    "e-rider": (EnhancedRiderCompound, {}, None),
-    "multi-tile-residual": (MultiTileResidualCompound, {}, None),
+    "residual-v2": (ResidualLearningCompound, _SCALED, 5),
+    "rider": (RiderCompound, _SCALED, 5),
+    "e-rider": (EnhancedRiderCompound, _SCALED, 5),
+    "multi-tile-residual": (MultiTileResidualCompound, _SCALED, 5),
 }
 _PULSED_WRITES = ("tiki-taka", "residual-v2", "rider", "e-rider", "multi-tile-residual")
 

@@ -55,6 +55,10 @@ CASES: dict[str, tuple[Any, float, int, float]] = {
     "ttv2": (configs.build_config("ttv2", DEVICE, cell=SETTLED), 0.1, 200, 0.25),
     "c-ttv2": (configs.build_config("c-ttv2", DEVICE, cell=SETTLED), 0.1, 200, 0.4),
     "agad": (configs.build_config("agad", DEVICE, cell=SETTLED), 0.1, 250, 0.25),
+    "residual-v2": (configs.build_config("residual-v2", DEVICE), 0.1, 300, 0.25),
+    "rider": (configs.build_config("rider", DEVICE), 0.1, 300, 0.25),
+    "e-rider": (configs.build_config("e-rider", DEVICE), 0.1, 300, 0.25),
+    "multi-tile residual": (configs.build_config("multi-tile-residual", DEVICE, n_devices=3), 0.1, 300, 0.25),
     "mp": (configs.build_config("mp", DEVICE), 0.1, 120, 0.1),
     "mp, quantised": (configs.build_config("mp", DEVICE, cell={"n_x_bins": 5, "n_d_bins": 5}), 0.1, 120, 0.3),
     "mp, pair": (

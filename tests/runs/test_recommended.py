@@ -48,7 +48,7 @@ def test_what_is_given_is_not_changed():
 
 
 def test_an_unknown_algorithm():
-    with pytest.raises(ParameterError, match="known: fp, sgd, mp, tiki-taka, ttv2, c-ttv2, agad"):
+    with pytest.raises(ParameterError, match="known: fp, sgd, mp, tiki-taka, ttv2, c-ttv2, agad, residual-v2, rider"):
         recommend("adam", TutorialRRAMPresetDevice)
 
 

@@ -179,9 +179,7 @@ def test_the_sign_flips_with_its_probability():
 )
 def test_digital_means_carry_the_noise_of_the_reads(cls, name, share):
     """P = 0 read four times with noise 0.06 at rate 1/4: mean 0, variance 0.06^2 sum_k (1/4 (3/4)^k)^2; 10000 reads."""
-    config = config_of(
-        cls, transfer_forward=NOISY_READ, transfer_lr=1e-9, n_reads_per_transfer=100, **share
-    )
+    config = config_of(cls, transfer_forward=NOISY_READ, transfer_lr=1e-9, n_reads_per_transfer=100, **share)
     config.device.unit_cell_devices[0] = config.device.unit_cell_devices[1]
     tile = AnalogTile(100, 100, config, seed=4)
     for _ in range(4):

@@ -27,6 +27,10 @@ class EnhancedRiderCompound(RiderCompound):
     reference R stands still between flips. Source: arXiv 2602.21321 (E-RIDER).
     """
 
+    eta: float = parameter(
+        0.05, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
+        typical=(1e-3, 1),
+    )  # fmt: skip
     chop_prob: float = parameter(
         0.1, "probability that the sign flips after a sweep over the lines of P", ge=0, le=1, group="Symmetry point"
     )

@@ -25,6 +25,9 @@ class ResidualCompound(LineTransferCompound, abstract=True):
         ..., "fast device P, then slow device W", min_length=2, max_length=2, group="Devices"
     )
     gamma: float = parameter(0.1, "share of the residual in the visible weight", ge=0, group="Devices", typical=(0, 1))
+    transfer_lr: float = parameter(
+        0.3, "learning rate of the write onto W", gt=0, group="Transfer", log=True, typical=(1e-3, 10)
+    )
     auto_scale: bool = parameter(
         False, "scale fast_lr so that the largest gradient gives fast_lr * desired_bl pulses", group="Fast array"
     )

@@ -27,7 +27,7 @@ class RiderCompound(ResidualCompound):
     """
 
     eta: float = parameter(
-        0.05, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
+        0.01, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
         typical=(1e-3, 1),
     )  # fmt: skip
 
@@ -45,7 +45,12 @@ class RiderCell(ResidualCell):
     tracked: Tensor
 
     def __init__(
-        self, parameters: RiderCompound, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int
+        self,
+        parameters: RiderCompound,
+        update: UpdateParameters,
+        shape: tuple[int, int],
+        draw_seed: int,
+        noise_seed: int,
     ) -> None:
         super().__init__(parameters, update, shape, draw_seed, noise_seed)
         self.register_buffer("tracked", torch.zeros(shape))

@@ -37,7 +37,7 @@ Device = PulsedDevice | type[PulsedDevice] | Callable[[], PulsedDevice]
 
 def recommended_names() -> list[str]:
     """Algorithms :func:`recommend` knows, the digital baseline first."""
-    return ["fp", "sgd", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad"]
+    return ["fp", "sgd", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad", *_RESIDUAL]
 
 
 def recommended_config(algorithm: str, device: Device, construction_seed: int = 0) -> RPUConfig:
@@ -74,6 +74,8 @@ def recommend(algorithm: str, device: Device, construction_seed: int = 0) -> Rec
         return _transfer("agad", sample, seed, {"in_chop_prob": 0.05})
     if name in ("tiki-taka", "tt", "ttv1"):
         return _tiki_taka(sample, seed)
+    if name in _RESIDUAL:
+        return _residual(name, sample, seed)
     raise ParameterError(f"no recommendation for {algorithm!r}; known: {', '.join(recommended_names())}")
 
 
@@ -146,3 +148,40 @@ def _transfer(algorithm: str, device: PulsedDevice, seed: int, choppers: dict[st
         algorithm, device, up_parameters=UpdateParameters(desired_bl=5), construction_seed=seed, cell=cell
     )
     return Recommendation(algorithm, config, 0.1, DropSchedule(drop=0.2, after=0.67), tuple(reasons))
+
+
+_RESIDUAL: dict[str, tuple[dict[str, Any], str]] = {
+    "residual-v2": (
+        {"buffer_rate": 0.1},
+        "the filter follows each read at 0.1 and is written where it is above a step: noise of single reads stays out.",
+    ),
+    "rider": (
+        {"eta": 0.01},
+        "eta 0.01: the tracked symmetry point has to move more slowly than what the fast array learns.",
+    ),
+    "e-rider": (
+        {"eta": 0.05, "chop_prob": 0.05},
+        "the sign flips every 20 sweeps on average, and eta 0.05 lets the reference settle between flips.",
+    ),
+    "multi-tile-residual": (
+        {},
+        "gamma 0 takes 1.25 over the number of states: a tile's range just covers a step of the coarser tile.",
+    ),
+}
+
+
+def _residual(algorithm: str, device: PulsedDevice, seed: int) -> Recommendation:
+    fields, reason = _RESIDUAL[algorithm]
+    reasons = (
+        "auto_scale with fast_lr 1: the fast array gets its full pulse train from the largest gradient, "
+        "also in hidden layers whose errors are small.",
+        reason,
+        "rows of the fast array are read: layers have fewer outputs than inputs, so every line is visited more often.",
+        _NO_SCALING,
+        "learning rate 0.1, a fifth of it after two thirds: the rate also scales the transfer, which then settles.",
+    )
+    cell = {"auto_scale": True, "fast_lr": 1.0, "scale_fast_lr": False, "transfer_columns": False, **fields}
+    config = build_config(
+        algorithm, device, up_parameters=UpdateParameters(desired_bl=5), construction_seed=seed, cell=cell
+    )
+    return Recommendation(algorithm, config, 0.1, DropSchedule(drop=0.2, after=0.67), reasons)
