@@ -75,7 +75,7 @@ class LineTransferCompound(UnitCell, abstract=True):
         return [float(self.gamma ** (n - 1 - k)) for k in range(n)]
 
     def periods(self, lines: int) -> list[float]:
-        """``transfer_every`` of each array; 0 is never. By default each reads the next once its own lines are written."""
+        """``transfer_every`` of each array; 0 is never. Each reads the next once its own lines are written."""
         sweep = lines / min(self.n_reads_per_transfer, lines)
         periods = [self.transfer_every * sweep**k for k in range(len(self.unit_cell_devices))]
         return [*periods[:-1], 0.0]  # writing the last array onto itself changes nothing

@@ -1,4 +1,4 @@
-"""Residual learning v2: a digital filter between the array that takes the gradient and the array that holds the weight."""
+"""Residual learning v2: a digital filter between the array for the gradient and the array that holds the weight."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ResidualLearningCompound(ResidualCompound):
         H <- (1 - buffer_rate) H + buffer_rate * (P + read noise)
         W <- analog(transfer_lr * H)          where |H| is above a step of W
 
-    P learns the residual of W at the point where its own asymmetric steps would leave a bias; the filter takes the noise
-    of the reads away. The paper has one constant for ``buffer_rate`` and ``transfer_lr``. Source: arXiv 2502.06309.
+    P learns the residual of W where the asymmetric steps of W alone would leave a bias; the filter takes the noise of
+    the reads away. The paper has one constant for ``buffer_rate`` and ``transfer_lr``. Source: arXiv 2502.06309.
     """
 
     buffer_rate: float = parameter(

@@ -27,8 +27,8 @@ class RiderCompound(ResidualCompound):
     """
 
     eta: float = parameter(
-        0.01, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
-        typical=(1e-3, 1),
+        0.003, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
+        typical=(1e-4, 1),
     )  # fmt: skip
 
     def make_cell(self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> Cell:

@@ -156,8 +156,8 @@ _RESIDUAL: dict[str, tuple[dict[str, Any], str]] = {
         "the filter follows each read at 0.1 and is written where it is above a step: noise of single reads stays out.",
     ),
     "rider": (
-        {"eta": 0.01},
-        "eta 0.01: the tracked symmetry point has to move more slowly than what the fast array learns.",
+        {"eta": 0.003},
+        "eta 0.003, a tenth of the rate of the transfer: faster tracking takes what was learned for the offset.",
     ),
     "e-rider": (
         {"eta": 0.05, "chop_prob": 0.05},
