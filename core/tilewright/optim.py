@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
+from tilewright.replicas import gather_records
 from tilewright.tile import AnalogTile, AnalogWeight
 
 
@@ -56,7 +57,9 @@ class AnalogSGD(SGD):
             )
         loss = super().step(closure)
         with torch.no_grad():
-            for tile, lr in self.tiles():
+            tiles = self.tiles()
+            gather_records([tile for tile, _ in tiles])
+            for tile, lr in tiles:
                 tile.apply_pending(lr)
                 tile.pass_time()
         return loss

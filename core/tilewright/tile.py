@@ -96,7 +96,6 @@ class AnalogTile(nn.Module):
         self.position = [0, 0]  # products done forward and backward: the place in the random numbers
         self.passes = [0, 0]  # passes of the array they took
         self.updated = [0, 0]  # vectors and mini-batches of the updates
-        self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.weight = AnalogWeight(torch.zeros(out_size, in_size))
         self.cell = self._make_cell(path)
@@ -113,6 +112,8 @@ class AnalogTile(nn.Module):
         if mapping.learn_out_scaling:
             self.out_scaling = nn.Parameter(torch.ones(out_size if mapping.out_scaling_columnwise else 1))
         self._reads: tuple[kernels.TileReads, kernels.TileReads] | None = None
+        # Process group (None is the default one), rank and number of replicas, in data-parallel training.
+        self.replicas: tuple[Any, int, int] | None = None
         self._link()
         self.cell.set_weights(self.weight.data, torch.zeros(out_size, in_size))
 
@@ -154,15 +155,17 @@ class AnalogTile(nn.Module):
     def _make_reads(self) -> tuple[kernels.TileReads, kernels.TileReads]:
         """Both directions as the kernels take them; made on demand because they cannot be stored."""
         shape, (forward, backward) = (self.out_size, self.in_size), self._directions
+        rank = self.replicas[1] if self.replicas else 0
+        seed = kernels.derive_seed(self.seed, "replica", rank) if rank else self.seed
         bounded = forward.out_bound > 0 and forward.out_clip and not forward.is_perfect
         self._reads = (
             kernels.TileReads(
                 compile_io(forward, self.forward_nonlinearity, backward=False), shape,
-                transposed=False, seed=self.seed, keep_saturated=bounded,
+                transposed=False, seed=seed, keep_saturated=bounded,
             ),
             kernels.TileReads(
                 compile_io(backward, self.backward_nonlinearity, backward=True), shape,
-                transposed=True, seed=self._backward_seed, keep_saturated=False,
+                transposed=True, seed=kernels.derive_seed(seed, "backward"), keep_saturated=False,
             ),
         )  # fmt: skip
         return self._reads
@@ -194,7 +197,7 @@ class AnalogTile(nn.Module):
         weight.tile = self
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_reads": None, "pending": []}
+        return {**self.__dict__, "_reads": None, "pending": [], "replicas": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -228,7 +231,6 @@ class AnalogTile(nn.Module):
         """Inverse of :meth:`get_extra_state`."""
         self.seed, *counts = (int(v) for v in state)
         self.position, self.passes, self.updated = counts[:2], counts[2:4] or [0, 0], counts[4:6] or [0, 0]
-        self._backward_seed = kernels.derive_seed(self.seed, "backward")
         self._reads = None
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -373,6 +375,14 @@ class AnalogTile(nn.Module):
             self.updated[0] += x.shape[0]
             self.updated[1] += 1
         self._modules["cell"].update(self._parameters["weight"].detach(), x, d, float(lr))  # type: ignore[union-attr,operator]
+
+    def replicate(self, group: Any, rank: int, count: int) -> None:
+        """Make this tile one of ``count`` replicas, see :func:`tilewright.nn.prepare_for_ddp`.
+
+        Updates are the same in all of them; noise of products is drawn anew for each rank.
+        """
+        self.replicas = group, rank, count
+        self._reads = None
 
     # --- training ---------------------------------------------------------------------------------------------------
 

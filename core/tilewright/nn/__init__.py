@@ -20,3 +20,4 @@ from tilewright.nn.recurrent import AnalogRNN as AnalogRNN
 from tilewright.nn.recurrent import AnalogRNNMapped as AnalogRNNMapped
 from tilewright.nn.summary import AnalogSummary as AnalogSummary
 from tilewright.nn.summary import analog_summary as analog_summary
+from tilewright.replicas import prepare_for_ddp as prepare_for_ddp
