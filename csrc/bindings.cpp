@@ -12,6 +12,7 @@
 #define TW_ISA portable
 #include "random.hpp"
 #include "transfer_plan.hpp"
+#include "whiten.hpp"
 
 namespace py = pybind11;
 using namespace tilewright;
@@ -273,6 +274,14 @@ PYBIND11_MODULE(_cpu, m) {
         const NominalDevice device{static_cast<DeviceKind>(kind), up,         down,       max_bound, min_bound,
                                    slope_up,                      slope_down, shape.exact};
         nominal_response(device, at<const int8_t>(pulses), n, start, at<double>(out));
+    });
+
+    m.def("whiten", [](uintptr_t damping, uintptr_t kick_variance, double slow_memory, double slow_variance, double white_variance,
+                       int64_t n, uintptr_t values, uintptr_t out, int64_t columns) {
+        py::gil_scoped_release release;
+        std::vector<double> state((size_t)(2 * columns));
+        const RecordNoise noise{at<const double>(damping), at<const double>(kick_variance), slow_memory, slow_variance, white_variance};
+        return whiten(noise, n, at<const double>(values), at<double>(out), columns, state.data());
     });
 
     bind_product(m);

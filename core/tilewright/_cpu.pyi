@@ -177,6 +177,17 @@ def trace(
     first: int,
     threads: int,
 ) -> None: ...
+def whiten(
+    damping: int,
+    kick_variance: int,
+    slow_memory: float,
+    slow_variance: float,
+    white_variance: float,
+    n: int,
+    values: int,
+    out: int,
+    columns: int,
+) -> float: ...
 def nominal_response(
     kind: int,
     shape: StepShape,

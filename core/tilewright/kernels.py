@@ -58,6 +58,7 @@ __all__ = [
     "read_lines",
     "uniform_field",
     "uniform_rows",
+    "whiten",
 ]
 
 
@@ -396,6 +397,39 @@ def nominal_response(
         out.ctypes.data,
     )
     return out
+
+
+def whiten(
+    damping: NDArray[np.float64],
+    kick_variance: NDArray[np.float64],
+    slow_memory: float,
+    slow_variance: float,
+    white_variance: float,
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """Columns divided by a root of the covariance of the noise of one record, and the logarithm of its determinant.
+
+    Args:
+        damping: (n,) part of the walk that outlives each pulse; the walk starts at 0.
+        kick_variance: (n,) variance each pulse adds to the walk.
+        slow_memory: part of the slow read noise that outlives a pulse, below 1.
+        slow_variance: of that noise.
+        white_variance: of what each sample adds; above 0.
+        values: (n, columns) float64.
+    """
+    damping, kick_variance, values = (
+        np.ascontiguousarray(a, dtype=np.float64) for a in (damping, kick_variance, values)
+    )
+    if values.ndim != 2 or damping.shape != kick_variance.shape or damping.shape != values.shape[:1]:
+        raise ValueError(
+            f"whiten: shapes {damping.shape}, {kick_variance.shape} and {values.shape} do not belong together"
+        )
+    out = np.empty_like(values)
+    log_determinant = _cpu.whiten(
+        damping.ctypes.data, kick_variance.ctypes.data, slow_memory, slow_variance, white_variance,
+        len(values), values.ctypes.data, out.ctypes.data, values.shape[1],
+    )  # fmt: skip
+    return out, log_determinant
 
 
 # --- products ---------------------------------------------------------------------------------------------------------

@@ -11,25 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilewright.devices.constant_step import ConstantStepDevice
+from tilewright.devices.exp_step import ExpStepDevice
 from tilewright.devices.linear_step import LinearStepDevice
+from tilewright.devices.piecewise_step import PiecewiseStepDevice
+from tilewright.devices.pow_step import PowStepDevice, PowStepReferenceDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReferenceDevice
+from tilewright.devices.soft_bounds_pmax import SoftBoundsPmaxDevice
+from tilewright.devices.table_step import TableStepDevice
 from tilewright.fitting.measurements import METHODS
 from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch, minimise
-from tilewright.fitting.ranges import check_normalised, default_ranges
+from tilewright.fitting.ranges import check_normalised, default_ranges, prepared
 from tilewright.fitting.remarks import remarks
+from tilewright.fitting.residual_noise import record_shape
 from tilewright.fitting.restarts import with_bounds_inside
 from tilewright.fitting.result import DeviceFit, FitError, FittedParameter
-from tilewright.fitting.specification import build_parameters, set_fields, silenced
-from tilewright.fitting.uncertainty import Uncertainty, estimate_uncertainty
+from tilewright.fitting.search import downhill, from_many_starts, values_of
+from tilewright.fitting.smoothing import Penalty, chosen_strength, tables_of
+from tilewright.fitting.specification import assign, build_parameters, rebuilt, set_fields, silenced
+from tilewright.fitting.uncertainty import Uncertainty, estimate_uncertainty, jacobian_of
 from tilewright.measurement.quality import mean_step, read_noise
 from tilewright.measurement.record import AffineMap, Measurement
 
 FITTABLE_CLASSES: tuple[type[PulsedDevice], ...] = (
     SoftBoundsReferenceDevice,
     SoftBoundsDevice,
+    SoftBoundsPmaxDevice,
     LinearStepDevice,
     ConstantStepDevice,
+    ExpStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
+    PiecewiseStepDevice,
+    TableStepDevice,
 )
 
 _IN_WEIGHT = {"dw_min": False, "w_max": True, "w_min": True, "reference_mean": False, "reset": True}
@@ -39,10 +53,11 @@ def fit_device(
     measurement: Measurement,
     device_class_or_instance: type[PulsedDevice] | PulsedDevice,
     parameters: Any = None,
-    method: str = "powell",
+    method: str = "auto",
     free_start: bool | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    seed: int = 0,
 ) -> DeviceFit:
     """Fit a device to all records of a measurement together.
 
@@ -64,22 +79,28 @@ def fit_device(
         FitCancelled: stopped by ``cancelled``.
     """
     began = time.perf_counter()
-    if method not in METHODS:
-        raise FitError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    if method not in ("auto", *METHODS):
+        raise FitError(f"unknown method {method!r}; known: auto, {', '.join(METHODS)}")
     check_normalised(measurement)
-    device = _working_device(device_class_or_instance)
+    device = _working_device(device_class_or_instance, measurement)
     ranges = default_ranges(device, measurement) if parameters is None else parameters
     fields, settings = build_parameters(ranges, device)
     set_fields(device, settings)
     free = start_is_free(measurement) if free_start is None else free_start
     watch = Watch(progress, cancelled)
     traces = [Trace(record.pulses, record.response) for record in measurement.records]
-    search = Objective(device, traces, [_first_state(trace, free) for trace in traces], watch)
-    found = minimise(search, fields, method=method, calc_covar=False)
-    objective, best, success = _polish(device, traces, found.params, search, free, watch)
-    if not success:
-        success = bool(getattr(found, "success", True))
-    return _outcome(measurement, objective, fields, best, success, time.perf_counter() - began)
+    starts = [_first_state(trace, free) for trace in traces]
+    if method == "auto":
+        found = fields
+    else:
+        found = minimise(Objective(device, traces, starts, watch), fields, method=method, calc_covar=False).params
+    names = _start_names(traces) if free else []
+    objective = Objective(device, traces, names or starts, watch)
+    found = _with_starts(found, names, traces, starts)
+    if method == "auto":
+        found = from_many_starts(objective, found, seed)
+    best = _polish(device, objective, found)
+    return _outcome(measurement, objective, fields, best, time.perf_counter() - began)
 
 
 def start_is_free(measurement: Measurement) -> bool:
@@ -87,8 +108,8 @@ def start_is_free(measurement: Measurement) -> bool:
     return read_noise(measurement) > mean_step(measurement)
 
 
-def _working_device(source: type[PulsedDevice] | PulsedDevice) -> PulsedDevice:
-    device = source() if isinstance(source, type) else source
+def _working_device(source: type[PulsedDevice] | PulsedDevice, measurement: Measurement) -> PulsedDevice:
+    device = prepared(source, measurement) if isinstance(source, type) else source
     if not isinstance(device, PulsedDevice):
         raise FitError(f"expected a pulsed device or its class, found {type(device).__name__}")
     return silenced(device)
@@ -103,52 +124,48 @@ def _start_names(traces: list[Trace]) -> list[str]:
     return ["w0"] if len(traces) == 1 else [f"w0_{number}" for number in range(1, len(traces) + 1)]
 
 
-def _polish(
-    device: PulsedDevice, traces: list[Trace], found: Any, search: Objective, free: bool, watch: Watch
-) -> tuple[Objective, Any, bool]:
-    """Least squares from the found values, starts included when they are free; keeps the better of before and after."""
-    objective, parameters = search, found.copy()
-    if free:
-        names = _start_names(traces)
-        for name, trace, start in zip(names, traces, search.starts, strict=True):
-            margin = 0.2 * float(np.ptp(trace.response))
-            low, high = float(trace.response.min()) - margin, float(trace.response.max()) + margin
-            parameters.add(name, value=float(np.clip(float(start), low, high)), min=low, max=high)
-        objective = Objective(device, traces, list(names), watch)
+def _with_starts(parameters: Any, names: list[str], traces: list[Trace], starts: list[float]) -> Any:
+    """The parameters, and the free start of each record."""
+    made = parameters.copy()
+    for name, trace, start in zip(names, traces, starts, strict=False):
+        margin = 0.2 * float(np.ptp(trace.response))
+        low, high = float(trace.response.min()) - margin, float(trace.response.max()) + margin
+        made.add(name, value=float(np.clip(start, low, high)), min=low, max=high)
+    return made
 
-    def polish(start: Any, evaluations: int = 60) -> tuple[Any, float]:
-        result = minimise(
-            objective, _inside(start), method="least_squares", x_scale="jac", max_nfev=evaluations, calc_covar=False
-        )
-        return result.params, _squared_error(objective, result.params)
 
-    best, error = parameters, _squared_error(objective, parameters)
-    sharper, smaller = polish(parameters, 400)
-    success = smaller <= error
-    if success:
-        best, error = sharper, smaller
+def _polish(device: PulsedDevice, objective: Objective, parameters: Any) -> Any:
+    """Least squares from the found values, with second chances for hard bounds and rough tables."""
+
+    def polish(start: Any) -> tuple[Any, float]:
+        return downhill(objective, start)
+
+    best, error = downhill(objective, parameters, 400, precise=True)
     trimmed, clipped = with_bounds_inside(device, objective, best, polish, error)
     if clipped < error:
-        best, _ = polish(trimmed, 400)
-    return objective, best, success
+        best, _ = downhill(objective, trimmed, 400, precise=True)
+    tables = tables_of([name for name, item in best.items() if item.vary])
+    if tables:
+        best = _smoothed(objective, best, tables)
+    return best
 
 
-def _squared_error(objective: Objective, parameters: Any) -> float:
-    return float(np.sum(objective.residual(_values(parameters)) ** 2))
-
-
-def _inside(parameters: Any) -> Any:
-    """A copy with every varied value strictly inside its range, as the trust-region method wants it."""
-    moved = parameters.copy()
-    for item in moved.values():
-        if item.vary and np.isfinite(item.min) and np.isfinite(item.max):
-            margin = 1e-7 * (item.max - item.min)
-            item.value = float(np.clip(item.value, item.min + margin, item.max - margin))
-    return moved
-
-
-def _values(parameters: Any) -> dict[str, float]:
-    return {name: float(item.value) for name, item in parameters.items()}
+def _smoothed(objective: Objective, best: Any, tables: tuple[tuple[str, ...], ...]) -> Any:
+    """The fit with as much of a penalty on rough tables as left-out samples ask for."""
+    limits = {name: (item.min, item.max) for name, item in best.items() if item.vary}
+    values, names = values_of(best), list(limits)
+    residual = objective.residual(values)
+    strength = chosen_strength(
+        jacobian_of(objective.residual, values, limits),
+        residual,
+        np.array([values[name] for name in names]),
+        Penalty(tables, 1.0).matrix(names),
+        [len(trace.response) for trace in objective.traces],
+    )
+    if strength == 0:
+        return best
+    objective.penalty = Penalty(tables, strength)
+    return downhill(objective, best, precise=True)[0]
 
 
 def is_at_bound(value: float, low: float, high: float) -> bool:
@@ -162,10 +179,8 @@ def is_at_bound(value: float, low: float, high: float) -> bool:
     return False
 
 
-def _outcome(
-    measurement: Measurement, objective: Objective, initial: Any, best: Any, success: bool, seconds: float
-) -> DeviceFit:
-    values = _values(best)
+def _outcome(measurement: Measurement, objective: Objective, initial: Any, best: Any, seconds: float) -> DeviceFit:
+    values = values_of(best)
     models = tuple(objective.model(values))
     residuals = tuple(record.response - model for record, model in zip(measurement.records, models, strict=True))
     joined = np.concatenate(residuals)
@@ -176,16 +191,17 @@ def _outcome(
     def residual(trial: Mapping[str, float]) -> Samples:
         for name in limits:
             tied[name].value = trial[name]
-        return objective.residual(_values(tied))
+        return objective.residual(values_of(tied))
 
-    uncertainty = estimate_uncertainty(residual, values, limits, [len(r) for r in measurement.records])
+    assign(objective.device, {name: value for name, value in values.items() if name not in objective.start_names})
+    device = rebuilt(objective.device)
+    shapes = [record_shape(device, record, model) for record, model in zip(measurement.records, models, strict=True)]
+    uncertainty = estimate_uncertainty(residual, values, limits, shapes, objective.penalty)
     rows = _rows(best, initial, at_bound, uncertainty, measurement.affine)
     error = float(joined @ joined)
     samples = measurement.all_samples()
     varied = sum(item.vary for item in best.values())
     starts = tuple(float(values[s]) if isinstance(s, str) else float(s) for s in objective.starts)
-    device = objective.device.model_copy(deep=True)
-    set_fields(device, {name: value for name, value in values.items() if name not in objective.start_names})
     count = len(joined)
     return DeviceFit(
         device=device,
@@ -202,8 +218,11 @@ def _outcome(
         residuals=residuals,
         starts=starts,
         correlation=uncertainty.correlation,
+        covariance=uncertainty.covariance,
+        noise=uncertainty.noise,
+        correlated_samples=max(uncertainty.inflation**2, 1.0),
+        penalty=objective.penalty,
         notes=remarks(measurement, rows, uncertainty, residuals),
-        success=success,
     )
 
 

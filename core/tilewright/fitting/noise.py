@@ -1,8 +1,6 @@
-"""Noise from the residuals of a fit: how much is renewed at each read, how much each pulse adds.
+"""Noise fields of a device from the residuals of a fit: what each pulse adds, what each write and read adds.
 
-The residual of a noise-free fit has two parts: white noise of the visible state, and a random walk that every pulse
-pushes and the device's own pull towards its bounds damps. The variogram ``V(h) = mean (r[k+h] - r[k])²`` separates
-them: ``V(h) = 2 s_white² + 2 s_step² (1 - rho^h) / (1 - rho²)``.
+See :mod:`residual_noise` for the model and its likelihood; the variogram ``V(h) = mean (r[k+h] - r[k])²`` shows it.
 """
 
 from __future__ import annotations
@@ -13,14 +11,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import curve_fit, nnls
 
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.fitting.residual_noise import RecordShape, ResidualNoise, fit_noise, record_shape
 from tilewright.fitting.result import DeviceFit, FitError, value_with_error
-from tilewright.measurement.normalisation import alternating_section
-from tilewright.measurement.record import Measurement, Record
+from tilewright.measurement.record import Measurement
 
 Samples = NDArray[np.float64]
+
+FEWEST_SAMPLES = 40
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,12 @@ class NoiseEstimate:
     Attributes:
         dw_min_std: step noise in units of ``dw_min`` (of the current step where the device has ``mult_noise``).
         write_noise_std: noise of the visible weight in units of ``dw_min``; it includes the noise of reading.
-        dw_min_std_error, write_noise_std_error: standard errors, from leaving out one part of the data at a time.
+        dw_min_std_error, write_noise_std_error: standard errors, from the curvature of the likelihood.
         white: standard deviation of the white part, in weight units.
         slow: standard deviation of a slow part that neither field can represent; 0 when there is none worth the name.
         correlation_pulses: correlation time of the slow part.
         explanation: sentences on what was done and what to mind.
-        lags, measured, modelled: the variogram and the curve fitted to it.
+        lags, measured, modelled: the variogram of the residuals and that of the noise found.
     """
 
     dw_min_std: float
@@ -64,15 +63,6 @@ class NoiseEstimate:
         return noisy
 
 
-@dataclass(frozen=True)
-class _Section:
-    """Residuals of one stretch, the gain of the step noise there and the pull per pulse."""
-
-    residual: Samples
-    gain: float
-    pull: float
-
-
 def variogram(parts: Sequence[Samples], lags: NDArray[np.int_]) -> tuple[Samples, NDArray[np.int_]]:
     """Mean squared difference of samples ``lag`` apart, over all parts, and the number of pairs."""
     values = np.full(len(lags), np.nan)
@@ -88,164 +78,57 @@ def variogram(parts: Sequence[Samples], lags: NDArray[np.int_]) -> tuple[Samples
 def estimate_noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate:
     """Step noise and write noise of the device from the residuals of ``fit``.
 
-    The settled half of the alternating pulses is used where there is one; otherwise all residuals, freed of their
-    slow course, which is then a shortcoming of the model and not noise.
+    A slow course of the residuals (a polynomial along each record) is a shortcoming of the model and counts as none.
 
     Raises:
-        FitError: fewer than 40 samples are left.
+        FitError: fewer than 40 samples.
     """
-    sections, settled = _sections(measurement, fit)
-    if sum(len(s.residual) for s in sections) < 40:
-        raise FitError("noise needs at least 40 samples after the transient")
-    longest = max(len(s.residual) for s in sections)
+    if fit.n_points < FEWEST_SAMPLES:
+        raise FitError(f"noise needs at least {FEWEST_SAMPLES} samples, found {fit.n_points}")
+    shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
+    courses = [_slow_course(len(residual)) for residual in fit.residuals]
+    noise = fit_noise(shapes, fit.residuals, courses)
+    longest = max(len(residual) for residual in fit.residuals)
     lags = np.unique(np.round(np.geomspace(1, max(min(longest // 4, 60), 4), 16)).astype(int))
-    measured, pairs = variogram([s.residual for s in sections], lags)
-    time = _memory(lags, measured, pairs, sections)
-    (white, step, slow), errors = _with_errors(sections, lags, time)
-    if slow <= 3 * errors[2]:  # no significant memory: one part less
-        time = math.nan
-        (white, step, slow), errors = _with_errors(sections, lags, time)
-    modelled = 2 * white**2 + step**2 * np.mean([_shape(s, lags) for s in sections], axis=0)
-    modelled += 2 * slow**2 * _levelling(lags, time)
+    levelled = [r - c @ np.linalg.lstsq(c, r, rcond=None)[0] for r, c in zip(fit.residuals, courses, strict=True)]
+    measured, _ = variogram(levelled, lags)
     dw_min = fit.device.dw_min
     estimate = NoiseEstimate(
-        dw_min_std=step, write_noise_std=white / dw_min, dw_min_std_error=float(errors[1]),
-        write_noise_std_error=float(errors[0]) / dw_min, white=white, slow=slow, correlation_pulses=time,
-        lags=lags, measured=measured, modelled=modelled,
+        dw_min_std=noise.step, write_noise_std=noise.white / dw_min, dw_min_std_error=noise.step_error,
+        write_noise_std_error=noise.white_error / dw_min, white=noise.white, slow=noise.slow,
+        correlation_pulses=noise.time, lags=lags, measured=measured, modelled=_expected(noise, shapes, lags),
     )  # fmt: skip
-    estimate.explanation.extend(_explain(estimate, fit, settled))
+    estimate.explanation.extend(_explain(estimate, fit))
     return estimate
 
 
-# --- which residuals --------------------------------------------------------------------------------------------------
+def _slow_course(n: int) -> Samples:
+    degree = int(np.clip(n // 60, 1, 7))
+    return np.asarray(np.polynomial.legendre.legvander(np.linspace(-1, 1, n), degree))
 
 
-def _sections(measurement: Measurement, fit: DeviceFit) -> tuple[list[_Section], bool]:
-    settled = []
-    for record, model, residual in zip(measurement.records, fit.model, fit.residuals, strict=True):
-        found = alternating_section(record)
-        if found is not None and found[1] - found[0] >= 80:
-            start, stop = found
-            start += (stop - start) // 2
-            part = residual[start:stop]
-            settled.append(_section(fit.device, record, model, slice(start, stop), part - part.mean()))
-    if settled:
-        return settled, True
-    sections = []
-    for record, model, residual in zip(measurement.records, fit.model, fit.residuals, strict=True):
-        k = np.linspace(-1, 1, len(residual))
-        degree = int(np.clip(len(residual) // 60, 1, 7))
-        course = np.polynomial.Polynomial.fit(k, residual, degree)(k)
-        sections.append(_section(fit.device, record, model, slice(0, len(residual)), residual - course))
-    return sections, False
+def _expected(noise: ResidualNoise, shapes: Sequence[RecordShape], lags: NDArray[np.int_]) -> Samples:
+    """Variogram that the noise should have: the walk with the mean kick and damping of the records."""
+    kick = math.sqrt(float(np.mean(np.concatenate([s.kick for s in shapes]) ** 2)))
+    rho = min(float(np.mean(np.concatenate([s.damping for s in shapes]))), 1 - 1e-9)
+    walk = 2 * (noise.step * kick) ** 2 * (1 - rho**lags) / (1 - rho**2)
+    levelling = 1 - noise.memory**lags if noise.memory else np.zeros(len(lags))
+    return np.asarray(2 * noise.white**2 + walk + 2 * noise.slow**2 * levelling)
 
 
-def _section(device: PulsedDevice, record: Record, model: Samples, where: slice, residual: Samples) -> _Section:
-    pulses = record.pulses[where]
-    up, down = device.nominal_steps(model[where])
-    current = np.abs(np.where(pulses > 0, up, down))
-    scale_up, scale_down = device.steps
-    # ConstantStepDevice has no choice: its noise always multiplies the step, which is the scale itself.
-    multiplies = bool(getattr(device, "mult_noise", True))
-    gains = current if multiplies else np.where(pulses > 0, scale_up, scale_down)
-    small = 1e-4 * max(device.w_max - device.w_min, 1e-9)
-    up_next, down_next = device.nominal_steps(model[where] + small)
-    slope = np.where(pulses > 0, up_next - up, -(down_next - down)) / small
-    return _Section(residual, float(np.sqrt(np.mean(gains**2))), float(np.clip(np.mean(-slope), 0.0, 0.9)))
-
-
-def _split(section: _Section) -> list[_Section]:
-    parts = max(2, min(10, len(section.residual) // 20))
-    return [_Section(p, section.gain, section.pull) for p in np.array_split(section.residual, parts)]
-
-
-def _leave_one_out(pieces: list[list[_Section]]) -> list[list[_Section]]:
-    flat = [piece for group in pieces for piece in group]
-    if len(flat) > 20:  # groups of pieces, to keep it quick for many records
-        groups = [flat[i::20] for i in range(20)]
-        return [[p for j, g in enumerate(groups) if j != i for p in g] for i in range(20)]
-    return [[p for j, p in enumerate(flat) if j != i] for i in range(len(flat))]
-
-
-# --- the variogram ----------------------------------------------------------------------------------------------------
-
-
-def _shape(section: _Section, lags: NDArray[np.int_]) -> Samples:
-    """Variogram of a damped random walk with unit step noise."""
-    rho = 1 - section.pull
-    growth = lags.astype(float) if section.pull < 1e-6 else (1 - rho**lags) / (1 - rho**2) * 2
-    return np.asarray(section.gain**2 * growth)
-
-
-def _with_errors(
-    sections: list[_Section], lags: NDArray[np.int_], time: float
-) -> tuple[tuple[float, float, float], Samples]:
-    """White, step and slow deviation, and their jackknife errors over pieces of the data."""
-    parts = _leave_one_out([_split(section) for section in sections])
-    jackknife = np.array([_fit_parts(rest, lags, time) for rest in parts])
-    count = len(jackknife)
-    errors = np.sqrt((count - 1) / count * np.sum((jackknife - jackknife.mean(axis=0)) ** 2, axis=0))
-    return _fit_parts(sections, lags, time), errors
-
-
-def _levelling(lags: NDArray[np.int_], time: float) -> Samples:
-    """Shape of a part that levels off with a correlation time; zero where there is none."""
-    return 1 - np.exp(-lags / time) if math.isfinite(time) else np.zeros(len(lags))
-
-
-def _fit_parts(sections: Sequence[_Section], lags: NDArray[np.int_], time: float) -> tuple[float, float, float]:
-    """White deviation, step noise (in step gains) and slow deviation, by non-negative weighted least squares."""
-    rows, values, weights = [], [], []
-    for section in sections:
-        measured, pairs = variogram([section.residual], lags)
-        good = pairs > 0
-        columns = [np.full(len(lags), 2.0), _shape(section, lags), 2 * _levelling(lags, time)]
-        rows.append(np.stack(columns, axis=1)[good])
-        values.append(measured[good])
-        # neighbouring pairs overlap: about pairs / lag of them are independent
-        weights.append(np.sqrt(pairs[good] / lags[good]))
-    matrix, target, weight = np.concatenate(rows), np.concatenate(values), np.concatenate(weights)
-    scale = np.linalg.norm(matrix * weight[:, None], axis=0)
-    scale[scale == 0] = 1.0
-    solution, _ = nnls(matrix * weight[:, None] / scale, target * weight)
-    white, step, slow = np.sqrt(solution / scale)
-    return float(white), float(step), float(slow)
-
-
-def _slow_model(lag: Samples, white: float, slow: float, time: float) -> Samples:
-    return np.asarray(2 * white + 2 * slow * (1 - np.exp(-lag / time)))
-
-
-def _memory(lags: NDArray[np.int_], measured: Samples, pairs: NDArray[np.int_], sections: list[_Section]) -> float:
-    """Correlation time of noise that levels off much faster than the device relaxes; NaN where there is none."""
-    relaxation = 1 / max(float(np.mean([s.pull for s in sections])), 1e-9)
-    top = float(np.nanmax(measured))
-    if top <= 0 or len(lags) < 6 or sum(len(s.residual) for s in sections) < 400:
-        return math.nan
-    try:
-        (white, slow, time), _ = curve_fit(
-            _slow_model, lags.astype(float), measured, p0=(top / 4, top / 4, 10.0), sigma=np.sqrt(lags / pairs),
-            bounds=([0, 0, 1.0], [top, top, 1e4]), max_nfev=2000,
-        )  # fmt: skip
-    except RuntimeError:
-        return math.nan
-    levels_off = slow >= 0.1 * white and 2 <= time <= min(relaxation / 4, lags[-1] / 2)
-    return float(time) if levels_off else math.nan
-
-
-def _explain(estimate: NoiseEstimate, fit: DeviceFit, settled: bool) -> list[str]:
-    source = "the settled alternating pulses" if settled else "all residuals without their slow course"
+def _explain(estimate: NoiseEstimate, fit: DeviceFit) -> list[str]:
     write = value_with_error(estimate.write_noise_std, estimate.write_noise_std_error)
     step = value_with_error(estimate.dw_min_std, estimate.dw_min_std_error)
     sentences = [
-        f"Taken from {source}, by how differences grow with the pulses between two samples (variogram).",
-        f"White noise of {estimate.white:.3g} gives write_noise_std = {write} (units of dw_min), reading included.",
-        f"Growing differences give dw_min_std = {step}.",
+        "Noise is split by how it spreads from pulse to pulse (restricted maximum likelihood on the residuals).",
+        f"White noise of {estimate.white:.3g} gives write_noise_std = {write} (units of dw_min); noise of writing "
+        "and of reading cannot be told apart by one read per pulse.",
+        f"What pulses add and the device forgets gives dw_min_std = {step}.",
     ]
     if estimate.slow > 0:
         sentences.append(
-            f"A part of {estimate.slow:.3g} levels off within {estimate.correlation_pulses:.0f} pulses, much faster "
-            "than the device relaxes: reading noise with memory (telegraph or 1/f), which neither field can stand for."
+            f"A part of {estimate.slow:.3g} levels off within {estimate.correlation_pulses:.0f} pulses: reading noise "
+            "with memory (telegraph or 1/f), which neither field can stand for."
         )
     if estimate.dw_min_std <= 2 * estimate.dw_min_std_error:
         sentences.append("The step noise is not significant in this data.")

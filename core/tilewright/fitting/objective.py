@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tilewright.devices import nominal_response
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.fitting.result import FitCancelled
-from tilewright.fitting.specification import set_fields
+from tilewright.fitting.smoothing import Penalty
+from tilewright.fitting.specification import assign
 
 Samples = NDArray[np.float64]
 Progress = Callable[[int, float, dict[str, float]], None]
@@ -72,17 +73,24 @@ class Objective:
         traces: what to fit.
         starts: start state of each trace, a number or the name of a parameter.
         watch: told about every evaluation.
+        penalty: what else is to be small, e.g. the roughness of tabulated steps.
     """
 
     def __init__(
-        self, device: PulsedDevice, traces: Sequence[Trace], starts: Sequence[float | str], watch: Watch
+        self,
+        device: PulsedDevice,
+        traces: Sequence[Trace],
+        starts: Sequence[float | str],
+        watch: Watch,
+        penalty: Penalty | None = None,
     ) -> None:
         self.device, self.traces, self.starts, self.watch = device, list(traces), list(starts), watch
+        self.penalty = penalty
         self.start_names = {start for start in starts if isinstance(start, str)}
 
     def model(self, values: Mapping[str, float]) -> list[Samples]:
         """Model response of each trace at ``values`` (device fields and start names)."""
-        set_fields(self.device, {name: value for name, value in values.items() if name not in self.start_names})
+        assign(self.device, {name: value for name, value in values.items() if name not in self.start_names})
         return [
             trace.simulate(self.device, values[start] if isinstance(start, str) else start)
             for trace, start in zip(self.traces, self.starts, strict=True)
@@ -96,9 +104,12 @@ class Objective:
         ]
         return np.concatenate(parts)
 
-    def __call__(self, parameters: Any) -> Samples:
-        """What lmfit calls."""
-        values = {name: float(item.value) for name, item in parameters.items()}
+    def watched(self, values: Mapping[str, float]) -> Samples:
+        """The residual, told to the watch, and the penalty after it."""
         residual = self.residual(values)
         self.watch.see(residual, values)
-        return residual
+        return residual if self.penalty is None else np.concatenate([residual, self.penalty.rows(values)])
+
+    def __call__(self, parameters: Any) -> Samples:
+        """What lmfit calls."""
+        return self.watched({name: float(item.value) for name, item in parameters.items()})

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.devices.pow_step import PowerLawDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice
 from tilewright.fitting.objective import Objective, Samples
@@ -23,7 +24,7 @@ def with_bounds_inside(
     device: PulsedDevice, objective: Objective, best: Any, polish: Callable[[Any], tuple[Any, float]], error: float
 ) -> tuple[Any, float]:
     """Better parameters where clipping explains more, and their squared error; the given ones otherwise."""
-    if isinstance(device, SoftBoundsDevice):
+    if isinstance(device, (SoftBoundsDevice, PowerLawDevice)):  # their steps vanish at the bounds
         return best, error
     for name in ("w_max", "w_min"):
         if name not in best or not best[name].vary:

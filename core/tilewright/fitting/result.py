@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.fitting.residual_noise import ResidualNoise
+from tilewright.fitting.smoothing import Penalty
 
 
 class FitError(ValueError):
@@ -43,6 +45,7 @@ class FittedParameter:
         expr: the expression that ties it; empty when free.
         unit_value: the value in the unit of the measurement, where it has one; NaN otherwise.
         unit: that unit.
+        limits: 95 % interval where a profile, a bootstrap or a chain gave one; None otherwise.
     """
 
     name: str
@@ -56,6 +59,20 @@ class FittedParameter:
     expr: str = ""
     unit_value: float = math.nan
     unit: str = ""
+    limits: tuple[float, float] | None = None
+
+    @property
+    def determined(self) -> bool:
+        """Whether the data says more about it than the range it was varied in."""
+        width = self.high - self.low
+        return self.vary and not self.at_bound and math.isfinite(self.stderr) and not self.stderr > 0.5 * width
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval: 1.96 standard errors to either side, or that of a profile, bootstrap or chain."""
+        if self.limits is not None:
+            return self.limits
+        return self.value - 1.96 * self.stderr, self.value + 1.96 * self.stderr
 
     @property
     def text(self) -> str:
@@ -78,9 +95,12 @@ class DeviceFit:
         model: model response of each record, sample for sample.
         residuals: response minus model of each record.
         starts: state before the first pulse of each record.
-        correlation: correlation matrix of the varied parameters (square, named).
+        correlation: correlation matrix of the varied parameters that are at no limit (square, named).
+        covariance: their covariance, in the same order; NaN where not determined.
+        noise: what the residuals are made of; the standard errors rest on it.
+        correlated_samples: how many neighbouring samples are worth one independent sample.
+        penalty: what kept tabulated steps smooth; None for other models.
         notes: sentences about what to mind.
-        success: the optimiser reports convergence.
     """
 
     device: PulsedDevice
@@ -97,8 +117,11 @@ class DeviceFit:
     residuals: tuple[NDArray[np.float64], ...]
     starts: tuple[float, ...]
     correlation: pd.DataFrame
+    covariance: NDArray[np.float64]
+    noise: ResidualNoise
+    correlated_samples: float = 1.0
+    penalty: Penalty | None = None
     notes: list[str] = field(default_factory=list)
-    success: bool = True
 
     def __getitem__(self, name: str) -> FittedParameter:
         """The parameter of that name."""

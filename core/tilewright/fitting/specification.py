@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +13,7 @@ import lmfit
 
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.fitting.result import FitError
-from tilewright.parameters import ParameterError, unknown_name_message
+from tilewright.parameters import ParameterError, field_is_list, unknown_name_message
 
 _KEYS = {"value", "min", "max", "vary", "expr", "brute_step"}
 
@@ -53,11 +55,39 @@ def build_parameters(specification: Any, device: PulsedDevice) -> tuple[lmfit.Pa
         )
     if not any(item.vary for item in parameters.values()):
         raise FitError("no parameter is varied; give at least one as (init, min, max)")
+    _check_ends(parameters, settings, device)
     return parameters, settings
 
 
+def _check_ends(parameters: lmfit.Parameters, settings: Mapping[str, Any], device: PulsedDevice) -> None:
+    """Raise unless the device allows both ends of every range: values are not checked again while the fit runs."""
+    start = copy.deepcopy(device)
+    set_fields(start, settings)
+    assign(start, {name: float(item.value) for name, item in parameters.items()})
+    for name, item in parameters.items():
+        held = [float(item.value)]
+        for value in [end for end in (item.min, item.max) if math.isfinite(end)] if item.vary else held:
+            trial = copy.deepcopy(start)
+            set_fields(trial, {name: value})
+
+
+def element_of(name: str, device: PulsedDevice) -> tuple[str, int] | None:
+    """Field and index that ``name_3`` stands for: the entry of a list of numbers; None for a plain field."""
+    element = _element_of_class(name, type(device))
+    return element if element is not None and element[1] < len(getattr(device, element[0])) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _element_of_class(name: str, device_class: type[PulsedDevice]) -> tuple[str, int] | None:
+    found = re.fullmatch(r"(.+)_(\d+)", name)
+    if name in device_class.model_fields or found is None:
+        return None
+    info = device_class.model_fields.get(found[1])
+    return (found[1], int(found[2])) if info is not None and field_is_list(info) else None
+
+
 def _check_name(name: Any, device: PulsedDevice) -> None:
-    if not isinstance(name, str) or name not in type(device).model_fields:
+    if not isinstance(name, str) or (name not in type(device).model_fields and element_of(name, device) is None):
         known = list(type(device).model_fields)
         raise FitError(
             unknown_name_message(f"cannot find parameter; {type(device).__name__} has no field", str(name), known)
@@ -112,12 +142,37 @@ def _check_range(name: str, init: Any, low: Any, high: Any) -> None:
 def set_fields(device: PulsedDevice, values: Mapping[str, Any]) -> None:
     """Assign fields; a value the device refuses becomes a :class:`FitError` that says which range to narrow."""
     for name, value in values.items():
+        element = element_of(name, device)
+        if element is not None:
+            name, index = element
+            value = [*getattr(device, name)[:index], value, *getattr(device, name)[index + 1 :]]
         if getattr(device, name) == value:  # an assignment validates the whole device
             continue
         try:
             setattr(device, name, value)
         except ParameterError as error:
             raise FitError(f"the fit reached a value the device refuses: {error}; narrow the range of {name}") from None
+
+
+def assign(device: PulsedDevice, values: Mapping[str, float]) -> None:
+    """Assign fields without a check, for the many evaluations of a fit whose ranges were checked once."""
+    fields = device.__dict__
+    for name, value in values.items():
+        if name in fields:
+            fields[name] = value
+        else:
+            element = element_of(name, device)
+            if element is None:
+                raise FitError(f"{type(device).__name__} has no field {name}")
+            fields[element[0]][element[1]] = value
+
+
+def rebuilt(device: PulsedDevice) -> PulsedDevice:
+    """A checked copy of a device whose fields were assigned without a check."""
+    try:
+        return type(device)(**copy.deepcopy({name: getattr(device, name) for name in type(device).model_fields}))
+    except ParameterError as error:
+        raise FitError(f"the fit ended at values the device refuses: {error}; narrow the ranges") from None
 
 
 def silenced(device: PulsedDevice) -> PulsedDevice:

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tilewright.fitting.residual_noise import RecordShape, ResidualNoise, fit_noise
+from tilewright.fitting.smoothing import Penalty
+
 Samples = NDArray[np.float64]
 Residual = Callable[[Mapping[str, float]], Samples]
 
-BLOCK = 50
 STRONG_CORRELATION = 0.98
 
 
@@ -20,7 +22,8 @@ STRONG_CORRELATION = 0.98
 class Uncertainty:
     """Standard errors by name (NaN where not determined), correlations, and what the data does not determine.
 
-    ``silent`` parameters do not move the model at all; ``entangled`` ones can be traded against each other.
+    ``silent`` parameters do not move the model at all; ``entangled`` ones can be traded against each other. ``noise``
+    is what the errors rest on, ``inflation`` the typical factor against errors for independent residuals.
     """
 
     stderr: dict[str, float]
@@ -29,41 +32,49 @@ class Uncertainty:
     silent: list[str]
     entangled: list[str]
     inflation: float
+    noise: ResidualNoise
 
 
 def estimate_uncertainty(
     residual: Residual,
     values: Mapping[str, float],
     limits: Mapping[str, tuple[float, float]],
-    lengths: Sequence[int],
+    shapes: Sequence[RecordShape],
+    penalty: Penalty | None = None,
 ) -> Uncertainty:
     """Standard errors of the parameters named in ``limits``.
 
-    Two estimates are made and the larger one is kept. One is the usual one from the Jacobian, times the number of
-    neighbouring samples that are worth one independent sample. The other takes sums of the score over blocks of up to
-    50 samples (White's sandwich over blocks, as in a block bootstrap); it also sees where along the record the
-    correlation matters, but is noisy when there are few blocks.
+    The covariance C of the residuals is found by restricted maximum likelihood (:mod:`residual_noise`), which knows how
+    far the fit bent towards its own noise; the errors are those of least squares under it,
+    ``(J'J)^-1 J'CJ (J'J)^-1``.
 
     Args:
         residual: the residual vector at given values.
         values: best values of all parameters.
         limits: free parameters and the range they may move in.
-        lengths: samples of each record, in the order of the residual.
+        shapes: how step noise spreads along each record, in the order of the residual.
+        penalty: what else the fit kept small.
     """
     names = list(limits)
     rest = residual(values)
-    jacobian = _jacobian(residual, values, limits)
-    scale = np.linalg.norm(jacobian, axis=0)
-    known = scale > 1e-9 * max(float(scale.max(initial=0.0)), 1e-300)
+    lengths = [len(shape.damping) for shape in shapes]
+    edges = np.cumsum(lengths)[:-1]
+    jacobian = jacobian_of(residual, values, limits)
+    size = np.linalg.norm(jacobian, axis=0) if names else np.zeros(0)
+    known = size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)
+    scaled = jacobian[:, known] / size[known] if known.any() else np.zeros((len(rest), 0))
+    noise = fit_noise(shapes, np.split(rest, edges), np.split(scaled, edges))
     stderr = dict.fromkeys(names, float("nan"))
     correlation = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     full = np.full((len(names), len(names)), np.nan)
     silent = [name for name, ok in zip(names, known, strict=True) if not ok]
     if not known.any() or len(rest) <= known.sum():
-        return Uncertainty(stderr, full, correlation, silent, [], 1.0)
-    scaled = jacobian[:, known] / scale[known]
-    _, singular, vt = np.linalg.svd(scaled, full_matrices=False)
+        return Uncertainty(stderr, full, correlation, silent, [], 1.0, noise)
     kept_names = [name for name, ok in zip(names, known, strict=True) if ok]
+    pulled = scaled
+    if penalty is not None:
+        pulled = np.vstack([scaled, penalty.strength * penalty.matrix(kept_names) / size[known]])
+    _, singular, vt = np.linalg.svd(pulled, full_matrices=False)
     weak = singular < 1e-6 * singular[0]
     loose: set[int] = set()
     for row in vt[weak]:
@@ -71,27 +82,25 @@ def estimate_uncertainty(
     entangled = [kept_names[j] for j in sorted(loose)]
     inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
     freedom = max(len(rest) - int((~weak).sum()), 1)
-    plain = inverse * float(rest @ rest) / freedom
-    sandwich = inverse @ _block_scores(scaled, rest, lengths) @ inverse
-    dependent = np.diag(plain) * correlated_samples(np.split(rest, np.cumsum(lengths)[:-1]))
-    variance = np.maximum(dependent, np.diag(sandwich))
-    ratio = np.sqrt(variance / np.where(np.diag(plain) > 0, np.diag(plain), 1.0))
-    errors = np.sqrt(variance) / scale[known]
+    plain = np.diag(inverse) * float(rest @ rest) / freedom
+    middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, np.split(scaled, edges), strict=True))
+    covariance = np.asarray(inverse @ middle @ inverse)
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     for j, name in enumerate(kept_names):
         if j not in loose:
-            stderr[name] = float(errors[j])
-    deviations = np.sqrt(np.diag(plain))
-    if np.all(deviations > 0):
-        matrix = np.clip(plain / np.outer(deviations, deviations), -1.0, 1.0)
-        correlation.loc[kept_names, kept_names] = matrix
-        index = np.flatnonzero(known)
-        full[np.ix_(index, index)] = matrix * np.outer(errors, errors)
-    return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)))
+            stderr[name] = float(errors[j] / size[known][j])
+    if np.all(errors > 0):
+        correlation.loc[kept_names, kept_names] = np.clip(covariance / np.outer(errors, errors), -1.0, 1.0)
+    index = np.flatnonzero(known)
+    full[np.ix_(index, index)] = covariance / np.outer(size[known], size[known])
+    ratio = np.sqrt(np.diag(covariance) / np.where(plain > 0, plain, 1.0))
+    return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)), noise)
 
 
-def _jacobian(
+def jacobian_of(
     residual: Residual, values: Mapping[str, float], limits: Mapping[str, tuple[float, float]]
 ) -> NDArray[np.float64]:
+    """Derivatives (samples, parameters), by central differences within the limits."""
     columns = []
     for name, (low, high) in limits.items():
         here = values[name]
@@ -100,24 +109,7 @@ def _jacobian(
         above, below = min(here + step, high), max(here - step, low)
         span = above - below
         columns.append((residual({**values, name: above}) - residual({**values, name: below})) / span)
-    return np.stack(columns, axis=1)
-
-
-def _block_scores(jacobian: NDArray[np.float64], rest: Samples, lengths: Sequence[int]) -> NDArray[np.float64]:
-    """Sum over blocks of the outer product of each block's score, with the small-sample factor."""
-    count = jacobian.shape[1]
-    total = np.zeros((count, count))
-    blocks = 0
-    start = 0
-    for length in lengths:
-        size = int(np.clip(length // 8, 1, BLOCK))
-        for at in range(start, start + length, size):
-            stop = min(at + size, start + length)
-            score = jacobian[at:stop].T @ rest[at:stop]
-            total += np.outer(score, score)
-            blocks += 1
-        start += length
-    return np.asarray(total * blocks / max(blocks - count, 1))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(residual(values)), 0))
 
 
 def strongly_correlated(correlation: pd.DataFrame, above: float = STRONG_CORRELATION) -> list[tuple[str, str, float]]:
@@ -130,17 +122,6 @@ def strongly_correlated(correlation: pd.DataFrame, above: float = STRONG_CORRELA
         for j in range(i + 1, len(names))
         if abs(matrix[i, j]) > above
     ]
-
-
-def correlated_samples(residuals: Sequence[Samples]) -> float:
-    """How many neighbouring samples are worth one: 1 + 2 × the sum of autocorrelations until they fade; at least 1."""
-    total = 1.0
-    for lag in range(1, BLOCK + 1):
-        value = autocorrelation(residuals, lag)
-        if value < 0.05:
-            break
-        total += 2 * value
-    return total
 
 
 def autocorrelation(residuals: Sequence[Samples], lag: int = 1) -> float:

@@ -1,0 +1,291 @@
+"""What the residuals of a fit are made of, by restricted maximum likelihood.
+
+A noisy device leaves three kinds of noise on its nominal response ``m``: white noise of writing and reading, a walk
+that every pulse kicks by ``step`` times the size of the step there and that the slope of the step damps, and read noise
+with memory (telegraph or 1/f), which levels off within its correlation time::
+
+    r[k] = a[k] + b[k] + white,   a[k+1] = (1 - slope(m[k])) a[k] + step * size(m[k]) * xi,
+    b[k+1] = exp(-1 / time) b[k] + slow * sqrt(1 - exp(-2 / time)) * xi
+
+A fit bends towards its own noise. The restricted likelihood (Patterson and Thompson, Biometrika 58:545, 1971) allows
+for it: it is that of the part of the residual which no change of the fitted parameters can reach.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from tilewright import kernels
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.measurement.record import Record
+
+Samples = NDArray[np.float64]
+
+MOST_SAMPLES = 12_000  # the rest of a long measurement would tell no more about three numbers
+SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
+SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
+FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
+
+
+@dataclass(frozen=True)
+class RecordShape:
+    """How step noise spreads along one record: damping per pulse, and its standard deviation for ``dw_min_std = 1``."""
+
+    damping: Samples
+    kick: Samples
+
+
+@dataclass(frozen=True)
+class ResidualNoise:
+    """The three parts and how sure they are.
+
+    Attributes:
+        white: standard deviation of the white part, in weight units.
+        step: step noise, in units of the step (``dw_min_std``).
+        slow: standard deviation of the part with memory; 0 where there is none.
+        time: its correlation time in pulses; NaN where there is none.
+        white_error, step_error, slow_error: standard errors.
+    """
+
+    white: float
+    step: float
+    slow: float
+    time: float
+    white_error: float = math.nan
+    step_error: float = math.nan
+    slow_error: float = math.nan
+    likelihood: float = field(default=math.nan, repr=False)
+
+    @property
+    def memory(self) -> float:
+        """Part of the slow noise that outlives a pulse."""
+        return math.exp(-1 / self.time) if math.isfinite(self.time) else 0.0
+
+    def whiten(self, shape: RecordShape, columns: Samples) -> tuple[Samples, float]:
+        """Columns (n, m) of one record divided by a root of the covariance, and the logarithm of its determinant."""
+        white = max(
+            self.white**2, 1e-8 * (self.slow**2 + (self.step * float(np.max(shape.kick, initial=0.0))) ** 2), 1e-300
+        )
+        return kernels.whiten(
+            shape.damping,
+            (self.step * shape.kick) ** 2,
+            self.memory,
+            self.slow**2 if self.memory else 0.0,
+            white,
+            columns,
+        )
+
+    def covariance_of(self, shape: RecordShape, columns: Samples) -> Samples:
+        """``columns' C columns`` with the covariance C of one record."""
+        total = self.white**2 * columns.T @ columns
+        if self.step > 0:
+            back = _reached(columns, shape.damping)
+            total += self.step**2 * (back * shape.kick[:-1, None] ** 2).T @ back
+        if self.slow > 0 and self.memory > 0:
+            back = _reached(columns, np.full(len(columns), self.memory))
+            first = columns[0] + self.memory * back[0] if len(back) else columns[0]
+            fresh = self.slow**2 * (1 - self.memory**2)
+            total += fresh * back.T @ back + self.slow**2 * np.outer(first, first)
+        return np.asarray(total)
+
+    def draw(self, shape: RecordShape, rng: np.random.Generator) -> Samples:
+        """One draw of such noise for a record."""
+        n = len(shape.damping)
+        walk, slow, out = 0.0, self.slow * rng.standard_normal(), np.empty(n)
+        kicks = self.step * shape.kick * rng.standard_normal(n)
+        fresh = self.slow * math.sqrt(1 - self.memory**2) * rng.standard_normal(n)
+        for k in range(n):
+            out[k] = walk + slow
+            walk, slow = shape.damping[k] * walk + kicks[k], self.memory * slow + fresh[k]
+        return np.asarray(out + self.white * rng.standard_normal(n))
+
+
+def _reached(columns: Samples, damping: Samples) -> Samples:
+    """What a kick at each pulse (but the last) adds up to later: ``b[k] = c[k+1] + damping[k+1] b[k+1]``."""
+    back = np.zeros((max(len(columns) - 1, 0), columns.shape[1]))
+    total = np.zeros(columns.shape[1])
+    for k in range(len(columns) - 2, -1, -1):
+        total = columns[k + 1] + damping[k + 1] * total
+        back[k] = total
+    return back
+
+
+def record_shape(device: PulsedDevice, record: Record, model: Samples) -> RecordShape:
+    """Damping and kicks of step noise along the nominal response ``model`` of a record."""
+    noisy = device.model_copy(update={"dw_min_std": 1.0})
+    rising = record.pulses > 0
+    small = 1e-5 * max(device.w_max - device.w_min, 1e-9)
+    up, down = device.nominal_steps(model)
+    up_next, down_next = device.nominal_steps(model + small)
+    raw = model + device.nominal_reference
+    scales = device.steps
+    kicks = [noisy.cycle_noise(step, scale, raw) for step, scale in zip((up, down), scales, strict=True)]
+    slope = np.where(rising, up_next - up, -(down_next - down)) / small
+    landing = raw + np.where(rising, up, -down)
+    clipped = (landing >= device.w_max) | (landing <= device.w_min)
+    damping = np.where(clipped, 0.0, np.clip(1 + slope, 0.0, 1.0))
+    return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])))
+
+
+def fit_noise(shapes: Sequence[RecordShape], residuals: Sequence[Samples], designs: Sequence[Samples]) -> ResidualNoise:
+    """The most likely noise.
+
+    Args:
+        shapes: of the records.
+        residuals: of the records, in weight units.
+        designs: derivatives (samples, parameters) of each record by what was fitted; may have no columns.
+    """
+    parts = _bounded(list(zip(shapes, residuals, designs, strict=True)))
+    joined = np.concatenate([r for _, r, _ in parts])
+    size = float(np.std(joined))
+    if size <= 1e-12:
+        return ResidualNoise(size, 0.0, 0.0, math.nan, 0.0, 0.0, 0.0)
+    kick = max(float(np.sqrt(np.mean(np.concatenate([s.kick for s, _, _ in parts]) ** 2))), 1e-300)
+    jumps = float(np.std(np.concatenate([np.diff(r) for _, r, _ in parts]))) / math.sqrt(2)
+    first = max(jumps, 0.02 * size)
+    plain = min(
+        (_climb(parts, [math.log(first), math.log(share * first / kick)]) for share in (1.0, 0.1, 0.01)),
+        key=lambda found: found.likelihood,
+    )
+    rest = math.sqrt(max(size**2 - first**2, (0.1 * size) ** 2))
+    starts = [
+        [math.log(first), math.log(share * first / kick), math.log(rest), math.log(time)]
+        for share, time in ((1e-3, 4.0), (1e-3, 15.0), (0.1, 5.0))
+    ]
+    longest = min(LONGEST, max(_relaxation(parts) / FASTER, 2 * SHORTEST))
+    slow = min((_climb(parts, start, longest) for start in starts), key=lambda found: found.likelihood)
+    chosen = slow if plain.likelihood - slow.likelihood > SLOW_GAIN else plain
+    return _with_errors(parts, chosen)
+
+
+Parts = list[tuple[RecordShape, Samples, Samples]]
+
+
+def _bounded(parts: Parts) -> Parts:
+    """The parts, or an even choice of stretches of them where they are long."""
+    total = sum(len(r) for _, r, _ in parts)
+    if total <= MOST_SAMPLES:
+        return parts
+    stretch = 1500
+    cut: Parts = []
+    for shape, residual, design in parts:
+        for at in range(0, max(len(residual) - stretch // 2, 1), stretch):
+            where = slice(at, at + stretch)
+            piece = RecordShape(shape.damping[where], shape.kick[where])
+            # the walk of a later stretch does not start at 0: its level is left to the data
+            level = np.ones((len(residual[where]), 1))
+            cut.append((piece, residual[where], np.hstack([design[where], level])))
+    return cut[:: max(1, math.ceil(total / MOST_SAMPLES))]
+
+
+def _deviance(parts: Parts, noise: ResidualNoise) -> float:
+    """Minus twice the restricted log-likelihood."""
+    columns = max(design.shape[1] for _, _, design in parts)
+    total, normal, right = 0.0, np.zeros((columns, columns)), np.zeros(columns)
+    for shape, residual, design in parts:
+        white, log_determinant = noise.whiten(shape, np.column_stack([residual, design]))
+        total += log_determinant + float(white[:, 0] @ white[:, 0])
+        inner = np.einsum("ki,kj->ij", white, white)
+        width = design.shape[1]
+        normal[:width, :width] += inner[1:, 1:]
+        right[:width] += inner[1:, 0]
+    if columns:
+        values, vectors = np.linalg.eigh(normal)
+        kept = values > 1e-10 * max(float(values[-1]), 1e-300)
+        total += float(np.sum(np.log(values[kept]))) - float(np.sum((vectors.T @ right)[kept] ** 2 / values[kept]))
+    return total
+
+
+def _relaxation(parts: Parts) -> float:
+    """Pulses in which the device forgets."""
+    return 1 / max(1 - float(np.mean(np.concatenate([shape.damping for shape, _, _ in parts]))), 1e-9)
+
+
+def _noise_at(logs: Sequence[float], longest: float) -> ResidualNoise:
+    numbers = [math.exp(min(max(value, -40.0), 40.0)) for value in logs]
+    if len(numbers) == 2:
+        return ResidualNoise(numbers[0], numbers[1], 0.0, math.nan)
+    return ResidualNoise(numbers[0], numbers[1], numbers[2], min(max(numbers[3], SHORTEST), longest))
+
+
+def _climb(parts: Parts, start: list[float], longest: float = LONGEST) -> ResidualNoise:
+    found = minimize(
+        lambda logs: _deviance(parts, _noise_at(logs, longest)), start, method="Nelder-Mead",
+        options={"xatol": 0.01, "fatol": 0.02, "maxfev": 70 * len(start), "initial_simplex": _simplex(start)},
+    )  # fmt: skip
+    best = _noise_at(found.x, longest)
+    without = ResidualNoise(best.white, 0.0, best.slow, best.time)  # a logarithm never reaches 0
+    deviance = _deviance(parts, without)
+    if deviance <= found.fun + 0.05:
+        return ResidualNoise(best.white, 0.0, best.slow, best.time, likelihood=deviance)
+    return ResidualNoise(best.white, best.step, best.slow, best.time, likelihood=float(found.fun))
+
+
+def _simplex(start: list[float]) -> NDArray[np.float64]:
+    corners = np.tile(start, (len(start) + 1, 1))
+    corners[1:] += np.diag(np.full(len(start), 0.7))
+    return corners
+
+
+def _with_errors(parts: Parts, best: ResidualNoise) -> ResidualNoise:
+    """Standard errors: from the curvature in the logarithm of what is there; a drop by one half for what is not."""
+    fields = ("white", "step", "slow") if best.slow > 0 else ("white", "step")
+    small = 1e-3 * max(best.white, best.slow)
+    present = [name for name in fields if getattr(best, name) > (small if name != "step" else 0.0)]
+    logs = [math.log(getattr(best, name)) for name in present]
+
+    def deviance(moved: list[float]) -> float:
+        changed = {name: math.exp(value) for name, value in zip(present, moved, strict=True)}
+        return _deviance(parts, replace(best, **changed))
+
+    values, vectors = np.linalg.eigh(_curvature(deviance, logs) / 2)
+    spread = np.sqrt(np.diag((vectors / np.maximum(values, 0.1)) @ vectors.T))
+    errors = {name: getattr(best, name) * float(e) for name, e in zip(present, spread, strict=True)}
+    scale = {"white": max(best.white, best.slow), "step": _one_step(parts, best), "slow": best.slow}
+    errors |= {name: _upper(parts, best, name, scale[name]) for name in fields if name not in present}
+    return replace(best, **{f"{name}_error": error for name, error in errors.items()})
+
+
+def _one_step(parts: Parts, best: ResidualNoise) -> float:
+    """The step noise whose single kicks are as large as the other noise."""
+    kicks = np.concatenate([shape.kick for shape, _, _ in parts])
+    return max(best.white, best.slow) / max(float(np.sqrt(np.mean(kicks**2))), 1e-300)
+
+
+def _upper(parts: Parts, best: ResidualNoise, name: str, scale: float) -> float:
+    """The value at which twice the log-likelihood has dropped by one from that at 0."""
+    low, high = 1e-5 * scale, 3 * scale
+    base = _deviance(parts, replace(best, **{name: 0.0}))
+    for _ in range(12):
+        middle = math.sqrt(low * high)
+        if _deviance(parts, replace(best, **{name: middle})) > base + 1:
+            high = middle
+        else:
+            low = middle
+    return math.sqrt(low * high)
+
+
+def _curvature(function: Callable[[list[float]], float], at: list[float], step: float = 0.1) -> Samples:
+    count = len(at)
+    found = np.empty((count, count))
+
+    def value(*moves: tuple[int, float]) -> float:
+        moved = list(at)
+        for index, size in moves:
+            moved[index] += size
+        return function(moved)
+
+    middle = value()
+    for i in range(count):
+        found[i, i] = (value((i, step)) - 2 * middle + value((i, -step))) / step**2
+        for j in range(i):
+            mixed = value((i, step), (j, step)) - value((i, step), (j, -step))
+            mixed += value((i, -step), (j, -step)) - value((i, -step), (j, step))
+            found[i, j] = found[j, i] = mixed / (4 * step**2)
+    return found
