@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,7 @@ def fit_device(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     seed: int = 0,
+    weights: Sequence[float | Samples] | None = None,
 ) -> DeviceFit:
     """Fit a device to all records of a measurement together.
 
@@ -73,6 +74,8 @@ def fit_device(
             exceeds one step, as the first sample is then a poor start.
         progress: told (evaluation, best rms, best values) while the fit runs.
         cancelled: asked at every evaluation; True stops the fit with :class:`FitCancelled`.
+        seed: of the starts that ``auto`` tries.
+        weights: factor of the deviations of each record, a number or one for each sample; missing samples have none.
 
     Raises:
         FitError: the measurement is not normalised, or parameters or method cannot be used.
@@ -88,7 +91,7 @@ def fit_device(
     set_fields(device, settings)
     free = start_is_free(measurement) if free_start is None else free_start
     watch = Watch(progress, cancelled)
-    traces = [Trace(record.pulses, record.response) for record in measurement.records]
+    traces = _traces(measurement, weights)
     starts = [_first_state(trace, free) for trace in traces]
     if method == "auto":
         found = fields
@@ -101,6 +104,21 @@ def fit_device(
         found = from_many_starts(objective, found, seed)
     best = _polish(device, objective, found)
     return _outcome(measurement, objective, fields, best, time.perf_counter() - began)
+
+
+def _traces(measurement: Measurement, weights: Sequence[float | Samples] | None) -> list[Trace]:
+    factors = [1.0] * len(measurement.records) if weights is None else list(weights)
+    if len(factors) != len(measurement.records):
+        raise FitError(f"{len(factors)} weights for {len(measurement.records)} records")
+    traces = []
+    for record, factor in zip(measurement.records, factors, strict=True):
+        full = np.asarray(factor, dtype=float)
+        if full.shape not in ((), record.response.shape) or not np.all(np.isfinite(full)) or np.any(full < 0):
+            raise FitError(f"a weight is a number of at least 0, or one for each of the {len(record)} samples")
+        traces.append(Trace(record.pulses, record.response, np.asarray(full * record.weights)))
+    if not any(np.any(trace.weight) for trace in traces):
+        raise FitError("all weights are 0; nothing is left to fit")
+    return traces
 
 
 def start_is_free(measurement: Measurement) -> bool:
@@ -183,7 +201,9 @@ def _outcome(measurement: Measurement, objective: Objective, initial: Any, best:
     values = values_of(best)
     models = tuple(objective.model(values))
     residuals = tuple(record.response - model for record, model in zip(measurement.records, models, strict=True))
-    joined = np.concatenate(residuals)
+    weight = np.concatenate([np.broadcast_to(trace.weight, trace.response.shape) for trace in objective.traces])
+    joined = np.concatenate(residuals) * weight
+    samples = measurement.all_samples()
     at_bound = {name: item.vary and is_at_bound(item.value, item.min, item.max) for name, item in best.items()}
     limits = {name: (item.min, item.max) for name, item in best.items() if item.vary and not at_bound[name]}
     tied = best.copy()
@@ -191,25 +211,25 @@ def _outcome(measurement: Measurement, objective: Objective, initial: Any, best:
     def residual(trial: Mapping[str, float]) -> Samples:
         for name in limits:
             tied[name].value = trial[name]
-        return objective.residual(values_of(tied))
+        return np.concatenate(objective.model(values_of(tied))) - samples
 
     assign(objective.device, {name: value for name, value in values.items() if name not in objective.start_names})
     device = rebuilt(objective.device)
     shapes = [record_shape(device, record, model) for record, model in zip(measurement.records, models, strict=True)]
-    uncertainty = estimate_uncertainty(residual, values, limits, shapes, objective.penalty)
+    uncertainty = estimate_uncertainty(residual, values, limits, shapes, objective.penalty, weight)
     rows = _rows(best, initial, at_bound, uncertainty, measurement.affine)
     error = float(joined @ joined)
-    samples = measurement.all_samples()
     varied = sum(item.vary for item in best.values())
     starts = tuple(float(values[s]) if isinstance(s, str) else float(s) for s in objective.starts)
-    count = len(joined)
+    count = int(np.count_nonzero(weight))
+    worth = float(np.sum(weight**2))
     return DeviceFit(
         device=device,
         class_name=type(device).__name__,
         parameters=rows,
-        rms=math.sqrt(error / count),
-        r2=1 - error / float(np.sum((samples - samples.mean()) ** 2)),
-        bic=count * math.log(max(error / count, 1e-300)) + varied * math.log(count),
+        rms=math.sqrt(error / worth),
+        r2=1 - error / float(np.sum((weight * (samples - samples.mean())) ** 2)),
+        bic=count * math.log(max(error / worth, 1e-300)) + varied * math.log(count),
         n_points=count,
         n_varied=varied,
         n_evaluations=objective.watch.evaluations,

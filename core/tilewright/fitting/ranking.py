@@ -232,12 +232,12 @@ def held_out_error(
             kept = [mask != fold for mask in masks]
             models = _refit(measurement, fit, kept, cancelled)
             for number, (record, model, mask) in enumerate(zip(measurement.records, models, masks, strict=True)):
-                deviation = (record.response - model) ** 2
+                deviation = record.weights * (record.response - model) ** 2
                 size = _block_size(len(record))
                 for block in np.unique(np.flatnonzero(mask == fold) // size):
                     where, key = slice(block * size, (block + 1) * size), (number, int(block))
                     errors[key] = errors.get(key, 0.0) + float(np.sum(deviation[where]))
-                    sizes[key] = sizes.get(key, 0) + len(deviation[where])
+                    sizes[key] = sizes.get(key, 0) + int(np.sum(record.weights[where]))
         rng = rng or np.random.default_rng(1)
     total, count = sum(errors.values()), sum(sizes.values())
     mean = total / count
@@ -275,7 +275,7 @@ def _refit(
         if item.expr:
             parameters.add(item.name, expr=item.expr)
     traces = [
-        Trace(record.pulses, record.response, keep.astype(np.float64))
+        Trace(record.pulses, record.response, keep * record.weights)
         for record, keep in zip(measurement.records, kept, strict=True)
     ]
     free = [name for name in parameters if name.startswith("w0")]

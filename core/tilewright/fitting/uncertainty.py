@@ -41,6 +41,7 @@ def estimate_uncertainty(
     limits: Mapping[str, tuple[float, float]],
     shapes: Sequence[RecordShape],
     penalty: Penalty | None = None,
+    weights: Samples | None = None,
 ) -> Uncertainty:
     """Standard errors of the parameters named in ``limits``.
 
@@ -54,6 +55,7 @@ def estimate_uncertainty(
         limits: free parameters and the range they may move in.
         shapes: how step noise spreads along each record, in the order of the residual.
         penalty: what else the fit kept small.
+        weights: factor of each sample in the fit; the residual comes without them.
     """
     names = list(limits)
     rest = residual(values)
@@ -71,7 +73,8 @@ def estimate_uncertainty(
     if not known.any() or len(rest) <= known.sum():
         return Uncertainty(stderr, full, correlation, silent, [], 1.0, noise)
     kept_names = [name for name, ok in zip(names, known, strict=True) if ok]
-    pulled = scaled
+    weight = np.ones(len(rest)) if weights is None else weights
+    pulled = scaled * weight[:, None]
     if penalty is not None:
         pulled = np.vstack([scaled, penalty.strength * penalty.matrix(kept_names) / size[known]])
     _, singular, vt = np.linalg.svd(pulled, full_matrices=False)
@@ -82,7 +85,7 @@ def estimate_uncertainty(
     entangled = [kept_names[j] for j in sorted(loose)]
     inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
     freedom = max(len(rest) - int((~weak).sum()), 1)
-    plain = np.diag(inverse) * float(rest @ rest) / freedom
+    plain = np.diag(inverse) * float((weight * rest) @ (weight * rest)) / freedom
     middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, np.split(scaled, edges), strict=True))
     covariance = np.asarray(inverse @ middle @ inverse)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
