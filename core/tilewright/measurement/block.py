@@ -1,7 +1,8 @@
-"""Finding the block of numbers in a table: header rows, data columns, side notes, ragged ends."""
+"""Finding the block of numbers in a table: header rows, data columns, side notes, ragged ends, stacked blocks."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,25 +11,37 @@ from numpy.typing import NDArray
 
 from tilewright.measurement.options import ReadOptions
 from tilewright.measurement.record import MeasurementError
-from tilewright.measurement.table import Cell, Table
-from tilewright.measurement.units import parse_unit, unit_in_header
+from tilewright.measurement.table import MISSING, Table
+from tilewright.measurement.units import parse_unit, split_number_and_unit
 
 MIN_SAMPLES = 20
-LARGEST = 1e30  # no unit makes a reading larger; its inverse counts as 0
+LARGEST = 1e30  # no unit makes a reading larger; instruments write 9.9e37 for an overflow
+_BLOCK_TITLE = re.compile(
+    r"\b(cycle|zyklus|run|loop|sweep|trial|device|dev|dut|cell|bauteil|chip|sample|block|scan)\b[\s#:_-]*(\w+)?",
+    re.IGNORECASE,
+)
+_DEVICE_TITLES = {"device", "dev", "dut", "cell", "bauteil", "chip", "sample"}
 
 
 @dataclass
 class Column:
     """One data column: its name, header, and values without the empty cells at its end.
 
-    ``words`` holds the cells of a column of words (polarity, device names); ``values`` is then empty.
+    Attributes:
+        name: number or letter of the column.
+        header: what stands above it.
+        values: float64 (n,); cells without a reading are interpolated and listed in ``missing``.
+        rows: int64 (n,), the row of the file of each value.
+        words: the cells of a column of words (polarity, device names); ``values`` is then empty.
+        missing: int64 (k,), positions of ``values`` that were not read.
     """
 
     name: str
     header: str
     values: NDArray[np.float64]
-    rows: list[int]
+    rows: NDArray[np.int64]
     words: list[str] = field(default_factory=list)
+    missing: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def title(self) -> str:
@@ -43,11 +56,23 @@ class Column:
 
 @dataclass
 class Block:
-    """The data columns of a table."""
+    """The data columns of a table.
+
+    Attributes:
+        columns: of numbers or words.
+        comments: comment lines, rows above the block and notes beside it.
+        notes: what was assumed.
+        segments: number of the stacked block of each row, from 1; empty where there is one block only.
+        segment_titles: what stands above each stacked block.
+        segments_are_devices: the titles name devices, not cycles.
+    """
 
     columns: list[Column]
     comments: list[str]
     notes: list[str]
+    segments: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    segment_titles: list[str] = field(default_factory=list)
+    segments_are_devices: bool = False
 
     @property
     def has_headers(self) -> bool:
@@ -61,9 +86,13 @@ def find_block(table: Table, options: ReadOptions) -> Block:
     Raises:
         MeasurementError: no numbers, too few rows, or a cell in the block that is not a number (row and column named).
     """
-    width = max((len(row) for row in table.rows), default=0)
-    skip = _rows_to_skip(table, options)
-    numbers, words = _counts(table.rows[skip:], width)
+    notes = list(table.notes)
+    table = _with_units_in_cells(table, notes)
+    width = len(table.columns)
+    skip = int(np.sum(table.row_numbers <= options.header_rows)) if options.header_rows is not None else 0
+    numbers = [int(np.sum(np.isfinite(column.values[skip:]))) for column in table.columns]
+    words = [sum(i >= skip and word != MISSING for i, word in column.words.items()) for column in table.columns]
+    absent = [sum(i >= skip and word == MISSING for i, word in column.words.items()) for column in table.columns]
     most = max(numbers, default=0)
     if most == 0:
         raise MeasurementError("no numbers were found" + _first_words(table))
@@ -72,115 +101,242 @@ def find_block(table: Table, options: ReadOptions) -> Block:
         raise MeasurementError(
             f"only {most} rows of numbers; a pulse response needs at least {MIN_SAMPLES}", seems=hint
         )
-    data = [j for j in range(width) if numbers[j] >= max(0.3 * most, 2) and numbers[j] >= words[j] / 4]
+    data = [
+        j for j in range(width)
+        if numbers[j] + absent[j] >= max(0.3 * most, 2) and numbers[j] >= words[j] / 4 and numbers[j] >= 2
+    ]  # fmt: skip
     texts = [j for j in range(width) if j not in data and words[j] >= 0.5 * most]
-    first = skip if options.header_rows is not None else _first_row(table, data)
-    last = max(i for i, row in enumerate(table.rows) if _numeric(row, data))
-    notes = list(table.notes)
+    filled, wrong = _fill(table, data)
+    first, last = _first_row(filled, wrong, len(data)), _last_row(filled, wrong)
+    first = skip if options.header_rows is not None else min(first, last)
     headers = _headers(table, first, [*data, *texts])
-    columns = [_number_column(table, j, first, last, headers.get(j, ""), data) for j in data]
-    columns += [_word_column(table, j, first, last, headers.get(j, "")) for j in texts]
-    notes += _side_notes(table, width, {*data, *texts}, numbers, words)
-    if last + 1 < len(table.rows):
-        notes.append(f"{len(table.rows) - last - 1} row(s) of text below the data were not read.")
-    comments = table.comments + [" ".join(str(c) for c in row if isinstance(c, str)) for row in table.rows[:first]]
+    rows, segments, titles = _without_titles(table, first, last, data, headers)
+    columns = [_number_column(table, j, rows, headers.get(j, "")) for j in data]
+    columns += [_word_column(table, j, rows, headers.get(j, "")) for j in texts]
+    asides = _side_notes(table, {*data, *texts}, numbers, words)
+    if asides:
+        names = ", ".join(table.column_name(j) for j in asides)
+        notes.append(f"Column(s) {names} hold notes beside the data and were not read.")
+    if last + 1 < len(table):
+        notes.append(f"{len(table) - last - 1} row(s) of text below the data were not read.")
+    comments = [text for _, text in table.comments] + _remarks(table, first, last, data, asides)
     order = {table.column_name(j): j for j in range(width)}
     columns.sort(key=lambda column: order[column.name])
-    return Block(columns, comments, notes)
+    devices = [title for title in titles if (m := _BLOCK_TITLE.search(title)) and m[1].lower() in _DEVICE_TITLES]
+    return Block(columns, comments, notes, segments, titles, segments_are_devices=len(devices) > len(titles) / 2)
 
 
-def _rows_to_skip(table: Table, options: ReadOptions) -> int:
-    """Rows of the table that the user declared to be header; ``header_rows`` counts rows of the file."""
-    if options.header_rows is None:
-        return 0
-    return sum(number <= options.header_rows for number in table.row_numbers)
+def _with_units_in_cells(table: Table, notes: list[str]) -> Table:
+    """Columns of cells such as ``"1.25 µS"`` as numbers in the unit without prefix, which goes into the header."""
+    for j, column in enumerate(table.columns):
+        words = {i: word for i, word in column.words.items() if word != MISSING}
+        if len(words) < MIN_SAMPLES or np.sum(np.isfinite(column.values)) > len(words) / 4:
+            continue
+        sample = list(words.items())
+        read = [split_number_and_unit(word) for _, word in sample[:: max(1, len(sample) // 50)]]
+        if sum(item is not None for item in read) < 0.9 * len(read) - 2:
+            continue
+        units: Counter[str] = Counter()
+        for i, word in sample:
+            item = split_number_and_unit(word)
+            if item is not None:
+                column.values[i] = item[0]
+                units[item[1]] += 1
+                del column.words[i]
+        unit = units.most_common(1)[0][0]
+        notes.append(f"Column {table.column_name(j)} gives a unit in every cell; its numbers are in {unit}.")
+        above = [i for i in column.words if i < min(i for i, _ in sample if i not in column.words)]
+        if above:
+            column.words[max(above)] = f"{column.words[max(above)]} ({unit})"
+        else:
+            table.comments.append((0, f"values in {unit}"))
+    return table
 
 
-def _counts(rows: list[list[Cell]], width: int) -> tuple[list[int], list[int]]:
-    numbers, words = [0] * width, [0] * width
-    for row in rows:
-        for j, cell in enumerate(row):
-            if isinstance(cell, float):
-                numbers[j] += 1
-            elif cell is not None:
-                words[j] += 1
-    return numbers, words
+def _fill(table: Table, data: list[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Data cells with a number in each row, and whether one of them holds a word."""
+    filled = np.zeros(len(table), dtype=np.int64)
+    wrong = np.zeros(len(table), dtype=bool)
+    for j in data:
+        column = table.columns[j]
+        filled += np.isfinite(column.values)
+        for i, word in column.words.items():
+            if word == MISSING:
+                filled[i] += 1
+            else:
+                wrong[i] = True
+    return filled, wrong
 
 
-def _numeric(row: list[Cell], data: list[int]) -> int:
-    return sum(j < len(row) and isinstance(row[j], float) for j in data)
+def _first_row(filled: NDArray[np.int64], wrong: NDArray[np.bool_], columns: int) -> int:
+    """The first row from which on nearly all rows hold numbers in most data columns and words in none."""
+    n = len(filled)
+    need = max(1, int(np.ceil(0.6 * columns)))
+    good = (filled >= 1) & ~wrong
+    before = np.concatenate([[0], np.cumsum(good)])
+    for i in np.flatnonzero(good & (filled >= need)).tolist():
+        end = min(i + MIN_SAMPLES, n)
+        if before[end] - before[i] >= 0.8 * (end - i):
+            return int(i)
+    return int(np.flatnonzero(filled)[0])
 
 
-def _first_row(table: Table, data: list[int]) -> int:
-    need = max(1, (len(data) + 1) // 2)
-    for i, row in enumerate(table.rows):
-        below = table.rows[i + 1] if i + 1 < len(table.rows) else row
-        if _numeric(row, data) >= need and _numeric(below, data) >= need:
-            return i
-    return 0
+def _last_row(filled: NDArray[np.int64], wrong: NDArray[np.bool_]) -> int:
+    """The last row of numbers that closes a stretch of them; single rows of results below are not data."""
+    good = (filled >= 1) & ~wrong
+    before = np.concatenate([[0], np.cumsum(good)])
+    for i in np.flatnonzero(good)[::-1].tolist():
+        start = max(i + 1 - MIN_SAMPLES, 0)
+        if before[i + 1] - before[start] >= 0.6 * (i + 1 - start):
+            return int(i)
+    return int(np.flatnonzero(filled)[-1])
 
 
 def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
-    """Names above the columns; a row of units is joined with the row above it."""
-    rows = []
-    for row in reversed(table.rows[max(first - 3, 0) : first]):
-        cells = {j: str(row[j]) for j in columns if j < len(row) and isinstance(row[j], str)}
+    """Names above the columns; rows of units and rows that span several columns are joined with the row of names."""
+    joined: dict[int, str] = {}
+    named = False
+    for i in range(first - 1, max(first - 7, -1), -1):
+        texts = table.texts(i)
+        cells = {j: texts.get(j) or _written(table, i, j) for j in columns}
+        cells = {j: text for j, text in cells.items() if text}
+        if not any(j in texts for j in columns):
+            break
+        if named:
+            if not _spans(cells, columns):
+                break
+            current = ""
+            for j in columns:
+                current = cells.get(j, current)
+                joined[j] = f"{current} {joined.get(j, '')}".strip()
+            continue
         if len(cells) < max(1, len(columns) // 2):
             break
-        rows.append(cells)
-        if not all(parse_unit(text) for text in cells.values()):
-            break
-    joined: dict[int, str] = {}
-    for cells in reversed(rows):
+        units = all(parse_unit(text) or text.strip("()[] ") in {"", "-", "1", "a.u.", "arb. u.", "#"}
+                    for text in cells.values())  # fmt: skip
         for j, text in cells.items():
-            text = text if j not in joined or unit_in_header(f"x {text}") == "" else f"({text.strip('()[]')})"
-            joined[j] = f"{joined[j]} {text}" if j in joined else text
+            unit = joined.get(j, "")
+            joined[j] = f"{text} {unit}".strip() if not units else f"({text.strip('()[] ')})"
+        named = not units
     return joined
 
 
-def _number_column(table: Table, j: int, first: int, last: int, header: str, data: list[int]) -> Column:
+def _spans(cells: dict[int, str], columns: list[int]) -> bool:
+    """Whether a row above the names gives one title for several columns, as merged cells do."""
+    if len(columns) < 3 or len(cells) < 2 or any(":" in text or "=" in text for text in cells.values()):
+        return False
+    return len(cells) < len(columns) or len(set(cells.values())) < len(cells)
+
+
+def _written(table: Table, i: int, j: int) -> str:
+    value = table.cell(i, j)
+    return f"{value:g}" if isinstance(value, float) else ""
+
+
+def _without_titles(
+    table: Table, first: int, last: int, data: list[int], headers: dict[int, str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Rows of the block without repeated headers and titles between stacked blocks, and the block of each row."""
+    rows = np.arange(first, last + 1)
+    filled = np.zeros(len(table), dtype=bool)
+    for j in data:
+        filled |= np.isfinite(table.columns[j].values)
+    titles = {
+        int(i): " ".join(table.texts(int(i)).values())
+        for i in {i for j in data for i in table.columns[j].words if first <= i <= last and not filled[i]}
+    }
+    titles = {i: text for i, text in titles.items() if _is_title(text, headers)}
+    keep = np.ones(len(rows), dtype=bool)
+    for i in titles:
+        keep[i - first] = False
+    rows = rows[keep]
+    # A block ends where a title, a comment or blank lines stand between two rows.
+    gaps = np.diff(table.row_numbers[rows]) > 1
+    starts = np.concatenate([[0], np.flatnonzero(gaps) + 1, [len(rows)]]).astype(np.int64)
+    lengths = np.diff(starts)
+    if len(lengths) < 2 or lengths.min() < 10 or len(lengths) > 2000:
+        return rows, np.empty(0, dtype=np.int64), []
+    segments = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    spoken = [(int(table.row_numbers[i]), text) for i, text in titles.items()] + table.comments
+    spoken += [(int(table.row_numbers[i]), " ".join(table.texts(i).values())) for i in range(first)]
+    names = []
+    for k, start in enumerate(starts[:-1].tolist()):
+        end_line = int(table.row_numbers[rows[start]])
+        start_line = int(table.row_numbers[rows[start - 1]]) if start else 0
+        above = [text for line, text in sorted(spoken) if start_line < line < end_line and _BLOCK_TITLE.search(text)]
+        names.append(above[-1] if above else f"block {k + 1}")
+    return rows, segments, names
+
+
+def _is_title(text: str, headers: dict[int, str]) -> bool:
+    if _BLOCK_TITLE.search(text):
+        return True
+    known = " ".join(headers.values())
+    words = [word for word in text.split() if len(word) > 1] or text.split()
+    return bool(words) and all(word.strip("()[]") in known for word in words)
+
+
+def _number_column(table: Table, j: int, rows: NDArray[np.int64], header: str) -> Column:
     name = table.column_name(j)
-    values: list[float] = []
-    rows: list[int] = []
-    gap: int | None = None
-    for i in range(first, last + 1):
-        row, number = table.rows[i], table.row_numbers[i]
-        cell = row[j] if j < len(row) else None
-        if isinstance(cell, float):
-            if gap is not None:
-                raise MeasurementError(
-                    "the cell is empty between numbers; fill it in or remove the row", where=_place(gap, name, header)
-                )
-            if abs(cell) > LARGEST:
-                raise MeasurementError(f"{cell:g} is too large for a reading", where=_place(number, name, header))
-            values.append(cell if abs(cell) > 1 / LARGEST else 0.0)
-            rows.append(number)
-        elif cell is None:
-            gap = number if gap is None else gap
-        else:
-            whole = "" if _numeric(row, data) else " and the whole row holds no numbers"
-            raise MeasurementError(f"{str(cell)[:40]!r} is not a number{whole}", where=_place(number, name, header))
-    return Column(name, header, np.array(values, dtype=np.float64), rows)
+    cells = table.columns[j]
+    chosen = set(rows.tolist()) if cells.words else set()
+    wrong = sorted(i for i, word in cells.words.items() if word != MISSING and i in chosen)
+    if wrong:
+        numeric = any(np.isfinite(column.values[wrong[0]]) for column in table.columns)
+        whole = "" if numeric else " and the whole row holds no numbers"
+        raise MeasurementError(
+            f"{cells.words[wrong[0]][:40]!r} is not a number{whole}",
+            where=_place(int(table.row_numbers[wrong[0]]), name, header),
+        )
+    values = cells.values[rows]
+    read = np.isfinite(values) & (np.abs(np.nan_to_num(values)) < LARGEST)
+    there = np.flatnonzero(read)
+    if not len(there):
+        return Column(name, header, np.empty(0), np.empty(0, dtype=np.int64))
+    end = int(there[-1]) + 1
+    values, read = values[:end].copy(), read[:end]
+    missing = np.flatnonzero(~read)
+    if len(missing):
+        values[missing] = np.interp(missing, there, values[there])
+    values[np.abs(values) < 1 / LARGEST] = 0.0
+    return Column(name, header, values, table.row_numbers[rows[:end]], missing=missing.astype(np.int64))
 
 
 def _place(row: int, name: str, header: str) -> str:
     return f"row {row}, column {name}" + (f" ({header!r})" if header else "")
 
 
-def _word_column(table: Table, j: int, first: int, last: int, header: str) -> Column:
-    cells = [row[j] if j < len(row) else None for row in table.rows[first : last + 1]]
-    words = ["" if c is None else (f"{c:g}" if isinstance(c, float) else c) for c in cells]
-    return Column(table.column_name(j), header, np.empty(0), table.row_numbers[first : last + 1], words)
+def _word_column(table: Table, j: int, rows: NDArray[np.int64], header: str) -> Column:
+    cells = (table.cell(i, j) for i in rows.tolist())
+    words = ["" if c is None or c == MISSING else (f"{c:g}" if isinstance(c, float) else c) for c in cells]
+    return Column(table.column_name(j), header, np.empty(0), table.row_numbers[rows], words)
 
 
-def _side_notes(table: Table, width: int, used: set[int], numbers: list[int], words: list[int]) -> list[str]:
-    aside = [table.column_name(j) for j in range(width) if j not in used and numbers[j] + words[j] > 0]
-    if not aside:
-        return []
-    return [f"Column(s) {', '.join(aside)} hold notes beside the data and were not read."]
+def _side_notes(table: Table, used: set[int], numbers: list[int], words: list[int]) -> list[int]:
+    return [j for j in range(len(table.columns)) if j not in used and numbers[j] + words[j] > 0]
+
+
+def _remarks(table: Table, first: int, last: int, data: list[int], asides: list[int]) -> list[str]:
+    """Rows above and below the block, and the notes beside it, each as one text."""
+    rows = [*range(min(first, 200)), *range(last + 1, min(last + 20, len(table)))]
+    found = [_row_text(table, i, range(len(table.columns))) for i in rows]
+    if asides:
+        found += [_row_text(table, i, asides) for i in range(first, min(first + 50, len(table)))]
+        # A name with its value below it.
+        for i in range(min(first + 50, len(table) - 1)):
+            for j in asides:
+                word, below = table.columns[j].words.get(i), table.columns[j].values[i + 1]
+                if word and np.isfinite(below):
+                    found.append(f"{word} {below:g}")
+    return [text for text in found if text]
+
+
+def _row_text(table: Table, i: int, columns: object) -> str:
+    cells = [table.cell(i, j) for j in columns]  # type: ignore[attr-defined]
+    return " ".join(f"{c:g}" if isinstance(c, float) else c for c in cells if c is not None and c != MISSING)
 
 
 def _first_words(table: Table) -> str:
-    words = Counter(str(cell) for row in table.rows[:3] for cell in row if isinstance(cell, str))
-    shown = ", ".join(repr(word[:30]) for word in list(words)[:3])
+    words = [word for i in range(min(3, len(table))) for word in table.texts(i).values()]
+    shown = ", ".join(repr(word[:30]) for word in words[:3])
     return f"; the file starts with {shown}" if shown else ""

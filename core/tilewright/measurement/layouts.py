@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,7 +22,8 @@ Samples = NDArray[np.float64]
 
 _UP_HEADERS = {"up", "pot", "potentiation", "ltp", "set", "hoch", "increase", "inc"}
 _DOWN_HEADERS = {"down", "dep", "depression", "ltd", "reset", "runter", "decrease", "dec"}
-_CYCLE_STEMS = ("rmp", "ramp", "cycle", "loop", "run", "trial", "sweep", "zyklus")
+_CYCLE_STEMS = ("rmp", "ramp", "cycle", "loop", "run", "trial", "sweep", "zyklus", "cyc")
+_RESTS_OF_A_LOG = (0.3, 0.7)  # share of rows without a pulse where reads and pulses take turns
 
 
 @dataclass
@@ -57,7 +59,8 @@ def _fitting_layout(roles: Roles) -> Layout:
         return Layout.ONE_COLUMN
     if len(roles.values) == 2:
         first, second = (column_direction(column.values) for column in roles.values)
-        if first * second < 0 and not any(turning_points(c.values)[0] for c in roles.values):
+        said = _header_direction(roles.values[0]) * _header_direction(roles.values[1])
+        if (first * second < 0 or said < 0) and not any(turning_points(c.values)[0] for c in roles.values):
             return Layout.UP_DOWN
     return Layout.WIDE
 
@@ -90,6 +93,28 @@ def _stated(protocol: str, n: int) -> Pulses:
     raise MeasurementError(f"the protocol {protocol!r} has {len(pulses)} pulses, but the column has {n} samples")
 
 
+def _record(
+    column: Column, roles: Roles, chosen: NDArray[np.int64], pulses: Pulses, label: str, device: str = "",
+    cycle: int = 0,
+) -> Record:  # fmt: skip
+    """The record of the chosen positions of a column, with what is missing there and the index of the file."""
+    absent = np.zeros(len(column.values), dtype=bool)
+    absent[column.missing] = True
+    place = roles.index or roles.time
+    index = None
+    if place is not None and len(place.values) >= len(column.values):
+        index = place.values[chosen]
+    return Record(
+        pulses, column.values[chosen], label=label, device=device, cycle=cycle,
+        missing=np.flatnonzero(absent[chosen]), index=index,
+        index_name="" if place is None or index is None else place.header or "index",
+    )  # fmt: skip
+
+
+def _whole(column: Column) -> NDArray[np.int64]:
+    return np.arange(len(column.values))
+
+
 # --- layouts ----------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +126,7 @@ def _one_column(roles: Roles, options: ReadOptions) -> Arrangement:
         )
     column = roles.values[0]
     pulses, confidence, notes = _pulses_for(column.values, options)
-    record = Record(pulses, column.values, label=column.header)
+    record = _record(column, roles, _whole(column), pulses, column.header)
     return Arrangement([record], "one column, one pulse per row", describe_pulses(pulses), confidence, notes)
 
 
@@ -113,6 +138,8 @@ def _up_down(roles: Roles, options: ReadOptions) -> Arrangement:
     said = [_header_direction(column) for column in roles.values]
     if options.layout is Layout.UP_DOWN and directions[0] == directions[1]:
         directions = said if 0 not in said else [1, -1]
+    if directions[0] == directions[1] and said[0] * said[1] < 0:
+        directions = said  # one branch was recorded last pulse first
     for column, direction, word in zip(roles.values, directions, said, strict=True):
         if word and word != direction:
             notes.append(
@@ -123,36 +150,47 @@ def _up_down(roles: Roles, options: ReadOptions) -> Arrangement:
     for column, direction in zip(roles.values, directions, strict=True):
         kind = "up pulses" if direction > 0 else "down pulses"
         pulses = np.full(len(column.values), direction, dtype=np.int8)
-        records.append(Record(pulses, column.values, label=column.header or kind))
+        chosen = _whole(column)
+        if options.mirrored and direction < 0:
+            chosen = chosen[::-1]
+            notes.append(f"{column.title!r} was turned round: its last row is the state before the first down pulse.")
+        records.append(_record(column, roles, chosen, pulses, column.header or kind))
     lengths = " and ".join(describe_pulses(record.pulses) for record in records)
-    confidence = 0.95 if not notes else 0.8
+    confidence = 0.95 if not notes or options.mirrored else 0.7
     return Arrangement(records, "two columns: up pulses and down pulses", lengths, confidence, notes)
 
 
 def _header_direction(column: Column) -> int:
-    words = set(words_of(column.header))
+    words = {word.rstrip("0123456789") for part in words_of(column.header) for word in part.split("_")}
     return 1 if words & _UP_HEADERS else -1 if words & _DOWN_HEADERS else 0
 
 
 def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
     columns = roles.values
     stated = options.protocol.strip().lower() not in {"auto", ""}
-    turned = sum(bool(turning_points(column.values)[0]) for column in columns)
-    ramps = not stated and turned <= len(columns) / 4
-    numbered = any(column.header.lower().startswith(_CYCLE_STEMS) for column in columns)
+    sample = columns[:: max(1, len(columns) // 24)]
+    turned = sum(bool(turning_points(column.values)[0]) for column in sample)
+    ramps = not stated and turned <= len(sample) / 4
+    names = [_name_of(column, number) for number, column in enumerate(columns, start=1)]
+    one_kind = len({name.device for name in names}) == 1 or not any(column.header for column in columns)
     records, notes, confidences = [], [], []
     shared = None if ramps else _shared_pulses(columns, options)
-    for number, column in enumerate(columns, start=1):
+    for number, (column, name) in enumerate(zip(columns, names, strict=True), start=1):
+        chosen = _whole(column)
         if ramps:
-            pulses = np.full(len(column.values), column_direction(column.values), dtype=np.int8)
+            direction = name.direction if _branches_named(names) else column_direction(column.values)
+            pulses = np.full(len(column.values), direction, dtype=np.int8)
+            if options.mirrored and direction < 0:
+                chosen = chosen[::-1]
         elif shared is not None and len(shared[0]) == len(column.values):
             pulses = shared[0]
         else:
             pulses, confidence, _ = _pulses_for(column.values, options)
             confidences.append(confidence)
-        device = "" if ramps or numbered else column.title
+        cycles = name.cycle or (number if ramps and one_kind else 0)
+        device = name.device if ramps or name.cycle else column.title
         records.append(
-            Record(pulses, column.values, label=column.title, device=device, cycle=number if ramps or numbered else 0)
+            _record(column, roles, chosen, pulses, column.title, "" if cycles and one_kind else device, cycles)
         )
     if shared is not None:
         confidences.append(shared[1])
@@ -169,9 +207,45 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
         protocol = f"{' and '.join(kinds)} ramp(s) of {size} pulses"
         return Arrangement(records, f"{len(records)} columns, one ramp each", protocol, 0.9, notes)
     confidence = min(confidences, default=0.7)
-    what = "cycle" if numbered else "device"
+    what = "cycle" if all(name.cycle for name in names) and one_kind else "device"
     layout = f"{len(records)} columns, one {what} each"
     return Arrangement(records, layout, describe_pulses(records[0].pulses), confidence, notes)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """What a header such as ``"Device 3 LTD cycle 2"`` says: device, direction, cycle."""
+
+    device: str
+    direction: int
+    cycle: int
+
+
+_DIRECTION_WORD = re.compile(r"(?<![a-zµ])(" + "|".join(sorted(_UP_HEADERS | _DOWN_HEADERS, key=len, reverse=True))
+                             + r")(?![a-zµ])", re.IGNORECASE)  # fmt: skip
+_CYCLE_WORD = re.compile(r"(?<![a-z])(" + "|".join(_CYCLE_STEMS) + r")s?[\s_#:.-]*(\d{1,6})", re.IGNORECASE)
+_LAST_NUMBER = re.compile(r"^[\W_]*(\d{1,6})[\W_]*$")
+
+
+def _name_of(column: Column, number: int) -> _Name:
+    header = re.sub(r"[(\[{][^)\]}]*[)\]}]", " ", column.header)
+    direction = _header_direction(column)
+    cycle = 0
+    found = _CYCLE_WORD.search(header)
+    if found:
+        cycle, header = int(found[2]), header.replace(found[0], " ")
+    bare = _DIRECTION_WORD.sub(" ", header.replace("_", " "))
+    rest = _LAST_NUMBER.match(bare)
+    if direction and rest and not cycle:
+        return _Name("", direction, int(rest[1]))  # "LTP 3"
+    device = " ".join(bare.split()).strip(" ,;:-")
+    if cycle and device.lower() in {"", "g", "i", "r", "conductance", "current", "resistance"}:
+        device = ""
+    return _Name(device if device or cycle or direction else column.title, direction, cycle)
+
+
+def _branches_named(names: list[_Name]) -> bool:
+    return {name.direction for name in names} == {1, -1}
 
 
 def _shared_pulses(columns: list[Column], options: ReadOptions) -> tuple[Pulses, float, list[str]] | None:
@@ -193,7 +267,7 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
     records, notes, confidence = [], [], 0.97
     for column in roles.values:
         device = column.title if len(roles.values) > 1 else ""
-        made, words = _sequence_records(column, roles, np.ones(len(column.values), dtype=bool), device, options)
+        made, words = _sequence_records(column, roles, _whole(column), device, options)
         records += made
         notes += [word for word in words if word not in notes]
     notes.insert(0, f"Pulse directions are taken from {roles.polarity_title!r}.")
@@ -203,75 +277,114 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
 
 
 def _long(roles: Roles, options: ReadOptions) -> Arrangement:
-    if len(roles.values) != 1:
-        names = ", ".join(repr(c.title) for c in roles.values)
-        raise MeasurementError(f"the long form needs one value column, found {names}; state value_columns")
-    column = roles.values[0]
-    n = len(column.values)
-    devices = _labels(roles.device, n) if roles.device is not None else np.zeros(n, dtype="<U1")
     records, notes, confidences = [], [], []
-    for name in dict.fromkeys(devices.tolist()):
-        members = devices == name
-        if members.sum() < MIN_SAMPLES:
-            notes.append(f"Device {name!r} has fewer than {MIN_SAMPLES} samples and was left out.")
-            continue
-        made, words = _sequence_records(column, roles, members, name, options)
-        records += made
-        notes += [word for word in words if word not in notes]
-        confidences.append(0.95 if roles.polarity is not None else 0.8)
+    many = 1
+    for column in roles.values:
+        n = len(column.values)
+        rows_of = _rows_by_label(roles.device, n) if roles.device is not None else {"": np.arange(n)}
+        many = max(many, len(rows_of))
+        for name, chosen in rows_of.items():
+            if len(chosen) < MIN_SAMPLES:
+                notes.append(f"Device {name!r} has fewer than {MIN_SAMPLES} samples and was left out.")
+                continue
+            made, words = _sequence_records(column, roles, chosen, name, options)
+            records += made
+            notes += [word for word in words if word not in notes]
+            confidences.append(0.95 if roles.polarity is not None else 0.8)
     if not records:
         raise MeasurementError(f"no device has {MIN_SAMPLES} samples or more")
-    many = len(set(devices.tolist()))
     layout = f"long form, {many} device(s)" if roles.device is not None else "long form, one pulse per row"
     return Arrangement(records, layout, describe_pulses(records[0].pulses), min(confidences), notes)
 
 
+def _rows_by_label(column: Column, n: int) -> dict[str, NDArray[np.int64]]:
+    """Rows of each device, in order of appearance."""
+    labels, first, inverse = np.unique(_labels(column, n), return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+    return {str(labels[k]): parts[k] for k in np.argsort(first, kind="stable").tolist()}
+
+
 def _labels(column: Column, n: int) -> NDArray[np.str_]:
-    words = column.words or [f"{value:g}" for value in column.values]
-    if len(words) < n:
-        raise MeasurementError(f"{column.title!r} has {len(words)} entries for {n} samples")
-    return np.array(words[:n])
+    if column.words:
+        labels = np.array([word.strip() or "unnamed" for word in column.words])
+    else:
+        kinds, inverse = np.unique(column.values, return_inverse=True)
+        labels = np.array([f"{value:g}" for value in kinds.tolist()])[inverse]
+    if len(labels) < n:
+        raise MeasurementError(f"{column.title!r} has {len(labels)} entries for {n} samples")
+    return labels[:n]
 
 
 def _sequence_records(
-    column: Column, roles: Roles, members: NDArray[np.bool_], device: str, options: ReadOptions
+    column: Column, roles: Roles, chosen: NDArray[np.int64], device: str, options: ReadOptions
 ) -> tuple[list[Record], list[str]]:
     """Records of one device: split where a cycle begins with a jump, joined where the state runs on."""
     n = len(column.values)
-    values, notes = column.values[members], []
-    cycles = np.zeros(len(values), dtype=int)
-    if roles.cycle is not None:
-        cycles = _as_cycles(roles.cycle, n)[members]
+    notes: list[str] = []
+    logged = False
+    cycles = _as_cycles(roles.cycle, n) if roles.cycle is not None else np.zeros(n, dtype=int)
+    signs: Pulses | None = None
     if roles.polarity is not None:
         if len(roles.polarity) < n:
             raise MeasurementError(f"{roles.polarity_title!r} has {len(roles.polarity)} entries for {n} samples")
-        pulses = roles.polarity[:n][members]
-        if np.any(pulses == 0):
-            notes.append(f"{int(np.sum(pulses == 0))} row(s) without a pulse were left out.")
-            values, cycles, pulses = values[pulses != 0], cycles[pulses != 0], pulses[pulses != 0]
-    else:
-        pulses = None
+        signs = roles.polarity[:n].copy()
+        rests = float(np.mean(signs[chosen] == 0))
+        logged = _RESTS_OF_A_LOG[0] < rests < _RESTS_OF_A_LOG[1]
+        if logged:
+            chosen, notes = _reads_of_a_log(column, signs, chosen)
+        elif rests:
+            notes.append(f"{int(np.sum(signs[chosen] == 0))} row(s) without a pulse were left out.")
+            chosen = chosen[signs[chosen] != 0]
     records = []
-    for start, stop in _continuous(values, cycles):
-        part, cycle = values[start:stop], int(cycles[start])
+    for start, stop in _continuous(column.values[chosen], cycles[chosen]):
+        part = chosen[start:stop]
         if len(part) < 2:
             continue
-        if pulses is not None:
-            own, after = _aligned(pulses[start:stop], part, options.sampling)
+        cycle = int(cycles[part[0]])
+        if signs is not None:
+            sampling = Sampling.BEFORE if logged else options.sampling
+            own, after = _aligned(signs[part], column.values[part], sampling)
             if after and not any("after" in note for note in notes):
                 notes.append("Each row was read after its pulse, as the turns show; rows were moved by one pulse.")
         else:
-            own, _, found = _pulses_for(part, options)
+            own, _, found = _pulses_for(column.values[part], options)
             notes += [note for note in found if note not in notes]
         label = column.header or device
-        if cycle and cycles[stop - 1] != cycle:
-            label = f"{label}, cycles {cycle} to {int(cycles[stop - 1])}".lstrip(", ")
+        if cycle and cycles[part[-1]] != cycle:
+            label = f"{label}, cycles {cycle} to {int(cycles[part[-1]])}".lstrip(", ")
         elif cycle:
             label = f"{label}, cycle {cycle}".lstrip(", ")
-        records.append(Record(own, part, label=label, device=device, cycle=cycle))
+        records.append(_record(column, roles, part, own, label, device, cycle))
     if not records:
         raise MeasurementError("no stretch of at least two pulses was found")
     return records, notes
+
+
+def _reads_of_a_log(column: Column, signs: Pulses, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+    """Rows that read the state, in a log in which pulses and reads have rows of their own; notes their pulses in place.
+
+    The pulse of a read is the sum of the pulses until the next one; of reads with no pulse between, the last counts.
+    """
+    absent = np.zeros(len(column.values), dtype=bool)
+    absent[column.missing] = True
+    reads = chosen[(signs[chosen] == 0) & ~absent[chosen]]
+    if len(reads) < MIN_SAMPLES:
+        raise MeasurementError(f"only {len(reads)} rows read the state; a pulse response needs at least {MIN_SAMPLES}")
+    counted = np.concatenate([[0], np.cumsum(signs.astype(np.int64))])
+    absolute = np.concatenate([[0], np.cumsum(np.abs(signs.astype(np.int64)))])
+    ends = np.append(reads[1:], len(signs))
+    between = counted[ends] - counted[reads]
+    number = absolute[ends] - absolute[reads]
+    between[-1] = between[-1] or between[-2]
+    notes = ["A log with rows for pulses and rows for reads: each read is the state before the pulse that follows it."]
+    if np.any(number[:-1] == 0):
+        notes.append(f"{int(np.sum(number[:-1] == 0))} read(s) with no pulse before the next one were left out.")
+    if np.any(number > 1):
+        notes.append(f"Up to {int(number.max())} pulses stand between two reads; they count as one.")
+    keep = between != 0
+    signs[reads] = np.sign(between).astype(np.int8)
+    return reads[keep], notes
 
 
 def _as_cycles(column: Column, n: int) -> NDArray[np.int_]:

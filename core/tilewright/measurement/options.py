@@ -24,6 +24,7 @@ class Separator(Choice):
     SEMICOLON = "semicolon"
     TAB = "tab"
     SPACE = "space"
+    BAR = "bar"
 
 
 class Decimal(Choice):
@@ -58,12 +59,22 @@ class ReadOptions(Parameters):
     unit: str = parameter("", "unit of the values; empty takes it from the file", max_length=20)
     value_columns: list[str] = parameter(factory=list, meaning="columns that hold the response; empty finds them")
     pulse_column: str = parameter("", "column with the polarity or voltage of each pulse; empty finds it")
+    ignored_columns: list[str] = parameter(factory=list, meaning="columns to leave out")
     cycle_column: str = parameter("", "column with the number of the cycle; empty finds it")
     device_column: str = parameter("", "column with the name of the device; empty finds it")
     resistance: bool | None = parameter(
         None, "the values are resistances, to be turned into conductances; None asks the header"
     )
+    read_voltage: float | None = parameter(
+        None, "voltage of the read; currents are divided by it and shown as conductances", unit="V"
+    )
+    mirrored: bool = parameter(False, "the down branch was recorded last pulse first: turn it round")
     separator: Separator = parameter(Separator.AUTO, "what stands between two cells", group="File")
     decimal: Decimal = parameter(Decimal.AUTO, "decimal point or decimal comma", group="File")
     header_rows: int | None = parameter(None, "rows above the data; None finds them", ge=0, le=1000, group="File")
-    sheet: str = parameter("", "sheet of a workbook; empty takes the first one with data", max_length=100, group="File")
+    sheet: str = parameter(
+        "",
+        "sheet of a workbook or name of an array; empty takes all that hold a response",
+        max_length=100,
+        group="File",
+    )

@@ -195,6 +195,17 @@ def smooth(values: Samples, width: int) -> Samples:
     return np.asarray((sums[hi] - sums[lo]) / (hi - lo), dtype=np.float64)
 
 
+def trend_share(values: NDArray[np.float64]) -> float:
+    """Share (0 to 1) of the variance that a running mean over a twentieth of the record explains, without outliers."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    clipped = np.clip(values, low, high)
+    total = float(np.var(clipped))
+    if total == 0:
+        return 0.0
+    rest = clipped - smooth(clipped, max(5, len(values) // 20))
+    return max(0.0, 1 - float(np.var(rest)) / total)
+
+
 def turning_points(response: Samples) -> tuple[list[int], bool]:
     """Samples at which the direction changes, and whether they were moved onto an even grid.
 

@@ -21,7 +21,8 @@ class MeasurementError(ValueError):
     def __init__(self, reason: str, *, seems: str = "", where: str = "") -> None:
         self.reason, self.seems, self.where = reason, seems, where
         place = f"{where}: " if where else ""
-        guess = f" This seems to be {seems}." if seems else ""
+        stop = "" if reason.endswith((".", "!", "?")) else "."
+        guess = f"{stop} This seems to be {seems}." if seems else ""
         super().__init__(f"{place}{reason}{guess}")
 
 

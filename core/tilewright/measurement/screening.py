@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tilewright.measurement.block import MIN_SAMPLES
-from tilewright.measurement.protocol import smooth
+from tilewright.measurement.protocol import trend_share
 from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.roles import Roles
+from tilewright.measurement.units import words_of
 
 # Share of the variance that a response owes to its slow course; white noise alone gives about 0.05 to 0.2.
 LEAST_TREND = 0.35
 _OVERRIDE = " If it is one after all, state its layout or protocol."
 
 
-def trend_share(values: NDArray[np.float64]) -> float:
-    """Share (0 to 1) of the variance that a running mean over a twentieth of the record explains, without outliers."""
-    low, high = np.quantile(values, [0.005, 0.995])
-    clipped = np.clip(values, low, high)
-    total = float(np.var(clipped))
-    if total == 0:
-        return 0.0
-    rest = clipped - smooth(clipped, max(5, len(values) // 20))
-    return max(0.0, 1 - float(np.var(rest)) / total)
-
-
-def screen_columns(roles: Roles) -> None:
+def screen_columns(roles: Roles, comments: Sequence[str] = ()) -> None:
     """Raise for tables that are known other kinds of measurement, whatever their numbers look like."""
     if not roles.values:
         raise MeasurementError("no column holds a response: every column is an index, a time, a polarity or constant")
@@ -38,6 +30,7 @@ def screen_columns(roles: Roles) -> None:
             )
         if np.ptp(column.values) == 0:
             raise MeasurementError(f"every value is {column.values[0]:g}: nothing to fit", where=column.title)
+    _screen_headers(roles, comments)
     if roles.swept_voltage is not None and roles.polarity is None:
         raise MeasurementError(
             f"{roles.swept_voltage.title!r} takes {len(np.unique(roles.swept_voltage.values))} different voltages "
@@ -50,6 +43,43 @@ def screen_columns(roles: Roles) -> None:
         )
 
 
+_MOST_MISSING = 0.2
+
+
+def screen_missing(roles: Roles) -> None:
+    """Raise where too many readings are missing; rows without a reading are usual only in logs of pulses and reads."""
+    logged = roles.polarity is not None and 0.3 < float(np.mean(roles.polarity == 0)) < 0.7
+    if logged:
+        return
+    for column in roles.values:
+        share = len(column.missing) / len(column.values)
+        if share > _MOST_MISSING:
+            raise MeasurementError(
+                f"{100 * share:.0f} % of its {len(column.values)} cells hold no reading, the first in row "
+                f"{column.rows[column.missing[0]]}; at most {100 * _MOST_MISSING:.0f} % may be missing",
+                where=column.title,
+            )
+
+
+_LOW_STATE = {"lrs", "rlrs", "ron", "low", "on"}
+_HIGH_STATE = {"hrs", "rhrs", "roff", "high", "off"}
+_TRAINING = {"loss", "accuracy", "acc", "epoch", "epochs", "val", "lr"}
+
+
+def _screen_headers(roles: Roles, comments: Sequence[str]) -> None:
+    words = {word for column in roles.values for part in words_of(column.header) for word in part.split("_")}
+    said = " ".join(comments).lower()
+    if words & _LOW_STATE and words & _HIGH_STATE and roles.polarity is None and len(roles.values) == 2:
+        raise MeasurementError(
+            f"its columns {' and '.join(repr(c.title) for c in roles.values)} are a low and a high state",
+            seems="an endurance record of binary switching, not a pulse response." + _OVERRIDE.rstrip("."),
+        )
+    if {"loss", "accuracy", "acc"} & words and len(words & _TRAINING) >= 2:
+        raise MeasurementError(f"its columns are named {', '.join(sorted(words & _TRAINING))}", seems="a training log")
+    if roles.polarity is None and roles.time is not None and "retention" in said:
+        raise MeasurementError("its remarks speak of retention and no pulses are given", seems="a retention record")
+
+
 def screen_response(roles: Roles, certain: bool) -> float:
     """The median trend share of the value columns; raises where the values do not follow a course of pulses.
 
@@ -57,7 +87,7 @@ def screen_response(roles: Roles, certain: bool) -> float:
         roles: the columns.
         certain: the user stated layout or protocol, or a polarity column gives the pulses: do not decline.
     """
-    shares = [trend_share(column.values) for column in roles.values]
+    shares = [trend_share(column.values) for column in roles.values[:: max(1, len(roles.values) // 100)]]
     middle = float(np.median(shares))
     if certain or middle >= LEAST_TREND:
         return middle
@@ -79,9 +109,15 @@ def screen_response(roles: Roles, certain: bool) -> float:
             seems="a record of binary switching, not a pulse response." + _OVERRIDE.rstrip("."),
         )
     many = f"a table of {len(columns)} unrelated columns" if len(columns) > 4 else "noise or a list of results"
+    if len(columns) >= 16 and all(_is_picture(column.values) for column in columns[:: max(1, len(columns) // 16)]):
+        many = f"pixels of pictures ({len(columns)} columns of whole numbers)"
     raise MeasurementError(
         random[0].upper() + random[1:], seems=many + ", not a pulse response." + _OVERRIDE.rstrip(".")
     )
+
+
+def _is_picture(values: NDArray[np.float64]) -> bool:
+    return bool(np.all(values == np.round(values)) and values.min() >= 0 and values.max() <= 65535)
 
 
 def _log_spaced(times: NDArray[np.float64]) -> bool:

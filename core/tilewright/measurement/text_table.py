@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tilewright.measurement.options import Decimal, ReadOptions, Separator
 from tilewright.measurement.record import MeasurementError
-from tilewright.measurement.table import Table, check_size, parse_cell
+from tilewright.measurement.table import MAX_COLUMNS, Table, TableBuilder, parse_cell
 
-_COMMENT_SIGNS = ("#", "%", "//", "!")
+_COMMENT_SIGNS = ("#", "%", "//", "!", "*")
 _SEPARATORS = {
     Separator.TAB: ("\t", "tab"),
     Separator.SEMICOLON: (";", "semicolon"),
     Separator.COMMA: (",", "comma"),
     Separator.SPACE: (None, "spaces"),
+    Separator.BAR: ("|", "vertical bar"),
 }
 _WHOLE = "\x00"  # a separator that never occurs: the line is one cell
+_CHUNK = 8192
+_LONGEST_LINE = 2_000_000
 
 
 def split_text(text: str, options: ReadOptions) -> Table:
@@ -25,31 +31,61 @@ def split_text(text: str, options: ReadOptions) -> Table:
     if not lines:
         raise MeasurementError("the file holds no data, only comments or blank lines")
     separator, decimal_comma, notes = _choose(lines, options)
-    rows = []
-    cells = 0
-    for number, line in zip(numbers, lines, strict=True):
-        parts = _split(line, separator, number)
-        cells += len(parts)
-        check_size(cells, len(parts))
-        rows.append([parse_cell(part, decimal_comma) for part in parts])
+    builder = TableBuilder()
+    for start in range(0, len(lines), _CHUNK):
+        chunk = lines[start : start + _CHUNK]
+        block = _numbers_only(chunk, separator, decimal_comma)
+        if block is not None:
+            builder.add_numbers(block)
+            continue
+        for number, line in zip(numbers[start : start + _CHUNK], chunk, strict=True):
+            builder.add_row([parse_cell(part, decimal_comma) for part in _split(line, separator, number)])
     word = next((name for sign, name in _SEPARATORS.values() if sign == separator), "")
     if decimal_comma:
         notes.append("Numbers are written with a decimal comma.")
-    return Table(rows, numbers, comments, word if separator != _WHOLE else "", notes)
+    return Table(
+        builder.columns(), np.array(numbers, dtype=np.int64), comments, word if separator != _WHOLE else "", notes
+    )
 
 
-def _without_comments(text: str) -> tuple[list[str], list[int], list[str]]:
-    lines, numbers, comments = [], [], []
+def _numbers_only(lines: list[str], separator: str | None, decimal_comma: bool) -> NDArray[np.float64] | None:
+    """(lines, columns) where every cell of every line is a finite number, else None: the quick way for long files."""
+    if decimal_comma:
+        if any("." in line for line in lines[:50]):
+            return None
+        lines = [line.replace(",", ".") for line in lines]
+    # numpy takes an empty or odd cell for an error; then the cells are read one by one.
+    try:
+        block = np.loadtxt(lines, delimiter="\t" if separator == _WHOLE else separator, comments=None, ndmin=2)
+    except (ValueError, IndexError, UnicodeError):
+        return None
+    return block if np.all(np.isfinite(block)) and len(block) == len(lines) else None
+
+
+def _without_comments(text: str) -> tuple[list[str], list[int], list[tuple[int, str]]]:
+    lines: list[str] = []
+    numbers: list[int] = []
+    comments: list[tuple[int, str]] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip(" \ufeff\x00")
-        if not line.strip():
+        if not line or not line.strip():
             continue
-        sign = next((s for s in _COMMENT_SIGNS if line.lstrip().startswith(s)), None)
-        # "#;G" and "# , G" are headers of an index column, not comments.
-        if sign == "#" and line.lstrip()[1:2] in {",", ";", "\t"}:
-            sign = None
-        if sign:
-            comments.append(line.lstrip().removeprefix(sign).strip())
+        if len(line) > _LONGEST_LINE:
+            raise MeasurementError(
+                f"the line has {len(line):,} characters; a table has one sample or one device a line",
+                where=f"line {number}",
+            )
+        first = line.lstrip()[0]
+        if first in "#%/!*":
+            sign = next((s for s in _COMMENT_SIGNS if line.lstrip().startswith(s)), None)
+            # "#;G" and "# , G" are headers of an index column, not comments.
+            if sign == "#" and line.lstrip()[1:2] in {",", ";", "\t"}:
+                sign = None
+            if sign:
+                comments.append((number, line.lstrip().lstrip(sign).strip()))
+                continue
+        # Excel's own hint about the separator.
+        if not lines and line.lower().startswith("sep=") and len(line) <= 5:
             continue
         lines.append(line)
         numbers.append(number)
@@ -61,6 +97,8 @@ def _split(line: str, separator: str | None, number: int = 0) -> list[str]:
         return [line]
     if separator is None:
         return line.split()
+    if separator == "|":
+        line = line.strip().strip("|")
     if '"' not in line:
         return line.split(separator)
     try:
@@ -73,15 +111,18 @@ def _split(line: str, separator: str | None, number: int = 0) -> list[str]:
 
 def _choose(lines: list[str], options: ReadOptions) -> tuple[str | None, bool, list[str]]:
     """The separator and decimal sign under which most cells are numbers in rows of equal length."""
-    sample = lines if len(lines) <= 400 else lines[:50] + lines[50 :: max(1, len(lines) // 300)]
+    # Long headers must not outvote the data, so most of the sample comes from the whole length of the file.
+    sample = lines if len(lines) <= 400 else lines[:20] + lines[20 :: max(1, len(lines) // 300)]
+    if sum(map(len, sample)) > 4_000_000:
+        sample = sample[:40]
     if options.separator is Separator.AUTO:
-        separators: list[str | None] = ["\t", ";", ",", None, _WHOLE]
+        separators: list[str | None] = ["\t", ";", ",", None, "|", _WHOLE]
     else:
         separators = [_SEPARATORS[options.separator][0]]
     decimals = {Decimal.AUTO: [False, True], Decimal.POINT: [False], Decimal.COMMA: [True]}[options.decimal]
     candidates = []
     for order, separator in enumerate(separators):
-        parts = [_split(line, separator, number) for number, line in enumerate(sample, start=1)]
+        parts = [_split(line, separator, number)[: MAX_COLUMNS + 1] for number, line in enumerate(sample, start=1)]
         if separator != _WHOLE and sum(len(cells) > 1 for cells in parts) < len(parts) / 2:
             continue  # it hardly occurs
         for comma in decimals:
@@ -102,7 +143,7 @@ def _score(parts: list[list[str]], decimal_comma: bool) -> tuple[float, float]:
     numeric = 0.0
     widths: Counter[int] = Counter()
     for cells in parts:
-        filled = [c for c in (parse_cell(cell, decimal_comma) for cell in cells) if c is not None]
+        filled = [c for c in (parse_cell(cell, decimal_comma) for cell in cells[:200]) if c is not None]
         share = sum(isinstance(c, float) for c in filled) / len(filled) if filled else 0.0
         numeric += share
         widths[len(cells)] += 1

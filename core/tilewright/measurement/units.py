@@ -7,6 +7,7 @@ import re
 _PREFIX = {sign: sign for sign in ("", "f", "p", "n", "µ", "m", "k", "M", "G")} | {"u": "µ", "μ": "µ"}
 _PREFIX_WORDS = {"": "", "femto": "f", "pico": "p", "nano": "n", "micro": "µ", "milli": "m", "kilo": "k", "mega": "M"}
 _BASE_WORDS = {"amp": "A", "amps": "A", "ampere": "A", "amperes": "A", "siemens": "S", "ohm": "Ω", "ohms": "Ω"}
+_BASE_WORDS |= {"mho": "S", "mhos": "S"}
 _BASE_WORDS |= {"volt": "V", "volts": "V", "second": "s", "seconds": "s"}
 _SHORT = re.compile(r"^([fpnuµμmkMG]?)(S|A|V|s|Ω|Ω|[Oo]hm|OHM)$")
 _LONG = re.compile(
@@ -41,6 +42,24 @@ def parse_unit(text: str) -> str:
         return _PREFIX[short[1]] + base
     long = _LONG.fullmatch(word.lower())
     return _PREFIX_WORDS[long[1] or ""] + _BASE_WORDS[long[2]] if long else ""
+
+
+_EXPONENT = {"f": -15, "p": -12, "n": -9, "µ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9}
+_NUMBER_AND_UNIT = re.compile(r"^([-+\u2212]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d{1,3})?)\s*([^\d\s].{0,11})$")
+
+
+def split_number_and_unit(text: str) -> tuple[float, str] | None:
+    """Number in the unit without prefix, and that unit, of a cell such as ``"1.25 µS"``; None when it is none."""
+    match = _NUMBER_AND_UNIT.match(text.strip())
+    unit = parse_unit(match[2]) if match else ""
+    if not match or not unit:
+        return None
+    return float(match[1].replace(",", ".").replace("\u2212", "-")) * prefix_factor(unit), unit[-1]
+
+
+def prefix_factor(unit: str) -> float:
+    """What one of ``unit`` is in the unit without prefix: 1e-6 for µS."""
+    return 10.0 ** _EXPONENT[unit[:-1]]
 
 
 def unit_in_header(header: str) -> str:

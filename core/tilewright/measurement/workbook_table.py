@@ -1,74 +1,93 @@
-"""Cells of an Excel workbook. Formulas are not computed: their stored results are read."""
+"""Cells of an Excel workbook. Formulas are not computed: their stored results are read; links are not followed."""
 
 from __future__ import annotations
 
 import warnings
+from datetime import date, datetime, time, timedelta
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from openpyxl import load_workbook
 
 from tilewright.measurement.options import ReadOptions
 from tilewright.measurement.record import MeasurementError
-from tilewright.measurement.table import Cell, Table, check_size, parse_cell
+from tilewright.measurement.table import Cell, Table, TableBuilder, parse_cell
+
+MAX_SHEETS = 100
 
 
-def read_workbook(data: bytes, options: ReadOptions) -> Table:
-    """Cells of the chosen sheet, or of the first one with at least twenty rows of numbers."""
+def read_workbook(data: bytes, options: ReadOptions) -> list[Table]:
+    """Cells of the chosen sheet, or of every sheet that holds numbers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            book = load_workbook(BytesIO(data), read_only=True, data_only=True)
-            return _choose_sheet(book, options)
+            return _sheets(data, options)
     except MeasurementError:
         raise
     except Exception as error:  # openpyxl raises nearly anything on a damaged file
-        raise MeasurementError(
-            f"the workbook cannot be read ({type(error).__name__}: {error}); save it as CSV"
-        ) from None
+        reason = f"{type(error).__name__}: {str(error)[:120]}"
+        raise MeasurementError(f"the workbook cannot be read ({reason}); save it as CSV") from None
 
 
-def _choose_sheet(book: Any, options: ReadOptions) -> Table:
+def _sheets(data: bytes, options: ReadOptions) -> list[Table]:
+    book = load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
     names = list(book.sheetnames)
-    if options.sheet:
-        if options.sheet not in names:
-            raise MeasurementError(f"the workbook has no sheet {options.sheet!r}; it has {', '.join(map(repr, names))}")
-        return _cells(book[options.sheet])
-    first: Table | None = None
-    for name in names:
-        if not hasattr(book[name], "iter_rows"):
-            continue  # a chart sheet
-        table = _cells(book[name])
-        if sum(any(isinstance(c, float) for c in row) for row in table.rows) >= 20:
-            if len(names) > 1:
-                table.notes.append(f"Read sheet {name!r} of {len(names)}.")
-            return table
-        first = first or table
-    if first is None or not first.rows:
+    if len(names) > MAX_SHEETS:
+        raise MeasurementError(f"the workbook has {len(names)} sheets; at most {MAX_SHEETS} are read")
+    if options.sheet and options.sheet not in names:
+        raise MeasurementError(f"the workbook has no sheet {options.sheet!r}; it has {', '.join(map(repr, names))}")
+    # A chart sheet has no rows.
+    chosen = [n for n in ([options.sheet] if options.sheet else names) if hasattr(book[n], "iter_rows")]
+    tables = [_cells(book[name], name) for name in chosen]
+    filled = [table for table in tables if any(np.any(np.isfinite(c.values)) for c in table.columns)]
+    if not filled:
+        if _has_formulas(data, chosen):
+            raise MeasurementError(
+                "its cells hold formulas without stored results; open it in a spreadsheet program and save it again"
+            )
         raise MeasurementError("the workbook holds no numbers")
-    return first
+    if len(filled) == 1 and len(names) > 1:
+        filled[0].notes.append(f"Read sheet {filled[0].name!r} of {len(names)}.")
+    return filled
 
 
-def _cells(sheet: Any) -> Table:
+def _cells(sheet: Any, name: str) -> Table:
     sheet.reset_dimensions()  # the stated size may be wrong
-    rows: list[list[Cell]] = []
-    numbers: list[int] = []
-    cells = 0
+    builder = TableBuilder()
+    numbers = []
     for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-        cells += len(values) + 1
-        check_size(cells, len(values))
         row = [_cell(value) for value in values]
-        if any(cell is not None for cell in row):
-            rows.append(row)
+        while row and row[-1] is None:
+            row.pop()
+        if row:
+            builder.add_row(row)
             numbers.append(number)
-    return Table(rows, numbers, separator="cells of a workbook", letters=True)
+    return Table(
+        builder.columns(), np.array(numbers, dtype=np.int64), separator="cells of a workbook", letters=True, name=name
+    )
 
 
 def _cell(value: Any) -> Cell:
     if value is None:
         return None
-    if isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+        return number if np.isfinite(number) else parse_cell("nan", False)
+    if isinstance(value, (bool, date, datetime, time, timedelta)):
         return str(value)
-    if isinstance(value, (int, float)):
-        return parse_cell(repr(float(value)), False)
-    return parse_cell(str(value), False)
+    text = str(value)
+    cell = parse_cell(text, False)
+    # Numbers kept as text in a German workbook.
+    return parse_cell(text, True) if isinstance(cell, str) and "," in text else cell
+
+
+def _has_formulas(data: bytes, names: list[str]) -> bool:
+    book = load_workbook(BytesIO(data), read_only=True, data_only=False, keep_links=False)
+    for name in names:
+        for number, row in enumerate(book[name].iter_rows(values_only=True)):
+            if number > 200:
+                break
+            if any(isinstance(value, str) and value.startswith("=") for value in row):
+                return True
+    return False
