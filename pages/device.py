@@ -9,6 +9,7 @@ from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
 from studio.saving import keep, save_as
 from studio.spread import SPREADS, show_numbers, show_spread
+from studio.symmetry import SEARCH, show_symmetry_search
 from studio.verdicts import device_verdict
 from studio.workspace import workspace
 from tilewright.devices.pulsed import PulsedDevice
@@ -39,12 +40,14 @@ def show_steps(name: str, device: PulsedDevice) -> None:
 
 
 def show_analysis(name: str, device: PulsedDevice, seed: int) -> None:
-    looks = ["Steps", *SPREADS]
+    looks = ["Steps", *SPREADS, SEARCH]
     look = st.segmented_control(
         "Look at", looks, default="Steps", required=True, key="look", bind="query-params", label_visibility="collapsed"
     )
     if look == "Steps":
         show_steps(name, device)
+    elif look == SEARCH:
+        show_symmetry_search(device, seed)
     else:
         show_spread(device, look, seed)
 

@@ -16,8 +16,9 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
 from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
-from tilewright.devices.array import PULSE_COUNTERS
+from tilewright.devices.array import PULSE_COUNTERS, DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
 from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, compile_io, draw_frozen
@@ -414,6 +415,34 @@ class AnalogTile(nn.Module):
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let the devices drift for ``delta_t`` seconds since the last call, as their ``drift`` says."""
         self.cell.drift_weights(self.weight.data, delta_t)
+
+    def program_reference(self, array: str = "A", **search: Any) -> SymmetrySearch:
+        """Pulse an array of the cell to its symmetry points and store what was found in its reference.
+
+        Args:
+            array: its name, as :meth:`~tilewright.cells.cell.Cell.pulsed_arrays` lists them; ``A`` or ``P`` is the
+                fast array of a transfer algorithm, ``W`` a single device.
+            search: pulses, method, reads and noise, as for :func:`tilewright.devices.program_reference`.
+
+        Returns:
+            What was found, and its cost in pulses and reads.
+
+        Raises:
+            ValueError: no array of that name, or devices without a reference.
+        """
+        arrays = self.cell.pulsed_arrays()
+        if array not in arrays:
+            raise ValueError(f"the cell has no array {array!r}; it has {', '.join(arrays) or 'none'}")
+        found: list[SymmetrySearch] = []
+
+        def program(member: DeviceArray, visible: Tensor) -> bool:
+            if member is not arrays[array]:
+                return False
+            found.append(program_reference(member, visible, **search))
+            return True
+
+        self.cell.act_on_arrays(self.weight.data, program)
+        return found[0]
 
     def reset_columns(self, start: int = 0, count: int = -1, probability: float = 1.0) -> None:
         """Reset devices to their reset level.

@@ -133,6 +133,10 @@ class DeviceArray(nn.Module):
                 self._buffers[name] = torch.zeros_like(stored)
             elif stored is None and own is not None:
                 state_dict[prefix + name] = torch.zeros_like(own)
+        # A reference that was programmed differs from device to device, also where none was drawn.
+        reference, own = state_dict.get(prefix + "reference"), self._buffers["reference"]
+        if reference is not None and own is not None and own.numel() == 1:
+            self._buffers["reference"] = torch.zeros_like(reference)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, object]:

@@ -5,6 +5,7 @@ from tilewright.figures.frame import empty_figure, figure_data
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
 from tilewright.figures.palette import algorithm_colour, algorithm_label
 from tilewright.figures.spread import plot_f_and_g, plot_spread_histograms, plot_step_bands
+from tilewright.figures.symmetry_search import plot_symmetry_search
 from tilewright.figures.tile import agreement, plot_mvm_scatter, plot_update_scatter, relative_error
 from tilewright.figures.training import Curve, plot_comparison, plot_losses, running_mean
 
@@ -27,6 +28,7 @@ __all__ = [
     "plot_spread_histograms",
     "plot_step_bands",
     "plot_step_curves",
+    "plot_symmetry_search",
     "plot_update_scatter",
     "ramp_pulses",
     "relative_error",
