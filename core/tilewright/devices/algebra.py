@@ -65,4 +65,4 @@ def analog_update(device: PulsedDevice, weights: ArrayLike, change: ArrayLike) -
     w, dw = np.broadcast_arrays(np.asarray(weights, dtype=float), np.asarray(change, dtype=float))
     response = response_functions(device, w)
     moved = w + dw * response.symmetric - np.abs(dw) * response.asymmetric
-    return np.clip(moved, *visible_window(device))
+    return np.asarray(np.clip(moved, *visible_window(device)))
