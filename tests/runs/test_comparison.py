@@ -13,10 +13,17 @@ def finished(store, spec, loss, accuracy, pulses=None):
     row = store.add(spec)
     claim = store.claim(row.id, "worker")
     metrics = [("loss", 10, 2 * loss), ("loss", 20, loss), ("test_accuracy", 20, accuracy)]
-    if pulses is not None:
-        metrics += [("pulses", 10, pulses / 2), ("pulses", 20, pulses)]
+    results = {} if pulses is None else {"pulses": pulses}
     store.record(
-        claim, metrics, step=20, total_steps=20, state="finished", loss=loss, test_accuracy=accuracy, seconds=4.0
+        claim,
+        metrics,
+        results=results,
+        step=20,
+        total_steps=20,
+        state="finished",
+        loss=loss,
+        test_accuracy=accuracy,
+        seconds=4.0,
     )
     return row.id
 

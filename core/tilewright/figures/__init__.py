@@ -1,5 +1,13 @@
 """Figure factories: data in, plotly figure out. The same figure on a page, in a notebook, in a report."""
 
+from tilewright.figures.comparison import (
+    plot_against,
+    plot_bands,
+    plot_heat_map,
+    plot_intervals,
+    plot_parallel,
+    plot_snapshot,
+)
 from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
 from tilewright.figures.frame import empty_figure, figure_data
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
@@ -17,14 +25,20 @@ __all__ = [
     "branches",
     "empty_figure",
     "figure_data",
+    "plot_against",
+    "plot_bands",
     "plot_comparison",
     "plot_device_compact",
     "plot_f_and_g",
     "plot_fit",
+    "plot_heat_map",
+    "plot_intervals",
     "plot_losses",
     "plot_measurement",
     "plot_mvm_scatter",
     "plot_overlay",
+    "plot_parallel",
+    "plot_snapshot",
     "plot_spread_histograms",
     "plot_step_bands",
     "plot_step_curves",

@@ -2,12 +2,24 @@
 
 from tilewright.runs.comparison import Comparison as Comparison
 from tilewright.runs.comparison import compare as compare
-from tilewright.runs.comparison import mean_interval as mean_interval
+from tilewright.runs.comparison import figures_of as figures_of
+from tilewright.runs.comparison import setting_interval as setting_interval
+from tilewright.runs.comparison import settings_of as settings_of
+from tilewright.runs.comparison import varied_fields as varied_fields
 from tilewright.runs.costs import cost_table as cost_table
 from tilewright.runs.data_source import DataSource as DataSource
 from tilewright.runs.engine import Engine as Engine
 from tilewright.runs.engine import EngineError as EngineError
+from tilewright.runs.estimation import dry_run as dry_run
+from tilewright.runs.estimation import estimate as estimate
 from tilewright.runs.execution import trained_network as trained_network
+from tilewright.runs.fresh_devices import fresh_accuracies as fresh_accuracies
+from tilewright.runs.grid import Contender as Contender
+from tilewright.runs.grid import Grid as Grid
+from tilewright.runs.grid import Variation as Variation
+from tilewright.runs.grid import read_plan as read_plan
+from tilewright.runs.headline import fitted_example as fitted_example
+from tilewright.runs.headline import headline_grid as headline_grid
 from tilewright.runs.networks import Activation as Activation
 from tilewright.runs.networks import LayerList as LayerList
 from tilewright.runs.networks import LeNet5 as LeNet5
@@ -20,6 +32,9 @@ from tilewright.runs.networks import SmallCNN as SmallCNN
 from tilewright.runs.opening import DaskEngine as DaskEngine
 from tilewright.runs.opening import SyncEngine as SyncEngine
 from tilewright.runs.opening import open_engine as open_engine
+from tilewright.runs.paired import PairedDifference as PairedDifference
+from tilewright.runs.paired import mean_interval as mean_interval
+from tilewright.runs.paired import paired_differences as paired_differences
 from tilewright.runs.recommended import Recommendation as Recommendation
 from tilewright.runs.recommended import recommend as recommend
 from tilewright.runs.recommended import recommended_config as recommended_config
@@ -40,6 +55,7 @@ from tilewright.runs.store import MetricRow as MetricRow
 from tilewright.runs.store import RunRow as RunRow
 from tilewright.runs.store import RunStore as RunStore
 from tilewright.runs.store import StoreError as StoreError
+from tilewright.runs.tensorboard import tensorboard_logs as tensorboard_logs
 from tilewright.runs.trainer import CheckpointError as CheckpointError
 from tilewright.runs.trainer import Event as Event
 from tilewright.runs.trainer import train as train

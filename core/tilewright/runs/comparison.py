@@ -1,19 +1,20 @@
-"""Runs side by side: one row a setting with its interval over repetitions, and every curve."""
+"""Runs side by side: one row a setting with its interval over seeds and devices, paired differences, every curve."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from tilewright.runs.paired import mean_interval, two_way_interval
 from tilewright.runs.store import RunRow, RunStore
 
 CURVE_METRICS = ("loss", "train_accuracy", "test_accuracy")
-PULSES = "pulses"
+DECIDE_NO_SETTING = ("seeds.", "name", "versions.", "data.checksum")
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Comparison:
 
     ``table`` has one row per setting (runs that differ only in their seeds): ``name``, ``algorithm``, ``runs``,
     ``finished``, then ``final_loss``, ``test_accuracy`` (0 to 1), ``pulses`` and ``seconds``, each the mean over the
-    runs that have it, with ``_low`` and ``_high`` of its 95 % confidence interval (Student's t; empty for a single run)
-    for the first two. ``curves`` is long: ``run_id``, ``name``, ``algorithm``, ``metric``, ``step``, ``epoch``
-    (a fraction, for axes), ``value``.
+    runs that have it, with ``_low`` and ``_high`` of its 95 % confidence interval for the first two (see
+    :func:`setting_interval`; empty for a single run). ``curves`` is long: ``run_id``, ``name``, ``algorithm``,
+    ``metric``, ``step``, ``epoch`` (a fraction, for axes), ``value``.
     """
 
     table: pd.DataFrame
@@ -40,26 +41,67 @@ def compare(
         StoreError: there is no run of one of the ids.
     """
     rows = store.list() if run_ids is None else [store.get(run_id) for run_id in run_ids]
-    return Comparison(_table(store, rows), _curves(store, rows, metrics))
+    return Comparison(_table(rows), _curves(store, rows, metrics))
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean with the confidence interval of Student's t; the interval is nan for fewer than two values."""
-    if not values:
-        return math.nan, math.nan, math.nan
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
-    half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
+def figures_of(row: RunRow) -> dict[str, float]:
+    """Every figure of a run as a whole: its results with loss, accuracy and time."""
+    own = {"loss": row.loss, "train_accuracy": row.train_accuracy, "test_accuracy": row.test_accuracy}
+    known = {name: float(value) for name, value in own.items() if value is not None}
+    return {**row.results, **known, "seconds": row.seconds}
 
 
-def _table(store: RunStore, rows: Sequence[RunRow]) -> pd.DataFrame:
-    settings: dict[str, list[RunRow]] = {}
+def settings_of(rows: Sequence[RunRow]) -> dict[str, list[RunRow]]:
+    """Runs by setting, in order of their first appearance: those of one list differ in their seeds only."""
+    found: dict[str, list[RunRow]] = {}
     for row in rows:
-        settings.setdefault(row.setting_digest, []).append(row)
-    return pd.DataFrame([_table_row(store, group) for group in settings.values()], columns=_COLUMNS)
+        found.setdefault(row.setting_digest, []).append(row)
+    return found
+
+
+def setting_interval(rows: Sequence[RunRow], metric: str) -> tuple[float, float, float]:
+    """Mean of a figure over the runs of a setting, with its 95 % confidence interval.
+
+    Where every seed ran on every device instance, seeds and devices are crossed random effects and the interval holds
+    for new seeds on new devices (:func:`two_way_interval`); otherwise the runs count as independent (Student's t).
+    """
+    cells: dict[tuple[int, int], float] = {}
+    values = []
+    for row in rows:
+        value = figures_of(row).get(metric)
+        if value is not None and math.isfinite(value):
+            values.append(value)
+            seeds = row.spec.seeds
+            cells[seeds.data, seeds.devices] = value
+    seeds_there, devices_there = {key[0] for key in cells}, {key[1] for key in cells}
+    crossed = len(cells) == len(values) == len(seeds_there) * len(devices_there)
+    if crossed and min(len(seeds_there), len(devices_there)) > 1:
+        return two_way_interval([[cells[s, d] for d in sorted(devices_there)] for s in sorted(seeds_there)])
+    return mean_interval(values)
+
+
+def varied_fields(rows: Sequence[RunRow]) -> dict[str, list[Any]]:
+    """Fields of the specification in which runs differ, by path, with the value in each run; seeds and names aside."""
+    flat = [_flat(row.spec.to_dict(full=True)) for row in rows]
+    paths = list(dict.fromkeys(path for fields in flat for path in fields))
+    found = {path: [fields.get(path) for fields in flat] for path in paths}
+    kept = {path: values for path, values in found.items() if len({json.dumps(value) for value in values}) > 1}
+    return {
+        path: v for path, v in kept.items() if not path.startswith(("seeds.", "name", "versions.", "data.checksum"))
+    }
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        items: Any = value.items()
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        items = enumerate(value)
+    else:
+        return {path: value}
+    found: dict[str, Any] = {}
+    for name, inner in items:
+        found |= _flat(inner, f"{path}.{name}" if path else str(name))
+    return found
 
 
 _COLUMNS = [
@@ -68,10 +110,12 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _table_row(store: RunStore, group: Sequence[RunRow]) -> dict[str, object]:
-    loss = mean_interval([row.loss for row in group if row.loss is not None])
-    accuracy = mean_interval([row.test_accuracy for row in group if row.test_accuracy is not None])
-    pulses = [found[-1].value for row in group if (found := store.metrics(row.id, [PULSES]))]
+def _table(rows: Sequence[RunRow]) -> pd.DataFrame:
+    return pd.DataFrame([_table_row(group) for group in settings_of(rows).values()], columns=_COLUMNS)
+
+
+def _table_row(group: Sequence[RunRow]) -> dict[str, object]:
+    loss, accuracy = setting_interval(group, "loss"), setting_interval(group, "test_accuracy")
     return {
         "name": group[0].name,
         "algorithm": group[0].algorithm,
@@ -79,8 +123,8 @@ def _table_row(store: RunStore, group: Sequence[RunRow]) -> dict[str, object]:
         "finished": sum(row.state == "finished" for row in group),
         **dict(zip(("final_loss", "final_loss_low", "final_loss_high"), loss, strict=True)),
         **dict(zip(("test_accuracy", "test_accuracy_low", "test_accuracy_high"), accuracy, strict=True)),
-        "pulses": float(np.mean(pulses)) if pulses else math.nan,
-        "seconds": float(np.mean([row.seconds for row in group])),
+        "pulses": mean_interval([row.results["pulses"] for row in group if "pulses" in row.results])[0],
+        "seconds": mean_interval([row.seconds for row in group])[0],
     }
 
 

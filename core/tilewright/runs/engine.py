@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
+from tilewright.data import DatasetSummary
 from tilewright.runs.spec import RunSpec
 from tilewright.runs.store import MetricRows, RunRow, RunStore
 
@@ -75,6 +77,24 @@ class Engine(ABC):
         return self.store.metrics(run_id, since=since)
 
     # --- beside the five ---------------------------------------------------------------------------------------------
+
+    def submit_all(self, specs: Sequence[RunSpec], batch: str = "", tags: Sequence[str] = ()) -> builtins.list[str]:
+        """Queue many runs; all are checked before the first is queued, and each data set is read once.
+
+        Raises:
+            ParameterError, DataError: as :meth:`submit`; nothing is queued then.
+        """
+        summaries: dict[str, DatasetSummary] = {}
+        complete = []
+        for spec in specs:
+            key = spec.data.to_json()
+            if key not in summaries:
+                summaries[key] = spec.data.summary()
+            complete.append(spec.completed(summaries[key]))
+        rows = [self.store.add(spec, self.owner, batch, tags) for spec in complete]
+        for row in rows:
+            self._hand_over(row)
+        return [row.id for row in rows]
 
     def pause(self, run_id: str) -> None:
         """Ask a run to pause: it writes a checkpoint and frees its worker; :meth:`resume` goes on from there."""

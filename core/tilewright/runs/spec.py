@@ -29,6 +29,7 @@ from tilewright.configs import (
     TransferCompound,
     VectorUnitCell,
 )
+from tilewright.data import DatasetSummary
 from tilewright.parameters import ParameterError, Parameters, parameter
 from tilewright.runs.data_source import DataSource as DataSource
 from tilewright.runs.environment import result_versions
@@ -123,14 +124,17 @@ class RunSpec(Parameters):
         longer.epochs = self.epochs + epochs
         return longer
 
-    def completed(self) -> RunSpec:
+    def completed(self, summary: DatasetSummary | None = None) -> RunSpec:
         """A copy with checksum and versions filled in, after checking that data, network and tiles fit together.
+
+        Args:
+            summary: of the data, when already known.
 
         Raises:
             DataError: the data cannot be read.
             ParameterError: the data is not the one the checksum names, or does not fit the network.
         """
-        summary = self.data.summary()
+        summary = summary or self.data.summary()
         check_data(self, summary)
         complete = copy.deepcopy(self)
         complete.data.checksum = summary.checksum

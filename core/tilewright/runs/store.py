@@ -8,6 +8,7 @@ together, and a new claim drops the metrics past the last checkpoint: the histor
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import re
 import secrets
@@ -22,6 +23,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
+from tilewright.atomic_write import write_atomically
 from tilewright.ledger import Ledger, LedgerError
 from tilewright.runs.processes import is_dead
 from tilewright.runs.spec import RunSpec
@@ -283,6 +285,42 @@ class RunStore:
         with self._writing.begin() as connection:
             connection.execute(_run.insert().values(values))
         return self.get(run_id)
+
+    def adopt(
+        self,
+        spec: RunSpec,
+        fields: dict[str, Any],
+        tags: Sequence[str] = (),
+        results: dict[str, float] | None = None,
+        metrics: Iterable[tuple[str, int, float]] = (),
+        checkpoint: bytes | None = None,
+    ) -> str:
+        """Add a run that was trained elsewhere and is over; returns its id here.
+
+        Args:
+            spec: what was trained.
+            fields: columns of the run, ``state`` among them.
+            tags: words to find it by.
+            results: its figures.
+            metrics: its curves.
+            checkpoint: its last checkpoint.
+        """
+        row = self.add(spec, batch=str(fields.get("batch", "")), tags=tags)
+        now, values = time.time(), {**fields, "results": json.dumps(results or {}), "ended": time.time()}
+        file = None
+        if checkpoint is not None:
+            path = self.run_folder(row.id) / f"checkpoint-0-{fields['step']}-{fields['epoch']}.pt"
+            write_atomically(path, checkpoint)
+            file = ArtifactRow("checkpoint", path.name, hashlib.sha256(checkpoint).hexdigest(), len(checkpoint), now)
+            values |= {"checkpoint": path.name, "checkpoint_step": fields["step"]}
+        rows = [{"run_id": row.id, "name": n, "step": step, "value": v, "t": now} for n, step, v in metrics]
+        with self._writing.begin() as connection:
+            connection.execute(_run.update().where(_run.c.id == row.id).values(values))
+            if rows:
+                connection.execute(_metric.insert(), rows)
+            if file is not None:
+                _replace_artifact(connection, row.id, file)
+        return row.id
 
     def get(self, run_id: str) -> RunRow:
         """One run; raises :class:`StoreError` when there is none of that id."""

@@ -1,0 +1,177 @@
+"""A comparison as one HTML file: tables, figures and specifications, readable without a network or Tilewright."""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import plotly
+import plotly.graph_objects as go
+
+from tilewright.figures.comparison import plot_bands, plot_intervals
+from tilewright.figures.training import Curve
+from tilewright.runs.comparison import figures_of, settings_of
+from tilewright.runs.side_by_side import (
+    PER_CENT,
+    interval_text,
+    runs_table,
+    setting_differences,
+    setting_names,
+    settings_table,
+)
+from tilewright.runs.store import RunRow, RunStore
+
+METRIC_WORDS = {
+    "loss": "Training loss",
+    "train_accuracy": "Training accuracy",
+    "validation_accuracy": "Validation accuracy",
+    "test_accuracy": "Test accuracy",
+    "fresh_test_accuracy": "Accuracy on fresh devices",
+    "seconds": "Time (s)",
+    "cpu_seconds": "Processor time (s)",
+    "pulses": "Pulses",
+}
+
+
+def metric_words(metric: str) -> str:
+    """The name of a figure as people write it."""
+    words = METRIC_WORDS.get(metric) or metric.replace("_", " ").capitalize()
+    return f"{words} (%)" if metric.endswith(PER_CENT) else words
+
+
+def scale_of(metric: str) -> float:
+    """100 for shares, which are shown as per cent."""
+    return 100.0 if metric.endswith(PER_CENT) else 1.0
+
+
+def setting_curves(store: RunStore, rows: Sequence[RunRow], metric: str) -> dict[str, list[Curve]]:
+    """The curves of a metric by the name of their setting."""
+    names, scale = setting_names(rows), scale_of(metric)
+    found: dict[str, list[Curve]] = {}
+    for digest, group in settings_of(rows).items():
+        for row in group:
+            values = store.metrics(row.id, [metric])
+            batch = row.spec.batch_size
+            curve = Curve(row.name, row.algorithm, [v.step * batch for v in values], [v.value * scale for v in values])
+            found.setdefault(names[digest], []).append(curve)
+    return found
+
+
+def interval_figure(rows: Sequence[RunRow], metric: str) -> go.Figure:
+    """The mean of each setting with its interval and its runs."""
+    scale, names = scale_of(metric), setting_names(rows)
+    values: dict[str, list[float]] = {}
+    for digest, group in settings_of(rows).items():
+        values[names[digest]] = [scale * figures_of(row).get(metric, math.nan) for row in group]
+    entries = [
+        (row.setting, row.algorithm, scale * row.mean, scale * row.low, scale * row.high)
+        for row in settings_table(rows, metric).itertuples()
+    ]
+    return plot_intervals(entries, values, x_title=metric_words(metric))
+
+
+def html_report(store: RunStore, run_ids: Sequence[str], metric: str = "test_accuracy", title: str = "") -> str:
+    """The report.
+
+    Args:
+        store: where the runs are.
+        run_ids: which ones.
+        metric: the figure that settings are compared by.
+        title: heading; empty takes the name of the sweep.
+
+    Raises:
+        StoreError: there is no run of one of the ids.
+    """
+    rows = [store.get(run_id) for run_id in run_ids]
+    batches = {row.batch for row in rows if row.batch}
+    heading = title or (batches.pop() if len(batches) == 1 else f"{len(rows)} runs")
+    loss = plot_bands(setting_curves(store, rows, "loss"), y_title="Training loss", log_y=True, smooth=15, key="loss")
+    parts = [
+        _section(
+            f"{metric_words(metric)}: mean and 95 % interval", _settings(rows, metric), interval_figure(rows, metric)
+        ),
+        _section("Training loss", "", loss),
+    ]
+    if metric != "loss":
+        curves = plot_bands(setting_curves(store, rows, metric), y_title=metric_words(metric), key="metric")
+        parts.append(_section(f"{metric_words(metric)} after each epoch", "", curves))
+    parts.append(_section("Paired differences", _differences(rows, metric)))
+    parts.append(_section("Every run", _table(runs_table(rows))))
+    parts.append(_section("Specifications", "".join(_specification(row) for row in rows)))
+    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    made = time.strftime("%d %B %Y, %H:%M")
+    return _PAGE.format(title=html.escape(heading), made=made, script=script, body="\n".join(parts))
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
+script-src 'unsafe-inline'; img-src data: blob:; font-src data:">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ margin-bottom: 0; }} .made {{ opacity: 0.65; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 0.25rem 0.8rem 0.25rem 0; text-align: left; border-bottom: 1px solid rgba(128,136,148,0.3); }}
+.wide {{ overflow-x: auto; }} pre {{ overflow-x: auto; font-size: 12px; }}
+</style><script>{script}</script></head><body>
+<h1>{title}</h1><p class="made">Tilewright, {made}</p>
+{body}
+</body></html>
+"""
+
+
+def _section(title: str, text: str, figure: go.Figure | None = None) -> str:
+    config = {"displaylogo": False, "responsive": True}
+    drawn = "" if figure is None else figure.to_html(full_html=False, include_plotlyjs=False, config=config)
+    return f"<section><h2>{html.escape(title)}</h2>{text}{drawn}</section>"
+
+
+def _settings(rows: Sequence[RunRow], metric: str) -> str:
+    found = []
+    for row in settings_table(rows, metric).itertuples():
+        words = interval_text(row.mean, row.low, row.high, metric)
+        found.append({"Setting": row.setting, "Runs": f"{row.finished} of {row.runs}", metric_words(metric): words})
+    note = (
+        "<p>Intervals are Student's t over the runs of a setting; where every seed ran on every device instance, both "
+        "count as random (Satterthwaite).</p>"
+    )
+    return _table(pd.DataFrame(found)) + note
+
+
+def _differences(rows: Sequence[RunRow], metric: str) -> str:
+    found = [
+        {
+            "First": d.first, "Second": d.second, "Pairs": d.pairs,
+            "First minus second": interval_text(d.mean, d.low, d.high, metric),
+            "p (paired t, Holm)": f"{d.p_adjusted:.3g}", "p (Wilcoxon)": f"{d.p_wilcoxon:.3g}", "": d.verdict,
+        }
+        for d in setting_differences(rows, metric)
+        if d.pairs > 1
+    ]  # fmt: skip
+    if not found:
+        return "<p>Settings need two seeds or more in common to be compared in pairs.</p>"
+    return _table(pd.DataFrame(found)) + "<p>Pairs are runs with equal seeds for data, weights and devices.</p>"
+
+
+def _specification(row: RunRow) -> str:
+    return f"<details><summary>{html.escape(row.name)}</summary><pre>{html.escape(row.spec_yaml)}</pre></details>"
+
+
+def _table(table: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in table.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
+        for row in table.itertuples(index=False)
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}" if math.isfinite(value) else ""
+    return "" if value is None else str(value)
