@@ -33,8 +33,12 @@ class AnalogSGD(SGD):
 
     def __init__(self, params: Any, lr: float = 0.1, **kwargs: Any) -> None:
         super().__init__(params, lr=lr, **kwargs)
-        if any(group["maximize"] for group in self.param_groups):
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with options of its own."""
+        if param_group.get("maximize", self.defaults["maximize"]):
             raise ValueError("tiles only descend: leave maximize off and change the sign of the loss instead")
+        super().add_param_group(param_group)
 
     def regroup_param_groups(self, model: nn.Module | None = None) -> None:
         """Accepted so that existing scripts run; tiles are found in any group, which keeps its own options."""

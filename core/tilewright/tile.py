@@ -26,6 +26,7 @@ from tilewright.saved_configuration import ConfigurationWarning, describe_differ
 
 _PERFECT = IOParameters(is_perfect=True)
 _CONFIGURATION = "configuration"
+_MANY_RECORDS = 10_000
 _FROZEN = ("out_noise", "nonlinearity", "offset", "asymmetry", "average")
 _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("forward", "backward"))
 
@@ -51,7 +52,18 @@ class AnalogWeight(nn.Parameter):
 
 def seed_from_torch() -> int:
     """A seed from torch's generator, so that ``torch.manual_seed`` governs everything."""
-    return int(torch.randint(1 << 62, ()).item())
+    return int(torch.randint(1 << 62, (), device="cpu").item())
+
+
+def _refuse_defaults() -> None:
+    """Tiles are float32 on the CPU: say so where torch's defaults would make them anything else."""
+    if torch.get_default_dtype() is not torch.float32:
+        raise TypeError(
+            f"tiles are float32 and torch's default is {torch.get_default_dtype()}: build analog layers while "
+            "torch.set_default_dtype(torch.float32) holds"
+        )
+    if torch.get_default_device().type != "cpu":
+        raise RuntimeError(f"tiles live on the CPU and torch's default device is {torch.get_default_device()}")
 
 
 def construction_seed_of(config: RPUConfig) -> int:
@@ -91,6 +103,7 @@ class AnalogTile(nn.Module):
         super().__init__()
         if out_size < 1 or in_size < 1:
             raise ValueError(f"a tile needs at least one input and one output, found {out_size} x {in_size}")
+        _refuse_defaults()
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
         self.seed = seed_from_torch() if seed is None else int(seed)
@@ -396,6 +409,12 @@ class AnalogTile(nn.Module):
         if x.dim() != 2:
             x, d = x.reshape(-1, self.in_size), d.reshape(-1, self.out_size)
         self.pending.append((x, d))
+        if len(self.pending) == _MANY_RECORDS:
+            warnings.warn(
+                f"a tile keeps the errors of {_MANY_RECORDS} products without a step: give its layer to AnalogSGD, "
+                "call zero_grad(), or freeze it with requires_grad_(False)",
+                stacklevel=2,
+            )
 
     def apply_pending(self, lr: float) -> None:
         """Update with everything recorded since the last step, as one mini-batch."""
@@ -472,6 +491,13 @@ class AnalogTile(nn.Module):
     def pulse_counts(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Up and down pulses (outputs, inputs) of each array of the cell that counts them."""
         return self.cell.pulse_counts()
+
+
+def forget_records(module: nn.Module) -> None:
+    """Let all tiles of a module forget the inputs and errors they keep for the next update."""
+    for tile in module.modules():
+        if isinstance(tile, AnalogTile):
+            tile.pending.clear()
 
 
 def split_sizes(size: int, limit: int, unit: int = 1) -> list[int]:

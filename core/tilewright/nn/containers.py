@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from tilewright.tile import AnalogTile
+from tilewright.tile import AnalogTile, forget_records
 
 
 class AnalogSequential(nn.Sequential):
@@ -17,3 +17,8 @@ class AnalogSequential(nn.Sequential):
         for module in self.modules():
             if isinstance(module, AnalogTile):
                 yield module
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and what tiles recorded since the last step."""
+        super().zero_grad(set_to_none)
+        forget_records(self)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tilewright.configs import RPUConfig
 from tilewright.nn.containers import AnalogSequential
@@ -81,6 +82,9 @@ def convert_to_digital(module: nn.Module, inplace: bool = False) -> nn.Module:
     result = _replace(module, "", {}, replace, frozenset())
     result.__dict__.pop("analog_conversion", None)
     return result
+
+
+_NOT_YET = "it has no weights yet: pass a batch through the model, then convert it"
 
 
 class _Conversion:
@@ -179,7 +183,11 @@ class _Conversion:
             id(part) for m in result.modules() if isinstance(m, AnalogLayer | AnalogRecurrent) for part in m.modules()
         }
         for path, child in result.named_modules():
-            count = sum(p.numel() for p in child._parameters.values() if p is not None)
+            held = [p for p in child._parameters.values() if p is not None]
+            if any(is_lazy(p) for p in held):
+                self.report.digital.append(DigitalModule(path, type(child).__name__, 0, _NOT_YET))
+                continue
+            count = sum(p.numel() for p in held)
             if id(child) in analog_parts or (count == 0 and type(child) not in self.layers):
                 continue
             self.report.digital.append(DigitalModule(path, type(child).__name__, count, self._reason(child)))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tilewright.configs import RPUConfig, SingleRPUConfig
 from tilewright.nn.matrix import logical_weight, matrix_product
-from tilewright.tile import AnalogTile, TileArray, seed_from_torch
+from tilewright.nn.written_weight import WrittenWeight
+from tilewright.tile import AnalogTile, TileArray, forget_records, seed_from_torch
 
 
 def refuse_placement(layer: str, device: Any, dtype: Any) -> None:
@@ -25,8 +26,8 @@ def refuse_placement(layer: str, device: Any, dtype: Any) -> None:
 class AnalogLayer(nn.Module):
     """A layer whose weight is one logical matrix, or one for each group, on tiles.
 
-    ``weight`` and ``bias`` read like the torch counterpart's. Reading gives copies of what is on tiles: writing into
-    them changes nothing, :meth:`set_weights` does. Gradients through a read weight reach the tiles with the next
+    ``weight`` and ``bias`` read like the torch counterpart's. Reading gives copies of what is on tiles; writing into
+    them in place does what :meth:`set_weights` does. Gradients through a read weight reach the tiles with the next
     step of :class:`tilewright.optim.AnalogSGD`.
     """
 
@@ -88,14 +89,31 @@ class AnalogLayer(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Logical weights in the shape of the torch counterpart: a copy that carries gradients."""
-        return self._logical()[0]
+        """Logical weights in the shape of the torch counterpart: a copy that carries gradients and can be written."""
+        return WrittenWeight.of(self._logical()[0], self, lambda weight: self._write(weight=weight))
 
     def __getattr__(self, name: str) -> Any:
         # Reached for an analog bias only: a digital one is a parameter of this name.
         if name == "bias" and self.__dict__.get("analog_bias"):
-            return self._logical()[1]
+            bias = self._logical()[1]
+            assert bias is not None
+            return WrittenWeight.of(bias, self, lambda bias: self._write(bias=bias))
         return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "weight" or (name == "bias" and self.__dict__.get("analog_bias")):
+            if isinstance(value, WrittenWeight) and value.was_written_by(self):
+                return
+            raise AttributeError(
+                f"{type(self).__name__}.{name} lives on tiles and cannot be replaced: layer.set_weights(weight, bias) "
+                "writes it; to tie two layers, let them share their tiles (second.tile = first.tile)"
+            )
+        super().__setattr__(name, value)
+
+    def _write(self, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
+        """Set one of weight and bias, keeping the other."""
+        now = self.get_weights()
+        self.set_weights(now[0] if weight is None else weight, now[1] if bias is None else bias)
 
     def _logical(self) -> tuple[Tensor, Tensor | None]:
         whole = [logical_weight(matrix) for matrix in self.matrices]
@@ -125,6 +143,20 @@ class AnalogLayer(nn.Module):
         """Logical weights and bias, copies; exact, not read through the periphery."""
         weight, bias = self._logical()
         return weight.clone(), None if bias is None else bias.detach().clone()
+
+    def reset_parameters(self) -> None:
+        """New random weights and bias, as the torch counterpart draws them."""
+        twin = self.empty_twin()
+        self.set_weights(twin.weight, twin.bias)
+
+    def empty_twin(self) -> Any:
+        """A digital layer of this shape."""
+        raise NotImplementedError
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and what tiles recorded since the last step."""
+        super().zero_grad(set_to_none)
+        forget_records(self)
 
     # --- products ---------------------------------------------------------------------------------------------------
 

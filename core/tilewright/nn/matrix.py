@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tilewright.nn.autograd import tile_product
+from tilewright.nn.autograd import accumulates, tile_product
 from tilewright.tile import AnalogTile, TileArray
 
 
@@ -56,6 +56,8 @@ class _WeightRead(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None]:
         gradient, tile = grads[0], ctx.tile
+        if not accumulates(ctx, 0):
+            return None, None
         if tile.out_size <= tile.in_size:
             tile.record(gradient, torch.eye(tile.out_size))
         else:

@@ -23,8 +23,13 @@ def extract_patches(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dil
 
     Channels vary slowest within a patch, as in the weight of a torch convolution.
     """
+    if torch.compiler.is_dynamo_compiling():  # which stumbles over functions with a backward of their own
+        return _outside_graphs(x, kernel, stride, dilation)
     patches: Tensor = _Patches.apply(x, tuple(kernel), tuple(stride), tuple(dilation))  # type: ignore[no-untyped-call]
     return patches
+
+
+_outside_graphs = torch._compile._disable_dynamo(extract_patches)
 
 
 class _Patches(torch.autograd.Function):

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tilewright.configs import RPUConfig
 from tilewright.nn.layer import refuse_placement
 from tilewright.nn.linear import AnalogLinear, AnalogLinearMapped
-from tilewright.tile import AnalogTile
+from tilewright.tile import AnalogTile, forget_records
 
 _PARTS = {"weight_ih": "ih", "bias_ih": "ih", "weight_hh": "hh", "bias_hh": "hh", "weight_hr": "hr"}
 
@@ -108,6 +108,19 @@ class AnalogRecurrent(nn.Module):
         first: AnalogLinear = self.ih_l0
         return first.rpu_config
 
+    def reset_parameters(self) -> None:
+        """New random weights and biases, as the torch counterpart draws them."""
+        twin = self.empty_twin()
+        for suffix in self.suffixes():
+            for part in ("ih", "hh", "hr")[: 3 if self.proj_size else 2]:
+                bias = getattr(twin, f"bias_{part}{suffix}") if self.bias and part != "hr" else None
+                self._part(part, suffix).set_weights(getattr(twin, f"weight_{part}{suffix}"), bias)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and what tiles recorded since the last step."""
+        super().zero_grad(set_to_none)
+        forget_records(self)
+
     def flatten_parameters(self) -> None:
         """Accepted for torch's sake; there is nothing to flatten."""
 
@@ -137,8 +150,8 @@ class AnalogRecurrent(nn.Module):
         steps, batch = x.shape[:2]
         if steps == 0:
             raise ValueError(f"{type(self).__name__} takes sequences of at least one step")
-        output, last = self._run(x.reshape(steps * batch, -1), [batch] * steps, self._checked(state, batch))
-        output = output.reshape(steps, batch, -1)
+        output, last = self._run(x.flatten(0, 1), [batch] * steps, self._checked(state, batch))
+        output = output.view(steps, batch, output.shape[-1])
         if not batched:
             return output[:, 0], self._each(last, lambda s: s[:, 0])
         return (output.transpose(0, 1) if self.batch_first else output), last
