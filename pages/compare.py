@@ -2,77 +2,105 @@
 
 import streamlit as st
 
+from studio.background import find_task
+from studio.comparing import (
+    FRESH,
+    known_metrics,
+    offer_fresh_devices,
+    show_costs,
+    show_curves,
+    show_list,
+    show_settings,
+    show_sweep,
+)
 from studio.errors import live
+from studio.exporting import offer_exports, offer_take_in
 from studio.places import go, heading, next_step
-from studio.plots import show_figure
-from studio.training import accuracies, comparison_table, curves_of, run_label
+from studio.training import run_label
 from studio.workspace import workspace
-from tilewright.figures import plot_comparison, plot_losses
+from tilewright.figures import algorithm_label
+from tilewright.report import metric_words
+from tilewright.runs import RunRow
 
-SMOOTH = 15
-LOSS, TEST, TRAIN = "Training loss", "Test accuracy", "Training accuracy"
-METRIC = {LOSS: "loss", TEST: "test_accuracy", TRAIN: "train_accuracy"}
+LATEST = 6
+VIEWS = ("Settings", "Curves", "Sweep", "Costs", "Runs")
 
-place = heading("Compare", "Runs in one plot and one table: what each algorithm makes of a device.")
-
+place = heading("Compare", "Settings in one plot and one table: what each algorithm makes of a device.")
 rows = workspace().runs.list()
+with place:
+    if next_step("Train more" if rows else "Train a network", "train"):
+        go("train")
 if not rows:
     st.info("There is no run yet. Train a network with two or three algorithms, then compare them here.")
-    if next_step("Train a network", "train"):
-        go("train")
+    offer_take_in()
     st.stop()
 
-by_id = {row.id: row for row in rows}
-if not set(st.session_state.get("runs", [])) <= set(by_id):
-    st.session_state["runs"] = [run for run in st.session_state["runs"] if run in by_id]
-latest = [row.id for row in rows[:6]]
-chosen = st.multiselect(
-    "Runs", list(by_id), default=latest, format_func=lambda run: run_label(by_id[run]), key="runs", bind="query-params",
-    placeholder="Choose runs",
-)  # fmt: skip
+
+def choose_runs() -> list[RunRow]:
+    """A sweep, or any runs; then only some algorithms and tags."""
+    batches = list(dict.fromkeys(row.batch for row in rows if row.batch))
+    options = [*batches, "Chosen runs"]
+    if st.session_state.get("sweep") not in options:
+        st.session_state["sweep"] = rows[0].batch or options[-1]
+    bar = st.columns([1.6, 1.6, 1, 1.2], vertical_alignment="bottom")
+    sweep = bar[0].selectbox("Sweep", options, key="sweep")
+    found = [row for row in rows if row.batch == sweep] if sweep != options[-1] else rows
+    algorithms = list(dict.fromkeys(row.algorithm for row in found))
+    wanted = bar[1].multiselect(
+        "Algorithms", algorithms, key=f"only-algorithms-{sweep}", format_func=algorithm_label, placeholder="All"
+    )
+    tags = sorted({tag for row in found for tag in row.tags})
+    tag = bar[2].selectbox("Tag", tags, index=None, key=f"only-tag-{sweep}", placeholder="Any", disabled=not tags)
+    found = [row for row in found if (not wanted or row.algorithm in wanted) and (tag is None or tag in row.tags)]
+    with bar[3]:
+        st.selectbox("Figure", known_metrics(found), key="figure", format_func=metric_words)
+    if sweep == options[-1]:
+        by_id = {row.id: row for row in found}
+        if not set(st.session_state.get("runs", [])) <= set(by_id):
+            st.session_state["runs"] = [run for run in st.session_state["runs"] if run in by_id]
+        chosen = st.multiselect(
+            "Runs", list(by_id), default=[row.id for row in found[:LATEST]], key="runs", bind="query-params",
+            format_func=lambda run: run_label(by_id[run]), placeholder="Choose runs",
+        )  # fmt: skip
+        found = [by_id[run] for run in chosen]
+    return found[::-1]  # in the order they were made
+
+
+chosen = choose_runs()
 if not chosen:
     st.info("Choose at least one run above.")
     st.stop()
+task = find_task(FRESH)
+busy = any(row.active for row in chosen) or (task is not None and task.running)
+view = st.segmented_control(
+    "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+)
 
 
-busy = any(by_id[run].active for run in chosen)
-
-
-@live(run_every=2 if busy else None)
+@live(run_every=2 if busy and view != "Runs" else None)
 def show() -> None:
-    store = workspace().runs
-    runs = [store.get(run) for run in chosen]
-    if busy and not any(run.active for run in runs):
+    store, metric = workspace().runs, st.session_state.get("figure") or "test_accuracy"
+    runs = [store.get(row.id) for row in chosen]
+    testing = task is not None and task.running
+    if busy and not testing and not any(row.active for row in runs):
         st.rerun()  # draws the page once more, without the clock
-    shown = st.segmented_control("Show", list(METRIC), default=LOSS, required=True, key="metric", bind="query-params")
-    curves, bars = st.columns([2, 1], gap="medium")
-    code = (
-        "from tilewright.runs import compare\nfrom tilewright.workspace import Workspace\n\n"
-        f"comparison = compare(Workspace().runs, {chosen!r})\nprint(comparison.table)"
-    )
-    with curves:
-        loss = shown == LOSS
-        figure = plot_losses(
-            curves_of(runs, METRIC[shown]), y_title=shown if loss else f"{shown} (%)", smooth=SMOOTH if loss else 1,
-            log_y=loss, key=f"compare-{shown}",
-        )  # fmt: skip
-        note = f"Mean of {SMOOTH} values over the pale single ones" if loss else "After each epoch"
-        show_figure(figure, "compare-curves", settings=note, code=code)
-    with bars:
-        show_figure(
-            plot_comparison(accuracies(runs)), "compare-accuracy", settings="Mean over seeds, after the last epoch"
-        )
-    table = comparison_table(runs)
-    number = st.column_config.NumberColumn
-    formats = {"Test accuracy (%)": "%.1f", "Training loss": "%.3g", "Pulses": "compact", "Step": "%.3g"}
-    st.dataframe(table, hide_index=True, column_config={k: number(format=v) for k, v in formats.items()})
-    st.download_button(
-        "Table (CSV)", data=lambda: table.to_csv(index=False), file_name="tilewright-comparison.csv", mime="text/csv",
-        on_click="ignore", icon=":material/table:", key="table-csv",
-    )  # fmt: skip
+    waiting = sum(row.active for row in runs)
+    if waiting:
+        st.caption(f"{len(runs) - waiting} of {len(runs)} runs are over; the rest is waiting or training.")
+    if view == "Curves":
+        show_curves(runs)
+    elif view == "Sweep":
+        show_sweep(runs, metric)
+    elif view == "Costs":
+        show_costs(runs, metric)
+    elif view == "Runs":
+        show_list(runs)
+    else:
+        show_settings(runs, metric)
+    offer_fresh_devices(runs)
 
 
 show()
-with place:
-    if next_step("Train more", "train"):
-        go("train")
+with st.expander("Export and import"):
+    offer_exports(chosen, st.session_state.get("figure") or "test_accuracy")
+    offer_take_in()

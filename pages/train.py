@@ -4,34 +4,27 @@ import streamlit as st
 
 from studio.devices import choose_device
 from studio.errors import guarded, live
-from studio.forms import named_choice
-from studio.numbers import duration, percent
+from studio.inside import show_inside
+from studio.launch_buttons import offer_headline, offer_launch, starting
+from studio.launching import choose_data, choose_network, choose_sweep, contenders_of, summary_of
 from studio.places import go, heading, next_step
+from studio.planning import estimating, show_estimate
 from studio.plots import show_figure
+from studio.run_list import choose_shown, show_run
 from studio.tiles import ALGORITHMS
-from studio.training import STATE_ICONS, curves_of, make_specs, network_of
+from studio.training import curves_of
 from studio.workspace import engine, workspace
-from tilewright.data import dataset_names
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label, plot_losses
-from tilewright.runs import Activation, DataSource, RunRow, recommend
+from tilewright.runs import Grid, RunSpec, recommend
 
-SHAPES = {"mnist-small": "784-256-128-10", "digits8x8": "64-32-10", "idx": "784-256-128-10"}
-SHOWN = 12
+CURVES = 12
 
 place = heading("Train", "A network on tiles. Runs go on by themselves, also when you close the browser.")
 
 
-def choose_data() -> DataSource:
-    name = named_choice("Images", [*dataset_names(), "idx"], "data", help="idx: your own folder of idx files.")
-    folder = st.text_input("Folder of the idx files", key="folder") if name == "idx" else ""
-    return (
-        DataSource(name=name) if name != "idx" or not folder.strip() else DataSource(name="idx", folder=folder.strip())
-    )
-
-
-def choose_and_launch() -> tuple[list[str], PulsedDevice]:
-    """What to train; returns the algorithms and the device chosen."""
+def choose_grid() -> tuple[Grid | None, list[str], PulsedDevice, str]:
+    """What to train; the grid is None while something is missing."""
     device_name, device = choose_device()
     algorithms = st.pills(
         "Algorithms", ALGORITHMS, selection_mode="multi", default=["sgd", "ttv2", "mp"], format_func=algorithm_label,
@@ -44,54 +37,39 @@ def choose_and_launch() -> tuple[list[str], PulsedDevice]:
         st.multiselect("Your tiles", own, key="tiles", placeholder="None chosen", bind="query-params") if own else []
     )
     data = choose_data()
+    summary = summary_of(data)
     sizes = st.columns(2)
     epochs = sizes[0].number_input("Epochs", 1, 1000, 3, key="epochs", bind="query-params")
     seeds = sizes[1].number_input("Seeds", 1, 20, 1, key="seeds", bind="query-params", help="Repetitions of each run.")
-    with st.expander("More settings"):
-        layers = st.text_input("Layers", SHAPES[data.name], key=f"layers.{data.name}", bind="query-params")
-        kinds = [kind.value for kind in Activation]
-        activation = st.selectbox("Activation", kinds, key="activation", bind="query-params")
+    with st.expander("Network and more settings"):
+        network = choose_network(data, summary)
         more = st.columns(2)
         batch = more[0].number_input("Batch", 1, 4096, 5, key="batch", bind="query-params")
-        limit = more[1].number_input("Images", 0, 1_000_000, 0, key="images", bind="query-params", help="0 takes all.")
-        rate = st.number_input(
+        limit = more[1].number_input("Samples", 0, 1_000_000, 0, key="images", bind="query-params", help="0 takes all.")
+        rate = more[0].number_input(
             "Learning rate", 0.0, 10.0, 0.0, step=0.01, format="%.4g", key="rate", bind="query-params",
             help="0 takes the one recommended for each algorithm.",
         )  # fmt: skip
-    count = (len(algorithms) + len(tiles)) * seeds
-    label = f"Train {count} run{'s' if count != 1 else ''}"
-    if st.button(
-        label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=not count, key="launch"
-    ):
+        data.validation = 0.01 * more[1].number_input(
+            "Validation (%)", 0, 50, 0, key="validation", bind="query-params",
+            help="Part of the training samples set aside for choosing among settings; test samples are for reporting.",
+        )  # fmt: skip
+    with st.expander("Sweep and devices"):
+        variations = choose_sweep()
+        instances = st.number_input(
+            "Device draws", 1, 50, 1, key="instances", bind="query-params",
+            help="The same draws for every seed. With 1, each seed draws its own devices.",
+        )  # fmt: skip
+    grid = None
+    if network is not None and (algorithms or tiles):
         with guarded():
-            specs = make_specs(
-                algorithms, tiles, device_name, device, data=data, network=network_of(layers, activation),
-                epochs=epochs, batch_size=batch, train_limit=limit, n_seeds=seeds, learning_rate=rate or None,
+            base = RunSpec(data=data, network=network, epochs=epochs, batch_size=batch, train_limit=limit)
+            grid = Grid(
+                base=base, contenders=contenders_of(algorithms, tiles, device_name, device, rate or None),
+                variations=variations, seeds=seeds, device_instances=instances,
             )  # fmt: skip
-            for spec in specs:
-                engine().submit(spec)
-            st.rerun()
-    return algorithms, device
-
-
-def show_run(row: RunRow) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"run-{row.id}"):
-        st.markdown(f"{STATE_ICONS[row.state]} {row.name}", width=260)
-        if row.active:
-            left = f", {duration(row.seconds_left)} left" if row.seconds_left is not None else ""
-            words = "waiting for a worker" if row.state == "queued" else f"{percent(row.progress, 0)}{left}"
-            st.progress(min(row.progress, 1.0), text="stopping" if row.cancel_requested else words)
-        else:
-            accuracy = f"test accuracy {percent(row.test_accuracy)}" if row.test_accuracy is not None else row.state
-            st.caption(f"{accuracy}, {duration(row.seconds)}. {row.message}".rstrip(". ") + ".", width="stretch")
-        if row.active and not row.cancel_requested:
-            st.button(
-                "Cancel", key=f"cancel-{row.id}", on_click=engine().cancel, args=(row.id,), icon=":material/stop:"
-            )
-        if row.resumable:
-            st.button(
-                "Resume", key=f"resume-{row.id}", on_click=engine().resume, args=(row.id,), icon=":material/replay:"
-            )
+            grid.settings()
+    return grid, algorithms, device, device_name
 
 
 def show_plan(algorithms: list[str], device: PulsedDevice) -> None:
@@ -101,32 +79,43 @@ def show_plan(algorithms: list[str], device: PulsedDevice) -> None:
 
 
 def show_runs(live_until_now: bool) -> None:
-    rows = workspace().runs.list()[:SHOWN]
+    rows = workspace().runs.list()
     busy = sum(row.active for row in rows)
-    if live_until_now and not busy:
+    if live_until_now and not (busy or estimating() or starting()):
         st.rerun()  # draws the page once more, without the clock
-    st.subheader(f"{busy} under way" if busy else "Latest runs", anchor=False)
+    show_estimate()
+    if not rows:
+        show_plan(algorithms, device)
+        return
+    training = sum(row.state == "running" for row in rows)
+    st.subheader(f"{training} training, {busy - training} waiting" if busy else "Latest runs", anchor=False)
     if busy and engine().problem:
         st.warning(f"Runs wait because {engine().problem}", icon=":material/warning:")
-    curves = curves_of(rows, "loss")
-    show_figure(
-        plot_losses(curves, smooth=15, log_y=True, key="live"), "train-loss",
-        settings="Mean of 15 values over the pale single ones", code="",
+    shown = choose_shown(rows)
+    look = st.segmented_control(
+        "Look at", ["Loss", "Inside a run"], default="Loss", required=True, key="look-at", bind="query-params",
+        label_visibility="collapsed",
     )  # fmt: skip
-    for row in rows:
+    if look == "Loss":
+        figure = plot_losses(
+            curves_of(shown[:CURVES], "loss"), smooth=15, log_y=True, x_title="Samples seen", key="live"
+        )
+        show_figure(figure, "train-loss", settings="Mean of 15 values over the pale single ones", code="")
+    else:
+        show_inside(shown)
+    for row in shown:
         show_run(row)
 
 
 settings, view = st.columns([1, 2.1], gap="medium")
 with settings:
-    algorithms, device = choose_and_launch()
-rows = workspace().runs.list()[:SHOWN]
+    grid, algorithms, device, device_name = choose_grid()
+    offer_launch(grid)
+    offer_headline(device, device_name)
+rows = workspace().runs.list()
 with place:
     if next_step("Compare the runs", "compare", disabled=not rows, why=None if rows else "Train something first."):
-        go("compare", runs=[row.id for row in rows])
+        go("compare")
 with view:
-    if rows:
-        busy = any(row.active for row in rows)
-        live(run_every=1.0 if busy else None)(show_runs)(busy)
-    else:
-        show_plan(algorithms, device)
+    busy = any(row.active for row in rows) or estimating() or starting()
+    live(run_every=1.0 if busy else None)(show_runs)(busy)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from studio.background import Task, find_task, start_task
 from studio.fits import Outcome, with_noise, with_typical_spread
-from studio.training import make_specs, network_of
+from studio.launching import demo_specs
 from studio.workspace import engine, workspace
 from tilewright.configs import SoftBoundsReferenceDevice
 from tilewright.fitting import estimate_noise, fit_device
 from tilewright.measurement import example_names, load_example, suggested_normalisation
-from tilewright.runs import DataSource, Engine
+from tilewright.runs import Engine
 from tilewright.workspace import Workspace
 
 NAME = "demo"
@@ -42,10 +42,7 @@ def _walk(task: Task, space: Workspace, trainer: Engine) -> list[str]:
     task.report(step=2)
     name = space.devices.save(f"{name} device", device)
     task.report(step=3, device=name)
-    specs = make_specs(
-        ALGORITHMS, (), name, device, data=DataSource(name="mnist-small"),
-        network=network_of("784-256-128-10", "Sigmoid"), epochs=1, batch_size=5, train_limit=0, n_seeds=1,
-    )  # fmt: skip
+    specs = demo_specs(ALGORITHMS, name, device)
     runs = [trainer.submit(spec) for spec in specs]
     task.report(step=4)
     return runs

@@ -6,8 +6,8 @@ import itertools
 
 import streamlit as st
 
+from studio.launching import layer_sizes, network_of
 from studio.numbers import percent
-from studio.training import layer_sizes, network_of
 from tilewright.configs import FloatingPointRPUConfig, MappingParameter, RPUConfig
 from tilewright.nn import AnalogSummary, analog_summary
 from tilewright.parameters import ParameterError

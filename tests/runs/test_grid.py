@@ -23,7 +23,7 @@ def test_a_grid_is_every_combination_seed_by_seed():
     assert len(specs) == whole.size == 2 * 4 * 4
     assert len({spec.digest() for spec in specs}) == 32
     assert len({spec.setting_digest() for spec in specs}) == 8
-    assert specs[0].name == "sgd, batch_size 5, learning_rate 1"
+    assert specs[0].name == "sgd, batch_size 5, learning_rate 1, seed 1, devices 1"
     assert [s.seeds.data for s in specs] == [1] * 16 + [2] * 16
     assert [s.seeds.devices for s in specs[::8]] == [1, 2, 1, 2]
     again = read_plan(whole.to_yaml())

@@ -7,6 +7,7 @@ from tilewright.figures.comparison import (
     plot_intervals,
     plot_parallel,
     plot_snapshot,
+    shortened,
 )
 from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
 from tilewright.figures.frame import empty_figure, figure_data
@@ -47,4 +48,5 @@ __all__ = [
     "ramp_pulses",
     "relative_error",
     "running_mean",
+    "shortened",
 ]

@@ -62,7 +62,7 @@ def plot_bands(
             traces.append({**edge, "y": values.min(axis=0), **band})
         traces.append(
             {
-                "x": x, "y": values.mean(axis=0), "name": _short(name), "legendgroup": group,
+                "x": x, "y": values.mean(axis=0), "name": shortened(name), "legendgroup": group,
                 "mode": "lines+markers" if len(x) <= 30 else "lines", "marker": {"size": 6},
                 "line": {"color": colour, "width": 2.5, "dash": DASHES[(number // len(SEQUENCE)) % len(DASHES)]},
                 "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{name}</extra>",
@@ -102,19 +102,19 @@ def plot_intervals(
         return empty_figure("No run among those chosen has this figure yet.", height=240)
     colours = setting_colours({name: algorithm for name, algorithm, *_ in kept})
     traces: list[dict[str, Any]] = []
-    for name, _, mean, low, high in reversed(kept):
-        label, colour = _short(name, 34), colours[name]
+    for place, (name, _, mean, low, high) in enumerate(reversed(kept)):
+        colour = colours[name]
         single = [value for value in values.get(name, ()) if math.isfinite(value)]
         traces.append(
             {
-                "x": single, "y": [label] * len(single), "mode": "markers", "name": f"{name}, each run",
+                "x": single, "y": [place] * len(single), "mode": "markers", "name": f"{name}, each run",
                 "marker": {"size": 6, "color": colour, "opacity": 0.45}, "hovertemplate": "%{x:.4g}<extra></extra>",
             }
         )  # fmt: skip
         known = math.isfinite(low)
         traces.append(
             {
-                "x": [mean], "y": [label], "mode": "markers", "name": name,
+                "x": [mean], "y": [place], "mode": "markers", "name": name,
                 "marker": {"size": 12, "color": colour, "symbol": "diamond"},
                 "error_x": {
                     "type": "data", "symmetric": False, "array": [high - mean if known else 0],
@@ -123,7 +123,9 @@ def plot_intervals(
                 "hovertemplate": f"{name}<br>mean %{{x:.4g}}<extra></extra>",
             }
         )  # fmt: skip
-    axes: dict[str, dict[str, Any]] = {"xaxis": {"title": x_title}, "yaxis": {"ticks": "", "title": ""}}
+    labels = [shortened(name, 34) for name, *_ in reversed(kept)]
+    places: dict[str, Any] = {"tickvals": list(range(len(kept))), "ticktext": labels, "range": [-0.6, len(kept) - 0.4]}
+    axes: dict[str, dict[str, Any]] = {"xaxis": {"title": x_title}, "yaxis": {"ticks": "", **places}}
     return framed(traces, axes, key="intervals", height=max(200, 70 + 40 * len(kept)), legend=False)
 
 
@@ -189,13 +191,13 @@ def plot_parallel(columns: Mapping[str, Sequence[Any]], colour: Sequence[float],
 
 
 def _dimension(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    label = _short(name.rpartition(".")[2], 22)
+    label = shortened(name.rpartition(".")[2], 22)
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
         return {"label": label, "values": [float(v) for v in values]}
     words = _levels(values)
     return {
         "label": label, "values": [words.index(_word(v)) for v in values], "tickvals": list(range(len(words))),
-        "ticktext": [_short(word, 18) for word in words],
+        "ticktext": [shortened(word, 18) for word in words],
     }  # fmt: skip
 
 
@@ -219,7 +221,7 @@ def plot_against(
     colours = setting_colours({name: found[0][0] for name, found in settings.items()})
     traces = [
         {
-            "x": [x for _, x, _ in found], "y": [y for _, _, y in found], "mode": "markers", "name": _short(name),
+            "x": [x for _, x, _ in found], "y": [y for _, _, y in found], "mode": "markers", "name": shortened(name),
             "marker": {"size": 10, "color": colours[name], "line": {"width": 1, "color": "white"}},
             "hovertemplate": f"{name}<br>%{{x:.4g}}<br>%{{y:.4g}}<extra></extra>",
         }
@@ -264,5 +266,9 @@ def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _short(name: str, length: int = 40) -> str:
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+def shortened(name: str, length: int = 40) -> str:
+    """Long names differ at their ends as often as at their beginnings."""
+    if len(name) <= length:
+        return name
+    end = length // 2 - 1
+    return f"{name[: length - end - 1].rstrip()}…{name[-end:].lstrip()}"

@@ -91,6 +91,27 @@ def varied_fields(rows: Sequence[RunRow]) -> dict[str, list[Any]]:
     }
 
 
+def swept_fields(rows: Sequence[RunRow]) -> dict[str, list[Any]]:
+    """Of :func:`varied_fields` those a sweep is over: they take several values within one algorithm, none empty.
+
+    Contenders differ in much that follows from their algorithm; what is left out here is not what one sweeps over.
+    """
+    varied = varied_fields(rows)
+    algorithms = [row.algorithm for row in rows]
+
+    def within_one(values: list[Any]) -> bool:
+        pairs = {(name, json.dumps(value)) for name, value in zip(algorithms, values, strict=True)}
+        return len(pairs) > len(set(algorithms))
+
+    return {
+        path: values
+        for path, values in varied.items()
+        if within_one(values)
+        and not path.endswith(("type", "construction_seed"))
+        and not any(value is None or isinstance(value, list) for value in values)
+    }
+
+
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
         items: Any = value.items()

@@ -22,6 +22,7 @@ from tilewright.runs.trainer import CheckpointError, Event, train
 FLUSH_SECONDS = 0.5  # metrics reach the store at least this often
 HEARTBEAT_SECONDS = 1.0
 WRITE_ATTEMPTS, WRITE_PAUSE = 600, 1.0  # while the index cannot be written, e.g. on a full disk
+LIVE_RESULTS = ("throughput",)  # of the last window, for lists of runs
 RUN_COLUMNS = ("loss", "train_accuracy", "test_accuracy")
 
 
@@ -100,6 +101,7 @@ class _Recorder:
         if event.kind == "started":
             self._flush(total_steps=int(event.values["total_steps"]))
         elif event.kind in ("step", "epoch"):
+            self.results |= {name: event.values[name] for name in LIVE_RESULTS if name in event.values}
             self.metrics += [(name, event.step, value) for name, value in event.values.items()]
             # A checkpoint follows the end of an epoch at once: both are written together.
             if event.kind == "step" and time.monotonic() - self.flushed > FLUSH_SECONDS:

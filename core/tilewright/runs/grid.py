@@ -94,6 +94,9 @@ class Grid(Parameters):
                     spec = copy.deepcopy(setting)
                     devices = seed if self.device_instances == 1 else instance
                     spec.seeds = Seeds(data=seed, weights=seed, devices=devices)
+                    if self.seeds > 1 or self.device_instances > 1:
+                        last = f", seed {seed}" + (f", devices {instance}" if self.device_instances > 1 else "")
+                        spec.name = spec.name[: 120 - len(last)] + last
                     found.append(spec)
         return found
 

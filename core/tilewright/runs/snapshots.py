@@ -49,8 +49,10 @@ def take_snapshot(model: nn.Module) -> list[ArraySnapshot]:
     """The weights of every tile and its hidden arrays, or of every layer when there is no tile."""
     found: list[tuple[str, Tensor]] = []
     names = {id(module): name for name, module in model.named_modules()}
-    for tile in tiles_of(model):
-        layer = _layer(names[id(tile)])
+    tiles = tiles_of(model)
+    owners = [names[id(tile)].partition(".tile")[0] for tile in tiles]
+    for tile, owner in zip(tiles, owners, strict=True):
+        layer = _layer(names[id(tile)], owners.count(owner))
         found.append((f"{layer} weight", tile.weight))
         found += [(f"{layer} {name}", value) for name, value in _hidden_arrays(tile)]
     if not found:
@@ -73,8 +75,11 @@ def _hidden_arrays(tile: AnalogTile) -> list[tuple[str, Tensor]]:
     return found
 
 
-def _layer(path: str) -> str:
-    return path.removesuffix(".tile").replace(".tile.", " ")
+def _layer(path: str, tiles: int) -> str:
+    """The layer of a tile, with the tile's number where a layer has several."""
+    layer, _, place = path.partition(".tile")
+    number = re.sub(r"\D+", " ", place).strip()
+    return f"{layer} tile {number}" if tiles > 1 and number else layer
 
 
 def _of(name: str, value: Tensor) -> ArraySnapshot:

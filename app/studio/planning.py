@@ -1,0 +1,74 @@
+"""Before launch: how long the chosen runs will take, what may go wrong, and one batch tried out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from studio.background import Task, find_task, start_task
+from studio.errors import show_error
+from studio.numbers import duration
+from studio.workspace import workspace
+from tilewright.runs import RunSpec, dry_run, estimate
+from tilewright.runs.environment import usable_cores
+from tilewright.runs.estimation import DryRun, Estimate
+
+NAME = "estimate"
+
+
+def start_estimate(specs: list[RunSpec]) -> None:
+    """Try a few steps of each setting, and one batch of the first, in the background."""
+    folder = workspace().folder
+    start_task(NAME, lambda task: _work(task, specs, folder))
+
+
+def _work(task: Task, specs: list[RunSpec], folder: object) -> tuple[Estimate, DryRun]:
+    found = estimate(specs, usable_cores(), folder, task.cancelled)  # type: ignore[arg-type]
+    return found, dry_run(specs[0])
+
+
+def estimating() -> bool:
+    """Whether an estimate is being made."""
+    task = find_task(NAME)
+    return task is not None and task.running
+
+
+def show_estimate() -> None:
+    """The last estimate, or how far it is."""
+    task = find_task(NAME)
+    if task is None:
+        return
+    if task.running:
+        st.progress(0.5, text=f"trying a few steps of each setting, {task.seconds:.0f} s")
+    elif task.error is not None:
+        show_error(task.error)
+    elif task.result is not None:
+        _show(*task.result)
+
+
+def _show(found: Estimate, tried: DryRun) -> None:
+    with st.container(border=True):
+        boxes = st.columns(4)
+        boxes[0].metric("Runs", found.runs)
+        boxes[1].metric(f"Time, {found.workers} at once", duration(found.seconds))
+        boxes[2].metric("Memory", f"{found.memory / 2**20:,.0f} MiB")
+        boxes[3].metric("Disk", f"{found.disk / 2**20:,.1f} MiB")
+        for text in found.warnings:
+            st.warning(text, icon=":material/warning:")
+        for text in tried.warnings:
+            st.warning(text, icon=":material/warning:")
+        with st.expander(
+            f"One batch of “{tried.name}” tried: loss {tried.loss:.3g}, afterwards {tried.loss_after:.3g}"
+        ):
+            st.text("\n".join([*tried.shapes, *(f"{k} {v:.3g}" for k, v in tried.readings.items())]))
+        st.dataframe(
+            [
+                {"Setting": s.name, "Runs": s.runs, "Each": duration(s.seconds), "Step (ms)": _ms(s.step_seconds)}
+                for s in found.settings
+            ],
+            hide_index=True,
+        )  # fmt: skip
+        st.caption("From a short measured probe on this machine; other work on it makes runs take longer.")
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 2)

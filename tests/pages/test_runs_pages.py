@@ -1,0 +1,195 @@
+"""Train and Compare: what is chosen, launched, followed, steered, compared and taken out."""
+
+import time
+
+import pytest
+from studio_driver import ROOT, messages, open_page, small_run
+
+from tilewright.runs import Grid, RunSpec, SyncEngine, Variation, archive
+
+
+def wait_for_tasks(seconds=60):
+    from studio.background import _tasks
+
+    end = time.monotonic() + seconds
+    while any(task.running for task in _tasks().values()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def swept(filled):
+    """A finished sweep of two learning rates and two batch sizes, two seeds each."""
+    with SyncEngine(filled.runs) as engine:
+        plan = Grid(
+            base=small_run("swept", "mp"), seeds=2,
+            variations=[
+                Variation(field="learning_rate", values=[0.05, 0.2]), Variation(field="batch_size", values=[10, 20]),
+            ],
+        )  # fmt: skip
+        for run_id in engine.submit_all(plan.specs(), "two by two"):
+            engine.wait(run_id, 60)
+    return filled
+
+
+@pytest.mark.parametrize("view", ["Settings", "Curves", "Sweep", "Costs", "Runs"])
+def test_every_view_of_a_sweep(swept, view):
+    app = open_page("compare", view=view)
+    assert messages(app) == []
+    assert app.selectbox(key="sweep").value == "two by two"
+    tables = [table.value for table in app.dataframe]
+    if view == "Settings":
+        assert list(tables[0]["Finished"]) == ["2 of 2"] * 4
+        assert all("to" in words for words in tables[0]["Test accuracy"])
+        assert list(tables[1]["Pairs"]) == [2] * 6
+    if view == "Runs":
+        assert len(tables[0]) == 8
+
+
+def test_trained_weights_are_tested_on_fresh_devices(swept):
+    app = open_page("compare")
+    app.button(key="fresh").click().run()
+    wait_for_tasks()
+    app.run()
+    assert messages(app) == []
+    assert all("fresh_test_accuracy" in row.results for row in swept.runs.list() if row.batch)
+    app.selectbox(key="figure").set_value("fresh_test_accuracy").run()
+    assert messages(app) == []
+
+
+def test_an_archive_is_taken_in(empty, filled_folder):
+    from tilewright.runs import RunStore
+
+    source = RunStore(filled_folder)
+    content = archive.pack(source, [row.id for row in source.list()])
+    source.close()
+    app = open_page("compare")
+    app.file_uploader(key="take-in").upload("runs.zip", content, "application/zip").run()
+    app.button(key="take-in-now").click().run()
+    assert messages(app) == []
+    assert {row.state for row in empty.runs.list()} == {"finished"}
+    app = open_page("compare")
+    app.file_uploader(key="take-in").upload("runs.zip", b"PK nonsense", "application/zip").run()
+    app.button(key="take-in-now").click().run()
+    (message,) = messages(app)
+    assert "not an archive" in message
+
+
+def test_a_run_is_paused_resumed_extended_and_deleted(empty):
+    app = open_page("train", data="digits8x8", algorithms=["fp"], epochs=500, images=200)
+    app.button(key="launch").click().run()
+    (row,) = empty.runs.list()
+    wait_until(lambda: empty.runs.get(row.id).step > 0)
+    app.run()
+    app.button(key=f"pause-{row.id}").click().run()
+    wait_until(lambda: empty.runs.get(row.id).state == "paused")
+    app.run()
+    app.button(key=f"resume-{row.id}").click().run()
+    wait_until(lambda: empty.runs.get(row.id).state == "running")
+    app.run()
+    app.button(key=f"cancel-{row.id}").click().run()
+    wait_until(lambda: empty.runs.get(row.id).state == "cancelled")
+    app.run()
+    app.button(key=f"delete-{row.id}").click().run()
+    assert messages(app) == []
+    assert empty.runs.list() == []
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_sweep_is_set_in_words_and_estimated_before_launch(empty):
+    app = open_page("train", data="digits8x8", algorithms=["mp"], epochs=1, images=60, seeds=2)
+    app.selectbox(key="field1").set_value("learning_rate").run()
+    app.text_input(key="values1").set_value("0.05, 0.1, 0.2").run()
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 6 runs"
+    app.button(key="estimate").click().run()
+    wait_for_tasks()
+    app.run()
+    assert messages(app) == []
+    assert {metric.label: metric.value for metric in app.metric}["Runs"] == "6"
+    app.text_input(key="values1").set_value("0.05, -1").run()
+    (message,) = messages(app)
+    assert "learning_rate" in message
+    assert empty.runs.list() == []
+
+
+@pytest.mark.parametrize("network", ["CNN", "LSTM", "Layers in words"])
+def test_networks_are_chosen(empty, network):
+    app = open_page("train", data="digits8x8", algorithms=["fp"], epochs=1, images=20)
+    app.selectbox(key="network.classes").set_value(network).run()
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 1 run"
+    if network == "Layers in words":
+        app.text_area(key="words.digits8x8").set_value("flaten\nlinear 10").run()
+        (message,) = messages(app)
+        assert "did you mean 'flatten'" in message
+
+
+def test_values_are_learned_too(empty):
+    app = open_page("train", data="linear20", algorithms=["sgd"], epochs=1, images=50)
+    app.button(key="launch").click().run()
+    assert messages(app) == []
+    (row,) = empty.runs.list()
+    wait_until(lambda: not empty.runs.get(row.id).active)
+    row = empty.runs.get(row.id)
+    assert row.state == "finished"
+    assert "test_error" in row.results
+    for page in ("train", "compare"):
+        app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+        assert messages(app) == []
+
+
+def test_a_table_of_ones_own_is_named_or_refused(empty, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("a,b,c\n" + "".join(f"{k},{k % 3},{k % 2}\n" for k in range(30)))
+    app = open_page("train", data="csv")
+    app.text_input(key="file").set_value(str(path)).run()
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 3 runs"
+    app.text_input(key="targets").set_value("d").run()
+    (message,) = messages(app)
+    assert "no column 'd'; it has a, b, c" in message
+
+
+def test_the_headline_experiment_starts_with_one_click(empty, monkeypatch):
+    import studio.launch_buttons as buttons
+
+    monkeypatch.setattr(buttons, "headline_grid", lambda device, name: Grid(base=small_run(name), seeds=2))
+    app = open_page("train")
+    app.button(key="headline").click().run()
+    wait_for_tasks()
+    app.run()
+    assert messages(app) == []
+    assert empty.devices.names() == ["fitted-example"]
+    assert len(empty.runs.list()) == 2
+
+
+def test_a_run_is_looked_into(filled):
+    with SyncEngine(filled.runs) as engine:
+        engine.wait(engine.submit(small_run("deep", "ttv2")), 60)
+    app = open_page("train", **{"look-at": "Inside a run"})
+    assert messages(app) == []
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["Saturated weights"].endswith("%")
+    assert {"1 weight", "1 fast weight", "1 buffer"} <= set(app.selectbox(key="array").options)
+    app.select_slider(key="snapshot-epoch").set_value(0).run()
+    assert messages(app) == []
+
+
+def test_thirty_runs_are_shown_a_page_at_a_time(filled):
+    for number in range(30):
+        filled.runs.add(small_run(f"waiting {number}"), owner="somebody", batch="thirty")
+    app = open_page("train")
+    assert messages(app) == []
+    assert sum(button.key.startswith("cancel-2") for button in app.button) == 10
+    app.selectbox(key="shown-batch").set_value("thirty").run()
+    app.number_input(key="shown-page").set_value(3).run()
+    assert messages(app) == []
+    assert any("waiting 0" in text.value for text in app.markdown)
+    assert isinstance(RunSpec.from_yaml(filled.runs.list()[0].spec_yaml), RunSpec)
