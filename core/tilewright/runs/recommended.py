@@ -71,7 +71,7 @@ def recommend(algorithm: str, device: Device, construction_seed: int = 0) -> Rec
     if name in ("c-ttv2", "chopped-ttv2", "ttv3"):
         return _transfer("c-ttv2", sample, seed, {"in_chop_prob": 0.05})
     if name in ("agad", "ttv4"):
-        return _transfer("agad", sample, seed, {"in_chop_prob": 0.05})
+        return _transfer("agad", sample, seed, {"in_chop_prob": 0.1, "tail_weightening": 5.0})
     if name in ("tiki-taka", "tt", "ttv1"):
         return _tiki_taka(sample, seed)
     if name in _RESIDUAL:
@@ -110,14 +110,15 @@ def _mixed_precision(device: PulsedDevice, seed: int) -> Recommendation:
 
 def _tiki_taka(device: PulsedDevice, seed: int) -> Recommendation:
     reasons = (
-        "reference defaults, not tuned: a line of the fast array is read after each mini-batch and written as it is.",
-        "learning rate 0.1, constant, on the fast array and on the transfer.",
+        "fast_lr 5 times the learning rate: nothing averages the reads, so the fast array has to move well above "
+        "the noise of the converters.",
+        "columns of the fast array are read, one after each mini-batch: by rows it diverges at this rate.",
+        "learning rate 0.1, a fifth of it after two thirds: the rate also scales the transfer, which then settles.",
         "expect less than from TTv2: single reads carry the noise of the converters, which nothing averages.",
         _NO_SCALING,
     )
-    return Recommendation(
-        "tiki-taka", build_config("tiki-taka", device, construction_seed=seed), 0.1, ConstantSchedule(), reasons
-    )
+    config = build_config("tiki-taka", device, construction_seed=seed, cell={"fast_lr": 5.0, "transfer_columns": True})
+    return Recommendation("tiki-taka", config, 0.1, DropSchedule(drop=0.2, after=0.67), reasons)
 
 
 def _transfer(algorithm: str, device: PulsedDevice, seed: int, choppers: dict[str, Any]) -> Recommendation:
@@ -136,8 +137,8 @@ def _transfer(algorithm: str, device: PulsedDevice, seed: int, choppers: dict[st
     ]
     if algorithm == "agad":
         reasons.append(
-            "choppers flip every 20 sweeps, and reads count from the reference learned before the flip. "
-            "These settings are those of c-TTv2 and were not tuned for AGAD itself."
+            "choppers flip every 10 sweeps, and reads count from the reference learned before the flip: nothing is "
+            "written before the first 11 sweeps, so slower choppers waste the start of a run."
         )
     elif choppers:
         reasons.append("choppers flip with probability 0.05 per read: the fast array's offset averages out.")
