@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from studio.documents import passages
 from studio.places import DOCS, heading
 from tilewright.kernels import capabilities
 
@@ -16,6 +17,7 @@ TOPICS = {
     "compare": "Comparing",
     "scripting": "Scripts and notebooks",
     "reproducibility": "Reproducibility",
+    "yardsticks": "What learns",
     "benchmarks": "How fast",
     "differences": "Differences",
 }
@@ -38,6 +40,9 @@ with contents:
             st.caption(f"{name.replace('_', ' ')}: {listed}")
 with text:
     if topic:
-        st.markdown((DOCS / f"{topic}.md").read_text(encoding="utf-8"))
+        for text_before, picture, caption in passages(topic):
+            st.markdown(text_before)
+            if picture:
+                st.image(picture, caption=caption)
     else:
         st.info("The documentation is missing from this installation.")

@@ -14,7 +14,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evidence import mean_and_interval, Entry, Results, last_accuracies, options, print_accuracies, record, training_run
+from evidence import (
+    Results,
+    last_accuracies,
+    mean_and_interval,
+    options,
+    print_accuracies,
+    record,
+    run_digest,
+    training_run,
+)
 
 from tilewright.configs import FloatingPointRPUConfig, RPUConfig, UpdateParameters, build_config
 from tilewright.data import load_dataset
@@ -102,17 +111,15 @@ def main() -> None:
         found.out = found.out.with_name(found.out.name.format(size=found.size.replace("-", "_")))
 
     def spec(case: str, seed: int) -> RunSpec:
-        made = specification(case, seed, found.size, folder_used, 500 if found.quick else 0)
-        made.data.checksum = data.checksum
-        return made
+        return specification(case, seed, found.size, folder_used, 500 if found.quick else 0)
 
-    def digest(case: str, seed: int) -> str:
-        return spec(case, seed).digest()
-
-    def run(case: str, seed: int) -> Entry:
-        return training_run(spec(case, seed), data)
-
-    results = record(found.cases, found.seeds, digest, run, found.out)
+    results = record(
+        found.cases,
+        found.seeds,
+        lambda case, seed: run_digest(spec(case, seed), data),
+        lambda case, seed: training_run(spec(case, seed), data),
+        found.out,
+    )
     print_accuracies(results)
     if not found.quick:
         print("\n".join(missed_bars(results, found.size)) or "every bar is met")

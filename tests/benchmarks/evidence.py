@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from scipy import stats
 
-from tilewright.data import Dataset, load_dataset
+from tilewright.data import Dataset
+from tilewright.parameters import Parameters
 from tilewright.runs import RunSpec, train
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -41,7 +43,19 @@ def as_text(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if np.isfinite(half) else "")
 
 
-def training_run(spec: RunSpec, dataset: Dataset | None = None) -> Entry:
+def digest_of(*parts: object) -> str:
+    """SHA-256 of what decides a figure; parameters count by what differs from their defaults."""
+    texts = [part.to_yaml() if isinstance(part, Parameters) else repr(part) for part in parts]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def run_digest(spec: RunSpec, dataset: Dataset) -> str:
+    """:func:`digest_of` a run; the folder of the images does not count."""
+    length = (spec.learning_rate, spec.epochs, spec.batch_size, spec.train_limit)
+    return digest_of(spec.rpu_config, spec.network, spec.lr_schedule, length, spec.seeds, dataset.checksum)
+
+
+def training_run(spec: RunSpec, dataset: Dataset) -> Entry:
     """Test accuracy after each epoch, mean loss of each tenth of the run, and the time it took.
 
     A run whose loss stops being finite counts as a test accuracy of 0.
@@ -50,7 +64,7 @@ def training_run(spec: RunSpec, dataset: Dataset | None = None) -> Entry:
     accuracy: list[float] = []
     losses: list[tuple[int, float]] = []
     failed = ""
-    for event in train(spec, dataset or load_dataset(spec.data.name, spec.data.folder), checkpoint_seconds=1e9):
+    for event in train(spec, dataset, checkpoint_seconds=1e9):
         if event.kind == "step":
             losses.append((event.step, event.values["loss"]))
         elif event.kind == "epoch":
@@ -59,7 +73,7 @@ def training_run(spec: RunSpec, dataset: Dataset | None = None) -> Entry:
             failed = event.message
     entry: Entry = {
         "seed": spec.seeds.weights,
-        "digest": spec.digest(),
+        "digest": run_digest(spec, dataset),
         "test_accuracy": accuracy or [0.0],
         "loss_by_tenth": by_tenth(losses),
         "cpu_seconds": round(time.process_time() - start, 1),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from evidence import Entry, options, print_accuracies, record, training_run
+from evidence import Entry, options, print_accuracies, record, run_digest, training_run
 
 from tilewright.data import Dataset, load_dataset
 from tilewright.presets import DEVICE_PRESETS
@@ -74,7 +74,7 @@ def main() -> None:
         return training_run(specification(advice(case), seed, epochs), data)
 
     def digest(case: str, seed: int) -> str:
-        return specification(advice(case), seed, epochs).digest()
+        return run_digest(specification(advice(case), seed, epochs), data)
 
     print_accuracies(record(found.cases, found.seeds, digest, run, found.out))
 

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from tilewright.configs import SoftBoundsReferenceDevice
-from tilewright.data import load_dataset
+from tilewright.configs import OneSidedUnitCell, SoftBoundsReferenceDevice
 from tilewright.parameters import ParameterError
-from tilewright.presets import DEVICE_PRESETS, TutorialRRAMPresetDevice
-from tilewright.runs import RunSpec, Seeds, recommend, recommended_config, recommended_names, train
+from tilewright.presets import (
+    DEVICE_PRESETS,
+    GokmenVlasovPresetDevice,
+    IdealizedPresetDevice,
+    PCMPresetDevice,
+    ReRamSBPresetDevice,
+    TutorialRRAMPresetDevice,
+)
+from tilewright.runs import RunSpec, recommend, recommended_config, recommended_names
 
 
 @pytest.mark.parametrize("algorithm", recommended_names())
@@ -29,7 +35,7 @@ def test_the_settings_of_a_noisy_device():
     assert (cell.in_chop_prob, cell.construction_seed) == (0.0, 123)
     assert config.update.desired_bl == 5
     assert config.mapping.weight_scaling_omega == 0
-    assert recommended_config("c-ttv2", TutorialRRAMPresetDevice).device.in_chop_prob == 0.05
+    assert recommended_config("c-ttv2", TutorialRRAMPresetDevice).device.in_chop_prob == 0.02
     assert recommended_config("sgd", TutorialRRAMPresetDevice).update.desired_bl == 10
     assert recommend("sgd", TutorialRRAMPresetDevice).learning_rate == 0.01
 
@@ -37,6 +43,51 @@ def test_the_settings_of_a_noisy_device():
 def test_a_quiet_device_may_write_earlier():
     quiet = SoftBoundsReferenceDevice(dw_min=0.01, dw_min_std=0.3)
     assert recommended_config("ttv2", quiet).device.auto_granularity == 200.0
+
+
+def test_fine_steps_get_longer_trains():
+    """What an array moves stays the same whatever its step: 0.05 per vector on the fast one, 0.01 per write."""
+    for preset, trains in {"EcRam": (25, 5), "GokmenVlasov": (31, 6), "Idealized": (100, 20)}.items():
+        config = recommended_config("ttv2", DEVICE_PRESETS[f"{preset}PresetDevice"])
+        assert (config.update.desired_bl, config.device.transfer_update.desired_bl) == trains
+    assert recommend("sgd", GokmenVlasovPresetDevice).learning_rate == 0.1
+    assert recommended_config("sgd", GokmenVlasovPresetDevice).update.desired_bl == 62
+
+
+def test_the_buffer_averages_where_trains_do_not_stand_out():
+    """A train over its noise: 0.4 for the tutorial's device, 1.3 for ReRamSB, 6 and more for quiet devices."""
+    found = [
+        recommended_config("agad", DEVICE_PRESETS[f"{name}PresetDevice"]).device.auto_granularity
+        for name in ("TutorialRRAM", "ReRamSB", "Capacitor")
+    ]
+    assert found == [1000.0, 300.0, 200.0]
+
+
+def test_the_fast_array_is_read_against_its_symmetry_point():
+    config = recommended_config("ttv2", ReRamSBPresetDevice)
+    fast, slow = config.device.unit_cell_devices
+    assert fast.subtract_symmetry_point
+    assert not slow.subtract_symmetry_point
+
+
+def test_devices_that_move_one_way_get_pairs():
+    for algorithm in ("sgd", "mp"):
+        cell = recommended_config(algorithm, PCMPresetDevice, construction_seed=5).device
+        assert cell.construction_seed == 5
+        pair = cell.device if algorithm == "mp" else cell
+        assert isinstance(pair, OneSidedUnitCell)
+        assert pair.refresh_every == 1
+    for algorithm in ("tiki-taka", "ttv2", "c-ttv2", "agad"):
+        assert "moves one way" in recommend(algorithm, PCMPresetDevice).obstacle
+
+
+def test_obstacles_name_what_to_take_instead():
+    assert "take mixed precision" in recommend("sgd", TutorialRRAMPresetDevice).obstacle
+    assert recommend("sgd", IdealizedPresetDevice).obstacle == ""
+    assert recommend("ttv2", TutorialRRAMPresetDevice).obstacle == ""
+    off = SoftBoundsReferenceDevice(dw_min=0.05, w_max=1.0, w_min=-1.0, reference_std=0.3)
+    assert "take AGAD" in recommend("ttv2", off).obstacle
+    assert recommend("agad", off).obstacle == ""
 
 
 def test_what_is_given_is_not_changed():
@@ -50,25 +101,3 @@ def test_what_is_given_is_not_changed():
 def test_an_unknown_algorithm():
     with pytest.raises(ParameterError, match="known: fp, sgd, mp, tiki-taka, ttv2, c-ttv2, agad, residual-v2, rider"):
         recommend("adam", TutorialRRAMPresetDevice)
-
-
-BARS = {"fp": 0.80, "mp": 0.84, "ttv2": 0.75, "c-ttv2": 0.75, "agad": 0.75}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", BARS)
-def test_recommended_settings_learn_on_the_noisy_device(algorithm):
-    """Three epochs of mnist-small, mean of two seeds: 0.86, 0.89, 0.83, 0.84 and 0.84 are to be expected."""
-    data = load_dataset("mnist-small")
-    accuracies = []
-    for seed in (1, 2):
-        advice = recommend(algorithm, TutorialRRAMPresetDevice(construction_seed=123))
-        spec = RunSpec(
-            rpu_config=advice.rpu_config,
-            learning_rate=advice.learning_rate,
-            lr_schedule=advice.lr_schedule,
-            seeds=Seeds(data=seed, weights=seed, devices=seed),
-        )
-        epochs = [event for event in train(spec, data) if event.kind == "epoch"]
-        accuracies.append(epochs[-1].values["test_accuracy"])
-    assert sum(accuracies) / 2 > BARS[algorithm]
