@@ -6,7 +6,6 @@ what stands between a pair of comments; pictures go beside the page. Needs Chrom
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -31,14 +30,7 @@ import digits_on_noisy_device  # noqa: E402
 import linear_regression  # noqa: E402
 import recommended_settings  # noqa: E402
 import weight_programming  # noqa: E402
-from evidence import RESULTS, Results, as_text, last_accuracies, mean_and_interval  # noqa: E402
-
-
-def results(name: str) -> Results:
-    """What a yardstick recorded; nothing before its first run."""
-    path = RESULTS / f"{name}.json"
-    found: Results = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+from evidence import as_text, last_accuracies, mean_and_interval, stored  # noqa: E402
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -52,7 +44,7 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 def programming_table() -> str:
     """Error of each algorithm against the reference error."""
-    found = results("weight_programming")
+    found = stored("weight_programming")
     rows = []
     for algorithm, lr in programming_rows():
         cells = []
@@ -73,7 +65,7 @@ def programming_rows() -> list[tuple[str, float]]:
 
 def variations_table() -> str:
     """More states, a skewed fast array, a fast array with less curvature."""
-    found = results("weight_programming")
+    found = stored("weight_programming")
     kinds = {
         "20 states": {}, "200 states, 20,000 inputs": {"states": 200, "vectors": 20_000},
         "σ_r 0.1": {"reference_error": 0.1}, "σ_r 0.1, fast array skewed by 0.5": {"reference_error": 0.1, "skew": 0.5},
@@ -95,7 +87,7 @@ def variations_table() -> str:
 
 def digits_table() -> str:
     """Test accuracy on the noisy device, three lengths of training."""
-    sizes = {size: results(f"digits_{size.replace('-', '_')}") for size in digits_on_noisy_device.SIZES}
+    sizes = {size: stored(f"digits_{size.replace('-', '_')}") for size in digits_on_noisy_device.SIZES}
     rows = []
     for case in digits_on_noisy_device.CASES:
         cells = []
@@ -111,7 +103,7 @@ def digits_table() -> str:
 def bounds_table() -> str:
     """Test accuracy after two epochs and the course of the loss."""
     rows = []
-    for case, entries in results("bounds_sweep").items():
+    for case, entries in stored("bounds_sweep").items():
         first = as_text([entry["test_accuracy"][0] for entry in entries], 1, 100)
         losses = np.mean([entry["loss_by_tenth"] for entry in entries], axis=0)
         course = ", ".join(f"{value:.2f}" for value in losses[[0, 2, 4, 6, 8, 9]])
@@ -122,7 +114,7 @@ def bounds_table() -> str:
 
 def regression_table() -> str:
     """Loss at the end, per algorithm and device."""
-    found = results("linear_regression")
+    found = stored("linear_regression")
     rows = []
     for algorithm in linear_regression.recommended_names():
         cells = []
@@ -135,7 +127,7 @@ def regression_table() -> str:
 
 def presets_table() -> str:
     """Whether the recommended settings learn, per device and algorithm."""
-    found = results("recommended_settings")
+    found = stored("recommended_settings")
     algorithms = linear_regression.recommended_names()[1:]
     rows = []
     for preset in recommended_settings.PRESETS:
@@ -174,7 +166,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def programming_figure() -> go.Figure:
     """Error against the reference error, a band for the interval of the mean."""
-    found = results("weight_programming")
+    found = stored("weight_programming")
     fig = go.Figure()
     sigmas = list(weight_programming.SIGMAS)
     for algorithm, lr in programming_rows():
@@ -199,7 +191,7 @@ def programming_figure() -> go.Figure:
 def digits_figure() -> go.Figure:
     """Loss over one pass, range of the seeds as a band."""
     fig = go.Figure()
-    for case, entries in results("digits_one_pass").items():
+    for case, entries in stored("digits_one_pass").items():
         if case == "sgd, lr 0.01":
             continue
         losses = np.array([entry["loss_by_tenth"] for entry in entries])
@@ -216,7 +208,7 @@ def digits_figure() -> go.Figure:
 
 def regression_figure() -> go.Figure:
     """Loss over the steps per device: mean of the seeds, and the band that holds four fifths of them."""
-    found = results("linear_regression")
+    found = stored("linear_regression")
     fig = make_subplots(
         cols=3, shared_yaxes=True, subplot_titles=list(linear_regression.DEVICES), horizontal_spacing=0.03
     )

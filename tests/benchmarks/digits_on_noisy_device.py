@@ -33,7 +33,8 @@ from tilewright.runs.recommended import recommend
 from tilewright.runs.spec import ConstantSchedule, DataSource, DropSchedule, Schedule, Seeds
 
 SIZES = ("short", "one-pass", "full")
-CASES = ["fp", "sgd", "sgd, lr 0.01", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad"]
+NEWER = ["residual-v2", "rider", "e-rider", "multi-tile-residual"]
+CASES = ["fp", "sgd", "sgd, lr 0.01", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad", *NEWER]
 
 
 def configuration(case: str) -> RPUConfig:

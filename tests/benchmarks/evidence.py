@@ -91,6 +91,13 @@ def by_tenth(losses: list[tuple[int, float]]) -> list[float]:
     return [round(float(values[tenth == k].mean()), 3) for k in range(TENTHS) if (tenth == k).any()]
 
 
+def stored(name: str) -> Results:
+    """What a yardstick recorded under a name; nothing before its first run."""
+    path = RESULTS / f"{name}.json"
+    found: Results = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
 def last_accuracies(entries: Iterable[Entry]) -> list[float]:
     """Test accuracy at the end of each run."""
     return [float(entry["test_accuracy"][-1]) for entry in entries]

@@ -4,8 +4,9 @@
 
 A linear layer without bias starts at 0 and learns W* (normal, 0.3) from 10,000 normal inputs, one at a time, with half
 the summed squared error as loss and exact products and reads. The devices are soft-bounds devices with a window of
-+-1; the fast array reads against its symmetry point with an error of sigma_r. The figure is the standard deviation of
-the programming error W - W* in percent of half the window, over the last tenth of the inputs.
++-1; the fast array reads against its symmetry point with an error of sigma_r. The residual family has the defaults
+of ``build_config`` where the recipe says nothing, multi-tile residual three tiles. The figure is the standard
+deviation of the programming error W - W* in percent of half the window, over the last tenth of the inputs.
 After Rasch et al., Nat. Commun. 15:7133 (2024), figure 4.
 """
 
@@ -90,6 +91,17 @@ def _transfer(setting: Setting, algorithm: str, **choppers: Any) -> RPUConfig:
     return build_config(algorithm, main_array(setting), EXACT, update, cell=cell | choppers)
 
 
+def _residual(setting: Setting, algorithm: str, **fields: Any) -> RPUConfig:
+    """The newer family: the gradient is taken at a weight that includes the fast array's share."""
+    tiles = [fast_array(setting)] * (2 if algorithm == "multi-tile-residual" else 1)
+    cell = {
+        "unit_cell_devices": [*tiles, main_array(setting)],
+        "auto_scale": True, "fast_lr": 1.0, "transfer_every": 5, "units_in_mbatch": False, "transfer_columns": True,
+        "transfer_forward": EXACT,
+    }  # fmt: skip
+    return build_config(algorithm, main_array(setting), EXACT, cell=cell | fields)
+
+
 def _single(setting: Setting, algorithm: str) -> RPUConfig:
     return build_config(algorithm, main_array(setting, reference_std=setting.reference_error), EXACT)
 
@@ -102,6 +114,10 @@ MAKERS: dict[str, Callable[[Setting], RPUConfig]] = {
     "c-ttv2": lambda setting: _transfer(setting, "c-ttv2", in_chop_prob=0.1),
     "c-ttv2 regular": lambda setting: _transfer(setting, "c-ttv2", in_chop_prob=0.1, in_chop_random=False),
     "agad": lambda setting: _transfer(setting, "agad", in_chop_prob=0.1, tail_weightening=5.0),
+    "residual-v2": lambda setting: _residual(setting, "residual-v2"),
+    "rider": lambda setting: _residual(setting, "rider"),
+    "e-rider": lambda setting: _residual(setting, "e-rider"),
+    "multi-tile-residual": lambda setting: _residual(setting, "multi-tile-residual"),
 }
 
 
