@@ -119,8 +119,8 @@ def regression_table() -> str:
     for algorithm in linear_regression.recommended_names():
         cells = []
         for device in linear_regression.DEVICES:
-            last = [entry["last_tenth"] for entry in found[f"{algorithm}, {device}"]]
-            cells.append(as_text(last, 2, 1000))
+            last = [entry["last_tenth"] for entry in found.get(f"{algorithm}, {device}", [])]
+            cells.append(as_text(last, 1, 1000) if last else "")
         rows.append([algorithm_label(algorithm), *cells])
     return markdown(["loss × 1000", *linear_regression.DEVICES], rows)
 
@@ -214,7 +214,9 @@ def regression_figure() -> go.Figure:
     )
     for column, device in enumerate(linear_regression.DEVICES, start=1):
         for algorithm in linear_regression.recommended_names():
-            losses = np.array([entry["loss"] for entry in found[f"{algorithm}, {device}"]])
+            losses = np.array([entry["loss"] for entry in found.get(f"{algorithm}, {device}", [])])
+            if not losses.size:
+                continue
             steps = (np.arange(losses.shape[1]) + 0.5) * linear_regression.STEPS / losses.shape[1]
             low, high = np.quantile(losses, [0.1, 0.9], axis=0)
             colour = algorithm_colour(algorithm)

@@ -128,8 +128,17 @@ def record(
             others = [entry for entry in entries if entry["seed"] != seed]
             results[case] = sorted([*others, found], key=lambda entry: int(entry["seed"]))
             if out is not None:
-                out.write_text(json.dumps(results, indent=1) + "\n")
+                out.write_text(as_json(results))
     return {case: [entry for entry in results[case] if entry["seed"] in seeds] for case in cases}
+
+
+def as_json(results: Results) -> str:
+    """Results as JSON with one run a line."""
+    cases = []
+    for case, entries in results.items():
+        lines = ",\n".join(f"  {json.dumps(entry)}" for entry in entries)
+        cases.append(f" {json.dumps(case)}: [\n{lines}\n ]")
+    return "{\n" + ",\n".join(cases) + "\n}\n"
 
 
 def options(

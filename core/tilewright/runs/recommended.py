@@ -223,11 +223,13 @@ def _chopped(device: PulsedDevice, seed: int) -> Recommendation:
 
 
 def _agad(device: PulsedDevice, seed: int) -> Recommendation:
+    probability = 0.02 if device.granularity < FINE_STEP else 0.05
     reason = (
-        "choppers flip every 10 sweeps, and reads count from the reference learned before the flip: nothing is "
-        "written before the first 11 sweeps, so slower choppers waste the start of a run."
+        f"choppers flip every {round(1 / probability)} sweeps, and reads count from the reference learned before the "
+        f"flip: slower choppers measure more exactly, but nothing is written before the first {round(1 / probability)} "
+        "sweeps. Where a layer is swept fewer than a hundred times in all, take 0.1."
     )
-    return _transfer("agad", device, seed, {"in_chop_prob": 0.1, "tail_weightening": 5.0}, reason)
+    return _transfer("agad", device, seed, {"in_chop_prob": probability, "tail_weightening": 5.0}, reason)
 
 
 def _transfer(
