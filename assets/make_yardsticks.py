@@ -225,7 +225,7 @@ def regression_figure() -> go.Figure:
                 x=steps, y=np.maximum(losses.mean(axis=0), 1e-4), name=algorithm_label(algorithm),
                 line={"color": colour, "width": 2.5}, showlegend=column == 1, row=1, col=column,
             )  # fmt: skip
-    fig.update_yaxes(type="log", range=[-3.2, 0])
+    fig.update_yaxes(type="log", range=[-3.2, 0], dtick=1)
     fig.update_xaxes(title="Step")
     fig.update_layout(yaxis_title="Loss")
     return fig
