@@ -1,30 +1,29 @@
 """Measure: what a file of pulses and responses holds."""
 
-import io
-
 import streamlit as st
 
 from studio.errors import show_error
-from studio.forms import named_choice, parameter_form, slug
+from studio.forms import named_choice
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
+from studio.reading import show_guesses, understood
 from studio.workspace import workspace
+from tilewright.assets import asset_path
 from tilewright.figures import plot_measurement
 from tilewright.measurement import (
+    FORMULAS,
     NORMALISATIONS,
     Finding,
     Measurement,
     MeasurementError,
-    ReadOptions,
+    Reading,
     example_names,
-    load_example,
     quality_report,
-    read_measurement,
     suggested_normalisation,
 )
 
 SOURCES = ["Example", "My file", "Saved"]
-KINDS = ["csv", "txt", "tsv", "dat", "xlsx"]
+KINDS = ["csv", "txt", "tsv", "dat", "asc", "lvm", "xlsx", "mat", "npy", "npz"]
 MARKS = {
     "good": ":green[:material/check_circle:]",
     "info": ":blue[:material/info:]",
@@ -37,49 +36,52 @@ place = heading(
 )
 
 
-def pick() -> tuple[str, Measurement | None, bytes | None]:
-    """Name of the source, the measurement of an example or of the workspace, or the bytes of an upload."""
+def pick() -> tuple[str, Reading | None]:
+    """Name of the source and how it was read; None before a file was chosen."""
     saved = workspace().measurements.names()
     source = st.segmented_control(
         "Take it from", SOURCES if saved else SOURCES[:2], default="Example", required=True, key="source",
         bind="query-params", width="stretch",
     )  # fmt: skip
     if source == "Saved":
-        name = named_choice("Saved measurement", saved, "measurement")
-        return name or "", workspace().measurements.load(name), None
+        name = named_choice("Saved measurement", saved, "measurement") or ""
+        return name, Reading(workspace().measurements.load(name), None)
     if source == "Example":
-        name = named_choice("Example", example_names(), "example", format_func=lambda n: n.replace("_", " "))
-        return name or "", load_example(name), None
+        name = named_choice("Example", example_names(), "example", format_func=lambda n: n.replace("-", " ")) or ""
+        return name, understood(asset_path("examples", f"{name}.csv").read_bytes(), name)
     upload = st.file_uploader(
-        "Measurement file", type=KINDS, help="A column of responses, or several; with or without pulses. Up to 20 MB.",
-        key="upload",
+        "Measurement file", type=KINDS, key="upload",
+        help="A column of responses, or several; with or without pulses. CSV, TSV, TXT, XLSX, MAT, NPY, NPZ; "
+        "up to 64 MB and a few million readings.",
     )  # fmt: skip
-    return (upload.name.rsplit(".", 1)[0], None, upload.getvalue()) if upload else ("", None, None)
+    if not upload:
+        return "", None
+    name = upload.name.rsplit(".", 1)[0]
+    return name, understood(upload.getvalue(), name)
 
 
-def read(name: str, content: bytes) -> Measurement | None:
-    with st.expander("How to read it"):
-        st.caption("Everything is found from the file; change what was found wrongly.")
-        options = parameter_form(ReadOptions(), f"read.{slug(name)}", only=list(ReadOptions.model_fields))
-    try:
-        return read_measurement(io.BytesIO(content), name=name, options=options)
-    except MeasurementError as error:
-        show_error(error)
-        st.caption("Set under “How to read it” what the file holds, or choose another file.")
-        return None
+def show_verdict(measurement: Measurement, findings: list[Finding]) -> None:
+    """One line: what it is, how sure, and whether it can be fitted."""
+    sure = measurement.confidence
+    trust = "Read with confidence" if sure > 0.85 else "Probably right, please check" if sure > 0.6 else "A guess"
+    problems = sum(finding.severity == "problem" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    state = (
+        f"{problems} problem(s) to solve first" if problems else f"{warnings} warning(s)" if warnings else "no fault"
+    )
+    facts = st.columns([1, 1, 1, 4], vertical_alignment="center")
+    facts[0].metric("Devices", len(measurement.devices))
+    facts[1].metric("Records", len(measurement.records))
+    facts[2].metric("Samples", f"{measurement.n_samples:,}")
+    box = facts[3].error if problems else facts[3].warning if warnings or sure <= 0.6 else facts[3].success
+    unit = f" in {measurement.unit}" if measurement.unit else ""
+    box(f"**{trust}** ({100 * sure:.0f} %): {measurement.layout or 'one column'}{unit}; {measurement.protocol}. "
+        f"Quality: {state}.")  # fmt: skip
 
 
 def show_findings(measurement: Measurement, findings: list[Finding]) -> None:
-    sure = measurement.confidence
-    trust = "clear" if sure > 0.85 else "probable; please check" if sure > 0.6 else "a guess; please set it"
-    facts = st.columns([1, 1, 2])
-    facts[0].metric("Records", len(measurement.records))
-    facts[1].metric("Samples", f"{measurement.n_samples:,}")
-    facts[2].markdown(
-        f"**Layout** {measurement.layout or 'one column'}  \n**Pulses** {measurement.protocol}  \n**Reading** {trust}"
-    )
     for finding in findings:
-        where = f" ({finding.where})" if finding.where else ""
+        where = f" :gray[({finding.where})]" if finding.where else ""
         st.markdown(f"{MARKS[finding.severity]} {finding.text}{where}")
     if measurement.notes:
         with st.expander("What was assumed while reading"):
@@ -97,36 +99,41 @@ def keep(measurement: Measurement, name: str) -> str:
 
 settings, view = st.columns([1, 2.3], gap="medium")
 with settings:
-    name, measurement, content = pick()
-    if content is not None:
-        measurement = read(name, content)
+    name, reading = pick()
+    measurement = reading.measurement if reading else None
     if measurement is not None:
-        rules = list(NORMALISATIONS)
         rule = st.selectbox(
-            "Show as", ["measured", *rules], key="shown", bind="query-params",
+            "Show as", ["measured", *NORMALISATIONS], key="shown", bind="query-params",
             format_func=lambda r: "measured" if r == "measured" else f"normalised: {NORMALISATIONS[r]}",
             help=f"Weights run from about -1 to 1. Suggested here: {suggested_normalisation(measurement)}.",
         )  # fmt: skip
+        formula = st.empty()
         title = st.text_input("Name", value=name, key=f"name.{name}", max_chars=60)
+        show_guesses(reading)
 
 with view:
+    if reading is None:
+        st.info("Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:")
+    if reading is not None and measurement is None:
+        show_error(reading.declined)
+        st.caption("Set under “How to read it” what the file holds, or choose another file.")
     if measurement is None:
-        if content is None:
-            st.info(
-                "Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:"
-            )
         st.stop()
     shown = measurement
     if rule != "measured":
         try:
             shown = measurement.normalised(rule)
+            formula.caption(f"{FORMULAS[rule]}. Here {shown.affine.formula()}")
         except MeasurementError as error:
             show_error(error)
     findings = quality_report(measurement)
     code = (
-        "from tilewright.figures import plot_measurement\nfrom tilewright.measurement import read_measurement\n\n"
-        f'measurement = read_measurement("{name}.csv")\nplot_measurement(measurement).show()'
+        "from tilewright.figures import plot_measurement\n"
+        "from tilewright.measurement import quality_report, read_measurement\n\n"
+        f'measurement = read_measurement("{name}.csv")\n'
+        "plot_measurement(measurement, quality_report(measurement)).show()"
     )
+    show_verdict(measurement, findings)
     show_figure(plot_measurement(shown, findings), "measurement", settings=f"{name}: {shown.protocol}", code=code)
     show_findings(measurement, findings)
 with place:

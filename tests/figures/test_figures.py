@@ -111,10 +111,10 @@ def test_branches_tell_ramps_from_alternation():
 
 
 def test_a_measurement_is_drawn_by_branch_with_its_unit():
-    finding = Finding("warning", "An outlier.", record=0, samples=(3, 4))
+    finding = Finding("warning", "An outlier.", marks=((0, (3, 4)),), check="outliers")
     figure = plot_measurement(a_measurement(), [finding])
     names = [trace.name for trace in figure.data]
-    assert names == ["Up pulses", "Down pulses", "Alternating pulses", "Warning"]
+    assert names == ["Up pulses", "Down pulses", "Alternating pulses", "Outliers"]
     assert sum(len(trace.x) for trace in figure.data[:3]) == 100
     assert list(figure.data[3].x) == [3, 4]
     assert "µS" in figure.layout.yaxis.title.text

@@ -8,7 +8,15 @@ import numpy as np
 import openpyxl
 import pytest
 
-from tilewright.measurement import Measurement, MeasurementError, ReadOptions, read_measurement, tutorial_pulses
+from tilewright.measurement import (
+    Measurement,
+    MeasurementError,
+    ReadOptions,
+    inspect_file,
+    quality_report,
+    read_measurement,
+    tutorial_pulses,
+)
 
 UP, DOWN = np.linspace(-1, 1, 60), np.linspace(1, -1, 60) ** 3
 PAIRS = [f"{a:.5f},{b:.5f}" for a, b in zip(UP, DOWN, strict=True)]
@@ -300,3 +308,55 @@ def test_size_limits(monkeypatch):
     monkeypatch.setattr("tilewright.measurement.table.MAX_CELLS", 100)
     with pytest.raises(MeasurementError, match="more than 100 cells"):
         read(["1,2"] * 60)
+
+
+def test_a_mirrored_down_branch_is_turned_round_on_request():
+    response = np.r_[soft_bounds(np.ones(60)), soft_bounds(np.r_[np.ones(60), -np.ones(60)])[60:][::-1]]
+    rows = [f"{'up' if k < 60 else 'down'},{g:.5f}" for k, g in enumerate(response)]
+    assert any(f.check == "mirrored" for f in quality_report(read(["direction,G", *rows])))
+    turned = read(["direction,G", *rows], mirrored=True)
+    np.testing.assert_allclose(turned.records[0].response[60:], response[:59:-1], atol=1e-5)
+    assert not any(f.check == "mirrored" for f in quality_report(turned))
+    columns = [f"{a:.5f},{b:.5f}" for a, b in zip(response[:60], response[60:], strict=True)]
+    assert any(f.check == "mirrored" for f in quality_report(read(["LTP,LTD", *columns])))
+    assert not any(f.check == "mirrored" for f in quality_report(read(["LTP,LTD", *columns], mirrored=True)))
+
+
+def test_currents_become_conductances_at_a_stated_voltage():
+    rows = [f"{k},{1e-6 * (g + 2):.8e}" for k, g in enumerate(soft_bounds(np.ones(60)))]
+    found = read(["# V_read = 200 mV", "pulse,I (A)", *rows])
+    assert (found.unit, found.quantity, found.read_voltage) == ("A", "current", 0.2)
+    stated = read(["pulse,I (A)", *rows], read_voltage=0.2)
+    assert (stated.unit, stated.quantity) == ("S", "conductance")
+    np.testing.assert_allclose(stated.records[0].response, found.records[0].response / 0.2)
+
+
+def test_every_guess_has_a_reason_even_when_declined():
+    voltages = np.r_[np.linspace(0, 1, 30), np.linspace(1, -1, 60), np.linspace(-1, 0, 30)]
+    reading = inspect_file("\n".join(["V (V),I (A)", *(f"{v:.4f},{v**3:.3e}" for v in voltages)]).encode())
+    assert reading.measurement is None
+    assert "current–voltage sweep" in reading.declined.seems
+    assert [(c.role, bool(c.reason)) for c in reading.columns] == [("voltage", True), ("response", True)]
+    bare = inspect_file("\n".join(f"{v:.4f}\t{v**3:.3e}" for v in voltages).encode())
+    assert "current–voltage sweep" in bare.declined.seems
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "seems"),
+    [
+        ("cycle,LRS (Ohm),HRS (Ohm)", [f"{k},{1e4 + k},{1e5 - 9 * k}" for k in range(200)], "endurance"),
+        ("epoch,loss,accuracy", [f"{k},{np.exp(-k / 9)},{1 - np.exp(-k / 9)}" for k in range(50)], "training log"),
+        ("# retention at 85 C\ntime (s),G (uS)", [f"{10 * k},{50 - 0.01 * k}" for k in range(90)], "retention"),
+        ("", [",".join(str((k * j * 7919) % 256) for j in range(28)) for k in range(1, 60)], "pictures"),
+    ],
+)
+def test_what_is_no_pulse_response_is_named(header, rows, seems):
+    reading = inspect_file("\n".join([header, *rows]).encode())
+    assert reading.measurement is None
+    assert seems in reading.declined.seems
+
+
+def test_columns_can_be_left_out():
+    rows = [f"{k},{g:.5f},{g**2:.5f}" for k, g in enumerate(soft_bounds(np.ones(60), w0=0))]
+    assert len(read(["n,a,b", *rows]).records) == 2
+    assert len(read(["n,a,b", *rows], ignored_columns=["b"]).records) == 1

@@ -21,7 +21,6 @@ from tilewright.measurement import (
     measurement_from_csv,
     measurement_to_csv,
     parse_protocol,
-    quality_report,
     read_measurement,
     tutorial_pulses,
 )
@@ -160,40 +159,6 @@ def test_saved_text_is_checked():
     ):
         with pytest.raises(MeasurementError, match=message):
             measurement_from_csv(damaged)
-
-
-# --- quality ----------------------------------------------------------------------------------------------------------
-
-
-def findings(response, pulses=None, unit=""):
-    pulses = np.ones(len(response)) if pulses is None else pulses
-    return quality_report(Measurement("m", unit, (Record(pulses, response),)))
-
-
-def test_quality_names_what_is_wrong():
-    ramp = np.linspace(0, 1, 200)
-    rng = np.random.default_rng(4)
-    texts = " ".join(f.text for f in findings(ramp))
-    assert "Only up pulses" in texts
-    assert "Low noise" in texts
-    assert any(
-        f.severity == "warning" and "mean steps" in f.text for f in findings(ramp + 0.2 * rng.standard_normal(200))
-    )
-    glitch = ramp + 0.001 * rng.standard_normal(200)
-    glitch[77] += 0.5
-    found = next(f for f in findings(glitch) if "far from their neighbours" in f.text)
-    assert found.samples == (77,)
-    assert found.record == 0
-    assert any("clipped" in f.text for f in findings(np.minimum(ramp, 0.8)))
-    assert any("digitised" in f.text for f in findings(np.round(ramp * 20) / 20))
-    assert not any("clipped" in f.text or "digitised" in f.text for f in findings(ramp))
-
-
-def test_quality_sees_drift():
-    pulses = np.tile(np.r_[np.ones(50), -np.ones(50)], 6)
-    response = np.tile(np.r_[np.linspace(0, 1, 50), np.linspace(1, 0, 50)], 6)
-    assert not any("drifts" in f.text for f in findings(response, pulses))
-    assert any("drifts" in f.text for f in findings(response + np.linspace(0, 0.4, 600), pulses))
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------

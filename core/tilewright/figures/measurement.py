@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
-from tilewright.figures.palette import DOWN, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING
+from tilewright.figures.palette import DOWN, MARK, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING
 
 if TYPE_CHECKING:
     from tilewright.fitting import DeviceFit
@@ -22,7 +22,21 @@ Array = NDArray[Any]
 SHORTEST_BRANCH = 5
 MOST_RINGS = 200
 MOST_RECORDS = 4
+MOST_LINES = 60
+MOST_DOTS = 6000
 WEIGHT = "Weight (normalised)"
+MARK_STYLE = {
+    "noise": ("Noise", "line-ew-open"),
+    "grid": ("Read-out step", "line-ew-open"),
+    "outliers": ("Outliers", "circle-open"),
+    "missing": ("Missing readings", "x-thin-open"),
+    "clipping": ("Clipped", "square-open"),
+    "branches": ("Branches do not meet", "diamond-open"),
+    "mirrored": ("Against its pulses", "triangle-down-open"),
+    "negative": ("Below 0", "triangle-up-open"),
+    "index": ("Uneven index", "star-open"),
+    "drift": ("Ends that drift", "hexagon-open"),
+}
 BRANCH_STYLE = {1: ("Up pulses", UP), -1: ("Down pulses", DOWN), 0: ("Alternating pulses", MIXED)}
 
 
@@ -41,21 +55,26 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
 
     Args:
         measurement: what was measured, in any unit.
-        findings: of :func:`tilewright.measurement.quality_report`; samples that a warning is about get a ring.
+        findings: of :func:`tilewright.measurement.quality_report`; the samples that they are about get a sign.
+
+    Of more than ``MOST_LINES`` records as many are drawn, evenly chosen.
     """
     if not measurement.records:
         return empty_figure("This measurement holds no record.")
-    if all(_is_ramp(record) for record in measurement.records) or len(measurement.records) == 1:
-        traces = _once_named([trace for record in measurement.records for trace in _branch_dots(record)])
+    drawn = thinned(len(measurement.records), MOST_LINES).tolist()
+    records = [measurement.records[number] for number in drawn]
+    if all(_is_ramp(record) for record in records) or len(records) == 1:
+        dots = max(MOST_DOTS // len(records), 50)
+        traces = _once_named([trace for record in records for trace in _branch_dots(record, dots)])
     else:
-        named = zip(measurement.records, record_names(measurement), strict=True)
-        traces = [_record_line(record, name, number) for number, (record, name) in enumerate(named)]
-    traces += _rings(measurement, findings)
+        names = record_names(measurement)
+        traces = [_record_line(measurement.records[n], names[n], n, len(records)) for n in drawn]
+    traces += _rings(measurement, findings, drawn)
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {**COUNT_AXIS, "title": "Pulse number"},
         "yaxis": {"title": response_title(measurement)},
     }
-    return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 12)
+    return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 14)
 
 
 def _is_ramp(record: Record) -> bool:
@@ -71,9 +90,9 @@ def _once_named(traces: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return traces
 
 
-def _branch_dots(record: Record) -> list[dict[str, Any]]:
+def _branch_dots(record: Record, most: int = 4000) -> list[dict[str, Any]]:
     kinds = branches(record.pulses)
-    keep = thinned(len(kinds), 4000)
+    keep = thinned(len(kinds), most)
     traces = []
     for kind, (name, colour) in BRANCH_STYLE.items():
         chosen = keep[kinds[keep] == kind]
@@ -88,20 +107,25 @@ def _branch_dots(record: Record) -> list[dict[str, Any]]:
     return traces
 
 
-def _rings(measurement: Measurement, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def _rings(measurement: Measurement, findings: Sequence[Finding], drawn: Sequence[int]) -> list[dict[str, Any]]:
+    """A sign at every sample that a finding is about, and a bar where the finding has a height."""
     traces = []
     for finding in findings:
-        if finding.severity not in ("warning", "problem") or not finding.samples:
+        places = [(number, k) for number, samples in finding.marks if number in drawn for k in samples]
+        places = [places[i] for i in thinned(len(places), MOST_RINGS)]
+        if finding.severity == "good" or not places:
             continue
-        places = np.asarray(finding.samples)[:MOST_RINGS]
-        response = measurement.records[finding.record or 0].response
-        traces.append(
-            {
-                "x": places, "y": response[places], "mode": "markers", "name": finding.severity.capitalize(),
-                "marker": {"size": 11, "symbol": "circle-open", "color": WARNING, "line": {"width": 2}},
-                "hovertemplate": f"pulse %{{x}}<br>{finding.text}<extra></extra>",
-            }
-        )  # fmt: skip
+        title, symbol = MARK_STYLE.get(finding.check, (finding.check.capitalize() or "Remark", "circle-open"))
+        serious = finding.severity in ("warning", "problem")
+        trace = {
+            "x": np.array([k for _, k in places]), "mode": "markers", "name": title,
+            "y": np.array([measurement.records[number].response[k] for number, k in places]),
+            "marker": {"size": 11, "symbol": symbol, "color": WARNING if serious else MARK, "line": {"width": 2}},
+            "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<br>{title.lower()}<extra></extra>",
+        }  # fmt: skip
+        if finding.size and measurement.affine.scale == 1:
+            trace["error_y"] = {"type": "constant", "value": finding.size / 2, "thickness": 2, "width": 6}
+        traces.append(trace)
     return traces
 
 
@@ -114,10 +138,11 @@ def record_names(measurement: Measurement) -> list[str]:
     return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names, start=1)]
 
 
-def _record_line(record: Record, name: str, number: int) -> dict[str, Any]:
-    keep = thinned(len(record.response))
+def _record_line(record: Record, name: str, number: int, count: int) -> dict[str, Any]:
+    keep = thinned(len(record.response), max(30_000 // count, 300))
     return {
-        "x": keep, "y": record.response[keep], "mode": "lines", "name": name, "opacity": 0.85,
+        "x": keep, "y": record.response[keep], "mode": "lines", "name": name,
+        "opacity": 0.85 if count <= 12 else 0.45, "showlegend": count <= 12,
         "line": {"width": 1.4, "color": SEQUENCE[number % len(SEQUENCE)]},
         "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<extra>{name}</extra>",
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Reading what people measured: layouts, units, pulse protocols, normalisation, quality."""
 
 from tilewright.measurement.examples import example_names, load_example
-from tilewright.measurement.normalisation import NORMALISATIONS, suggested_normalisation
+from tilewright.measurement.normalisation import FORMULAS, NORMALISATIONS, suggested_normalisation
 from tilewright.measurement.options import Decimal, Layout, ReadOptions, Sampling, Separator
 from tilewright.measurement.protocol import TUTORIAL_PROTOCOL, parse_protocol, tutorial_pulses
 from tilewright.measurement.quality import Finding, quality_report
@@ -12,6 +12,7 @@ from tilewright.measurement.roles import ColumnGuess
 from tilewright.measurement.storage import measurement_from_csv, measurement_to_csv
 
 __all__ = [
+    "FORMULAS",
     "NORMALISATIONS",
     "TUTORIAL_PROTOCOL",
     "AffineMap",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tilewright.measurement.block import MIN_SAMPLES, Column
 from tilewright.measurement.options import Layout, ReadOptions, Sampling
 from tilewright.measurement.protocol import find_protocol, parse_protocol, smooth, turning_points
-from tilewright.measurement.record import MeasurementError, Record, describe_pulses
+from tilewright.measurement.record import MeasurementError, Record, describe_pulses, runs_of
 from tilewright.measurement.roles import Roles
 from tilewright.measurement.units import words_of
 
@@ -23,6 +23,7 @@ Samples = NDArray[np.float64]
 _UP_HEADERS = {"up", "pot", "potentiation", "ltp", "set", "hoch", "increase", "inc"}
 _DOWN_HEADERS = {"down", "dep", "depression", "ltd", "reset", "runter", "decrease", "dec"}
 _CYCLE_STEMS = ("rmp", "ramp", "cycle", "loop", "run", "trial", "sweep", "zyklus", "cyc")
+_SHORTEST_RAMP = 10
 _RESTS_OF_A_LOG = (0.3, 0.7)  # share of rows without a pulse where reads and pulses take turns
 
 
@@ -47,7 +48,18 @@ def arrange(roles: Roles, options: ReadOptions) -> Arrangement:
     made = _BUILDERS[layout](roles, options)
     if options.layout is not Layout.AUTO:
         made.confidence = max(made.confidence, 0.95)
+    if options.mirrored:
+        made.notes.append("Down branches were turned round: their last row is the state before the first down pulse.")
     return made
+
+
+def _turned_round(chosen: NDArray[np.int64], pulses: Pulses) -> NDArray[np.int64]:
+    """Positions of a column with those of every ramp of down pulses in the opposite order."""
+    turned = chosen.copy()
+    for start, stop, direction in runs_of(pulses):
+        if direction < 0 and stop - start >= _SHORTEST_RAMP:
+            turned[start:stop] = chosen[start:stop][::-1]
+    return turned
 
 
 def _fitting_layout(roles: Roles) -> Layout:
@@ -95,9 +107,10 @@ def _stated(protocol: str, n: int) -> Pulses:
 
 def _record(
     column: Column, roles: Roles, chosen: NDArray[np.int64], pulses: Pulses, label: str, device: str = "",
-    cycle: int = 0,
+    cycle: int = 0, mirrored: bool = False,
 ) -> Record:  # fmt: skip
     """The record of the chosen positions of a column, with what is missing there and the index of the file."""
+    chosen = _turned_round(chosen, pulses) if mirrored else chosen
     absent = np.zeros(len(column.values), dtype=bool)
     absent[column.missing] = True
     place = roles.index or roles.time
@@ -126,7 +139,7 @@ def _one_column(roles: Roles, options: ReadOptions) -> Arrangement:
         )
     column = roles.values[0]
     pulses, confidence, notes = _pulses_for(column.values, options)
-    record = _record(column, roles, _whole(column), pulses, column.header)
+    record = _record(column, roles, _whole(column), pulses, column.header, mirrored=options.mirrored)
     return Arrangement([record], "one column, one pulse per row", describe_pulses(pulses), confidence, notes)
 
 
@@ -151,12 +164,9 @@ def _up_down(roles: Roles, options: ReadOptions) -> Arrangement:
         kind = "up pulses" if direction > 0 else "down pulses"
         pulses = np.full(len(column.values), direction, dtype=np.int8)
         chosen = _whole(column)
-        if options.mirrored and direction < 0:
-            chosen = chosen[::-1]
-            notes.append(f"{column.title!r} was turned round: its last row is the state before the first down pulse.")
-        records.append(_record(column, roles, chosen, pulses, column.header or kind))
+        records.append(_record(column, roles, chosen, pulses, column.header or kind, mirrored=options.mirrored))
     lengths = " and ".join(describe_pulses(record.pulses) for record in records)
-    confidence = 0.95 if not notes or options.mirrored else 0.7
+    confidence = 0.95 if not notes else 0.7
     return Arrangement(records, "two columns: up pulses and down pulses", lengths, confidence, notes)
 
 
@@ -180,8 +190,6 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
         if ramps:
             direction = name.direction if _branches_named(names) else column_direction(column.values)
             pulses = np.full(len(column.values), direction, dtype=np.int8)
-            if options.mirrored and direction < 0:
-                chosen = chosen[::-1]
         elif shared is not None and len(shared[0]) == len(column.values):
             pulses = shared[0]
         else:
@@ -343,6 +351,7 @@ def _sequence_records(
             continue
         cycle = int(cycles[part[0]])
         if signs is not None:
+            part = _turned_round(part, signs[part]) if options.mirrored else part
             sampling = Sampling.BEFORE if logged else options.sampling
             own, after = _aligned(signs[part], column.values[part], sampling)
             if after and not any("after" in note for note in notes):

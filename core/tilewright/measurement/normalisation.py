@@ -28,6 +28,15 @@ NORMALISATIONS: dict[str, str] = {
 }
 
 
+FORMULAS: dict[str, str] = {
+    "tutorial": "w = (g − mean of all g) / |mean of the last tenth of the up ramp − mean of all g|",
+    "symmetry-point": "w = (g − g_sp) / |median of the last tenth of the up ramp − g_sp|, "
+    "g_sp the mean of the last 50 alternating samples",
+    "min-max": "w = (g − (max + min) / 2) / ((max − min) / 2)",
+    "none": "w = g",
+}
+
+
 def normalise(measurement: Measurement, how: str = "tutorial") -> Measurement:
     """The measurement in normalised weight units; ``affine`` leads back to the original numbers.
 

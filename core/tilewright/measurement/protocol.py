@@ -17,6 +17,9 @@ from tilewright.measurement.record import MeasurementError
 
 TUTORIAL_PROTOCOL = "200 up, 200 down, 100 × (up, down)"
 MAX_PULSES = 2_000_000
+_LONGEST_TUTORIAL = 60_000
+_MANY_TURNS = 60
+_WIDEST_SEARCH = 4000
 
 Pulses = NDArray[np.int8]
 Samples = NDArray[np.float64]
@@ -137,7 +140,7 @@ def _as_tutorial(response: Samples) -> FoundProtocol | None:
     split where they fit best.
     """
     n = len(response)
-    if n % 600:
+    if n % 600 or n > _LONGEST_TUTORIAL:
         return None
     third = n // 3
     calm = _without_glitches(response)
@@ -196,14 +199,17 @@ def smooth(values: Samples, width: int) -> Samples:
 
 
 def trend_share(values: NDArray[np.float64]) -> float:
-    """Share (0 to 1) of the variance that a running mean over a twentieth of the record explains, without outliers."""
+    """Share (0 to 1) of the variance that a running mean explains, without outliers.
+
+    The mean runs over a twentieth of the record, or over 15 or 60 samples where short cycles fill a long record.
+    """
     low, high = np.quantile(values, [0.005, 0.995])
     clipped = np.clip(values, low, high)
     total = float(np.var(clipped))
     if total == 0:
         return 0.0
-    rest = clipped - smooth(clipped, max(5, len(values) // 20))
-    return max(0.0, 1 - float(np.var(rest)) / total)
+    widths = {max(5, len(values) // 20), *(w for w in (15, 60) if w < len(values) // 20)}
+    return max(0.0, 1 - min(float(np.var(clipped - smooth(clipped, width))) for width in widths) / total)
 
 
 def turning_points(response: Samples) -> tuple[list[int], bool]:
@@ -216,25 +222,38 @@ def turning_points(response: Samples) -> tuple[list[int], bool]:
     if n < 8:
         return [], False
     calm = _without_glitches(response)
-    tried: list[tuple[int, list[int]]] = []
+    scales: list[list[int]] = []
     width = 3
     while width <= max(n // 6, 3):
         smoothed = smooth(calm, width)
         low, high = np.quantile(smoothed, [0.01, 0.99])
-        tried.append((width, _extremes(smoothed, 0.3 * float(high - low))))
+        scales.append(_extremes(smoothed, 0.3 * float(high - low)))
         width = 2 * width - 1
-    chosen = len(tried) - 1
-    for i in range(len(tried) - 2):
-        if len(tried[i][1]) == len(tried[i + 1][1]) == len(tried[i + 2][1]):
-            chosen = i
+        if len(scales) > 2 and len(scales[-1]) == len(scales[-2]) == len(scales[-3]):
             break
-    width, turns = tried[chosen]
+    stable = len(scales) > 2 and len(scales[-1]) == len(scales[-2]) == len(scales[-3])
+    turns = scales[-3] if stable else scales[-1]
     edges = [0, *turns, n]
     rising = bool(turns) and bool(calm[turns[0]] >= calm[0])
-    for i in range(1, len(edges) - 1):
+    # Of many turns a sample tells whether they are evenly spaced; only if they are not, all are placed exactly.
+    few = range(1, len(edges) - 1)
+    if len(turns) > _MANY_TURNS:
+        few = range(1, _MANY_TURNS // 2)
+        tried, snapped = _snap(_placed(calm, list(edges), few, rising)[1:-1], n, tolerance=3)
+        if snapped:
+            return tried, True
+        few = range(1, len(edges) - 1)
+    return _snap(_placed(calm, edges, few, rising)[1:-1], n, tolerance=3)
+
+
+def _placed(calm: Samples, edges: list[int], which: range, rising: bool) -> list[int]:
+    """Edges with the chosen turns moved to where a rise and a fall fit best."""
+    for i in which:
         sign = 1.0 if rising == (i % 2 == 1) else -1.0
-        edges[i] = edges[i - 1] + _split(sign * calm[edges[i - 1] : edges[i + 1]])
-    return _snap(edges[1:-1], n, tolerance=3)
+        start = max(edges[i - 1], edges[i] - _WIDEST_SEARCH)
+        stop = min(edges[i + 1], edges[i] + _WIDEST_SEARCH)
+        edges[i] = start + _split(sign * calm[start:stop])
+    return edges
 
 
 def _split(values: Samples) -> int:

@@ -1,20 +1,24 @@
-"""What a measurement is good for, in words a colleague would use, with the samples each remark is about."""
+"""What a measurement is good for, in words a colleague would use, with the samples that each remark is about."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilewright.measurement.normalisation import alternating_section
-from tilewright.measurement.protocol import smooth
-from tilewright.measurement.record import Measurement, Record, runs_of
+from tilewright.measurement.record import AffineMap, Measurement, Record, runs_of
+from tilewright.measurement.units import quantity_of_unit
 
 Severity = Literal["good", "info", "warning", "problem"]
+Marks = tuple[tuple[int, tuple[int, ...]], ...]
+
+MOST_RECORDS = 100
 
 
 @dataclass(frozen=True)
@@ -25,22 +29,40 @@ class Finding:
         severity: ``good``, ``info``, ``warning`` or ``problem``.
         text: a sentence.
         where: the place in words; empty when it is the whole measurement.
-        record: index of the record, for marks on a plot; None when it is the whole measurement.
-        samples: indices of the samples meant.
+        marks: for a plot: index of a record and the samples of it that are meant, for each record concerned.
+        size: height of the effect in the unit of the response, drawn as a bar at the marks; 0 for none.
+        check: short name of the check.
     """
 
     severity: Severity
     text: str
     where: str = ""
-    record: int | None = None
-    samples: tuple[int, ...] = ()
+    marks: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    size: float = 0.0
+    check: str = ""
 
 
 def quality_report(measurement: Measurement) -> list[Finding]:
-    """Remarks on a measurement, most serious first: coverage, noise, resolution, outliers, clipping, drift."""
-    found = [finding for check in _CHECKS for finding in check(measurement)]
+    """Remarks on a measurement, most serious first.
+
+    Looked for: directions covered, noise against the step size, read-out grid, outliers, missing readings, clipping,
+    branches that do not meet, a mirrored branch, negative conductance, uneven index, drift between cycles. Of more
+    than ``MOST_RECORDS`` records, as many are looked at, evenly chosen.
+    """
+    chosen = np.unique(np.linspace(0, len(measurement.records) - 1, MOST_RECORDS).astype(int))
+    if len(chosen) == len(measurement.records):
+        found = [finding for check in _CHECKS for finding in check(measurement)]
+    else:
+        part = replace(measurement, records=tuple(measurement.records[k] for k in chosen.tolist()))
+        found = [_renumbered(finding, chosen) for check in _CHECKS for finding in check(part)]
+        text = f"{len(chosen)} of the {len(measurement.records)} records were looked at, evenly chosen."
+        found.append(Finding("info", text, check="sample"))
     order = {"problem": 0, "warning": 1, "info": 2, "good": 3}
     return sorted(found, key=lambda finding: order[finding.severity])
+
+
+def _renumbered(finding: Finding, chosen: NDArray[np.int_]) -> Finding:
+    return replace(finding, marks=tuple((int(chosen[record]), samples) for record, samples in finding.marks))
 
 
 def long_ramps(record: Record, least: int = 10) -> list[tuple[int, int, int]]:
@@ -76,6 +98,46 @@ def mean_step(measurement: Measurement) -> float:
     return changes / counts if counts else 0.0
 
 
+# --- words and places -------------------------------------------------------------------------------------------------
+
+
+def _with_unit(value: float, measurement: Measurement, digits: int = 3) -> str:
+    return f"{value:.{digits}g} {measurement.unit}".strip()
+
+
+def _name(measurement: Measurement, number: int) -> str:
+    record = measurement.records[number]
+    cycle = f"cycle {record.cycle}" if record.cycle and "cycle" not in record.label else ""
+    return ", ".join(filter(None, (record.device, record.label, cycle))) or f"record {number + 1}"
+
+
+def _places(measurement: Measurement, marks: Marks) -> str:
+    """The first places of some marks, in words."""
+    number, samples = marks[0]
+    shown = ", ".join(str(k) for k in samples[:5]) + (" ..." if len(samples) > 5 else "")
+    where = f"samples {shown}" if len(measurement.records) == 1 else f"{_name(measurement, number)}, samples {shown}"
+    return where + (f", and {len(marks) - 1} more record(s)" if len(marks) > 1 else "")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / whole:.2g} %)"
+
+
+def _levels(record: Record, start: int, stop: int) -> tuple[float, float, float]:
+    """Level at the begin and at the end of a ramp, and how much each may differ for being an average of a slope."""
+    part = record.response[start:stop]
+    m = max(1, min(5, len(part) // 8))
+    first, second = float(np.mean(part[:m])), float(np.mean(part[m : 2 * m])) if len(part) > 2 * m else float(part[-1])
+    last, before = float(np.mean(part[-m:])), float(np.mean(part[-2 * m : -m])) if len(part) > 2 * m else float(part[0])
+    return first, last, max(abs(second - first), abs(last - before))
+
+
+def _range(measurement: Measurement) -> float:
+    """Range of the readings without the wildest."""
+    low, high = np.quantile(measurement.all_samples(), [0.005, 0.995])
+    return float(high - low)
+
+
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
@@ -88,33 +150,40 @@ def _coverage(measurement: Measurement) -> list[Finding]:
             f"Only {here} pulses were measured: the {missing} step and the symmetry point cannot be known; "
             "up_down must be held fixed in a fit."
         )
-        found.append(Finding("warning", text))
+        found.append(Finding("warning", text, check="directions"))
     elif directions:
-        found.append(Finding("good", "Both directions were measured."))
+        found.append(Finding("good", "Both directions were measured.", check="directions"))
     if not any(alternating_section(record) for record in measurement.records):
         text = "No alternating pulses: the symmetry point follows from the model only."
-        found.append(Finding("info", text))
+        found.append(Finding("info", text, check="symmetry"))
     lengths = [stop - start for record in measurement.records for start, stop, _ in long_ramps(record)]
     if lengths and max(lengths) < 50:
         text = f"The longest ramp has {max(lengths)} pulses; noise and bounds will be uncertain."
-        found.append(Finding("warning", text))
+        found.append(Finding("warning", text, check="length"))
     return found
 
 
 def _noise(measurement: Measurement) -> list[Finding]:
     noise, step = read_noise(measurement), mean_step(measurement)
-    unit = f" {measurement.unit}" if measurement.unit else ""
     if step == 0:
-        return [Finding("problem", "The response does not change along its ramps.")]
+        return [Finding("problem", "The response does not change along its ramps.", check="noise")]
     ratio = noise / step
+    size = _with_unit(noise, measurement, 2)
     if ratio < 0.5:
-        return [Finding("good", f"Low noise: {noise:.2g}{unit} from sample to sample, {ratio:.1g} of a mean step.")]
-    severity: Severity = "warning" if ratio > 20 else "info"
+        text = f"Low noise: {size} from sample to sample, {ratio:.1g} of a mean step."
+        return [Finding("good", text, check="noise")]
     text = (
-        f"Noise from sample to sample is {noise:.2g}{unit}, {ratio:.1f} mean steps ({step:.2g}{unit}). "
+        f"Noise from sample to sample is {size}, {ratio:.1f} mean steps ({_with_unit(step, measurement, 2)}). "
         "The state at the start is better fitted than read from the first sample."
     )
-    return [Finding(severity, text)]
+    severity: Severity = "warning" if ratio > 20 else "info"
+    return [Finding(severity, text, marks=_middles(measurement), size=2 * noise, check="noise")]
+
+
+def _middles(measurement: Measurement) -> Marks:
+    """The middles of the ramps of the first record: where the size of noise or of the grid is shown."""
+    middles = tuple((start + stop) // 2 for start, stop, _ in long_ramps(measurement.records[0])[:8])
+    return ((0, middles),) if middles else ()
 
 
 def _resolution(measurement: Measurement) -> list[Finding]:
@@ -122,29 +191,38 @@ def _resolution(measurement: Measurement) -> list[Finding]:
     values = np.unique(samples)
     if len(values) < 2 or len(values) > 0.7 * len(samples):
         return []
-    grid = float(np.quantile(np.diff(values), 0.25))
+    steps = np.diff(values)
+    grid = float(np.quantile(steps[steps > 1e-9 * float(np.ptp(values))], 0.25)) if np.ptp(values) else 0.0
     step = mean_step(measurement)
     if step == 0 or grid < 0.3 * step:
         return []
-    unit = f" {measurement.unit}" if measurement.unit else ""
     severity: Severity = "warning" if grid > 5 * step and grid > 2 * read_noise(measurement) else "info"
-    text = f"The read-out is digitised in steps of about {grid:.2g}{unit}, {grid / step:.1f} mean pulse steps."
-    return [Finding(severity, text)]
+    text = (
+        f"The read-out is digitised in steps of about {_with_unit(grid, measurement, 2)}, {grid / step:.1f} mean pulse "
+        f"steps: {len(values)} different values in {len(samples)} readings."
+    )
+    return [Finding(severity, text, marks=_middles(measurement), size=grid, check="grid")]
 
 
 def _outliers(measurement: Measurement) -> list[Finding]:
-    found = []
-    for number, record in enumerate(measurement.records):
-        bad = outlying_samples(record)
-        if not len(bad):
-            continue
-        shown = ", ".join(str(k) for k in bad[:5]) + (" ..." if len(bad) > 5 else "")
-        severity: Severity = "warning" if len(bad) > 0.01 * len(record) else "info"
-        text = f"{len(bad)} of {len(record)} samples lie far from their neighbours."
-        found.append(
-            Finding(severity, text, f"{record.label or f'record {number + 1}'}, samples {shown}", number, tuple(bad))
-        )
-    return found
+    marks = _marks(measurement, outlying_samples)
+    if not marks:
+        return []
+    count = sum(len(samples) for _, samples in marks)
+    number, samples = marks[0]
+    response = measurement.records[number].response
+    furthest = max(samples, key=lambda k: abs(response[k] - np.median(response[max(k - 4, 0) : k + 5])))
+    text = (
+        f"{_share(count, measurement.n_samples)} samples lie far from their neighbours, "
+        f"e.g. {_with_unit(float(response[furthest]), measurement)} at sample {furthest}."
+    )
+    severity: Severity = "warning" if count > 0.01 * measurement.n_samples else "info"
+    return [Finding(severity, text, _places(measurement, marks), marks, check="outliers")]
+
+
+def _marks(measurement: Measurement, find: Callable[[Record], list[int]]) -> Marks:
+    found = ((number, tuple(find(record))) for number, record in enumerate(measurement.records))
+    return tuple((number, samples) for number, samples in found if samples)
 
 
 def outlying_samples(record: Record, sigmas: float = 6.0) -> list[int]:
@@ -158,52 +236,232 @@ def outlying_samples(record: Record, sigmas: float = 6.0) -> list[int]:
         spread = float(np.median(np.abs(rest))) / 0.6745
         spread = max(spread, float(np.std(part)) * 1e-3, float(np.quantile(np.abs(np.diff(part)), 0.5)))
         bad += [int(start + k) for k in np.flatnonzero(np.abs(rest) > sigmas * spread)]
-    return bad
+    missing = set(record.missing.tolist())
+    return [k for k in bad if k not in missing]
+
+
+def _missing(measurement: Measurement) -> list[Finding]:
+    marks = _marks(measurement, lambda record: record.missing.tolist())
+    if not marks:
+        return []
+    count = sum(len(samples) for _, samples in marks)
+    text = (
+        f"{_share(count, measurement.n_samples)} readings are missing. Their pulses count; the readings are "
+        "interpolated in the plot and have no weight in a fit."
+    )
+    severity: Severity = "warning" if count > 0.01 * measurement.n_samples else "info"
+    return [Finding(severity, text, _places(measurement, marks), marks, check="missing")]
 
 
 def _clipping(measurement: Measurement) -> list[Finding]:
     found = []
     samples = measurement.all_samples()
     for level, word in ((float(samples.max()), "highest"), (float(samples.min()), "lowest")):
-        share = max(_longest_run(record.response == level) / len(record) for record in measurement.records)
-        if share > 0.05:
+        runs = [_longest_run(record.response == level) for record in measurement.records]
+        shares = [(stop - start) / len(r) for (start, stop), r in zip(runs, measurement.records, strict=True)]
+        worst = int(np.argmax(shares))
+        if shares[worst] > 0.05:
             text = (
-                f"{100 * share:.0f} % of a record sits at the {word} value in one piece: the read-out may be clipped."
+                f"{100 * shares[worst]:.0f} % of a record sits at the {word} value, {_with_unit(level, measurement)}, "
+                "in one piece: the read-out may be clipped."
             )
-            found.append(Finding("warning", text))
+            marks = ((worst, tuple(range(*runs[worst]))),)
+            found.append(Finding("warning", text, _places(measurement, marks), marks, check="clipping"))
     return found
 
 
-def _longest_run(mask: NDArray[np.bool_]) -> int:
-    longest = current = 0
-    for item in mask.tolist():
-        current = current + 1 if item else 0
-        longest = max(longest, current)
-    return longest
+def _longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    if not len(edges):
+        return 0, 0
+    starts, stops = edges[::2], edges[1::2]
+    longest = int(np.argmax(stops - starts))
+    return int(starts[longest]), int(stops[longest])
+
+
+def _branches(measurement: Measurement) -> list[Finding]:
+    """Whether a ramp begins where the one before it, of the other direction, ended."""
+    noise, span = read_noise(measurement), _range(measurement)
+    worst: tuple[float, float, float, int, tuple[int, int]] | None = None
+    marks: dict[int, list[int]] = {}
+    count = 0
+    for (a, first), (b, second) in itertools.pairwise(_ramps_in_order(measurement)):
+        if measurement.records[a].device != measurement.records[b].device or first[2] == second[2]:
+            continue
+        if a != b and (measurement.records[a].cycle != measurement.records[b].cycle):
+            continue
+        if _rises(measurement.records[b], second) == _rises(measurement.records[a], first):
+            continue  # mirrored: another remark
+        _, end, slope_a = _levels(measurement.records[a], first[0], first[1])
+        begin, _, slope_b = _levels(measurement.records[b], second[0], second[1])
+        if abs(end - begin) <= 0.05 * span + 5 * noise + 2 * max(slope_a, slope_b):
+            continue
+        count += 1
+        marks.setdefault(a, []).append(first[1] - 1)
+        marks.setdefault(b, []).append(second[0])
+        if worst is None or abs(end - begin) > abs(worst[0] - worst[1]):
+            worst = (end, begin, abs(end - begin) / span, first[2], (a, b))
+    if worst is None:
+        return []
+    end, begin, share, direction, _ = worst
+    before, after = ("up", "down") if direction > 0 else ("down", "up")
+    text = (
+        f"The branches do not meet at {count} turn(s): an {before} branch ends at {_with_unit(end, measurement)}, the "
+        f"{after} branch after it begins at {_with_unit(begin, measurement)}, {100 * share:.0f} % of the range away. "
+        "Were pulses left out, or is it another device?"
+    ).replace("an down", "a down")
+    places = tuple((number, tuple(samples)) for number, samples in marks.items())
+    return [Finding("warning", text, _places(measurement, places), places, check="branches")]
+
+
+def _ramps_in_order(measurement: Measurement) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    for number, record in enumerate(measurement.records):
+        for ramp in long_ramps(record):
+            yield number, ramp
+
+
+def _rises(record: Record, ramp: tuple[int, int, int]) -> bool:
+    first, last, _ = _levels(record, ramp[0], ramp[1])
+    return last > first
+
+
+def _mirrored(measurement: Measurement) -> list[Finding]:
+    """Down branches that rise: recorded last pulse first; or all directions the wrong way round."""
+    noise, span = read_noise(measurement), _range(measurement)
+    against: dict[int, list[tuple[int, int, int]]] = {}
+    clear = {1: 0, -1: 0}
+    for number, ramp in _ramps_in_order(measurement):
+        first, last, _ = _levels(measurement.records[number], ramp[0], ramp[1])
+        change = (last - first) * ramp[2]
+        if abs(change) < max(0.25 * span, 4 * noise):
+            continue
+        clear[ramp[2]] += 1
+        if change < 0:
+            against.setdefault(number, []).append(ramp)
+    wrong = {direction: sum(r[2] == direction for ramps in against.values() for r in ramps) for direction in (1, -1)}
+    if not against:
+        return []
+    marks = tuple((n, tuple(k for a, b, _ in ramps for k in range(a, b))) for n, ramps in against.items())
+    number, ramp = next((n, ramps[0]) for n, ramps in against.items())
+    first, last, _ = _levels(measurement.records[number], ramp[0], ramp[1])
+    course = f"from {_with_unit(first, measurement)} to {_with_unit(last, measurement)}"
+    if wrong[-1] and not wrong[1]:
+        text = (
+            f"The response rises along {wrong[-1]} of {clear[-1]} down branch(es), {course}: mirrored, recorded "
+            "last pulse first. Say so under How to read it, and it is turned round."
+        )
+    elif wrong[1] == clear[1] and wrong[-1] == clear[-1]:
+        text = (
+            f"The response falls along up pulses and rises along down pulses ({course}): the directions are the wrong "
+            "way round, or the values are resistances."
+        )
+    else:
+        text = f"{wrong[1]} up and {wrong[-1]} down branch(es) run against their pulses, e.g. {course}."
+    return [Finding("problem", text, _places(measurement, marks), marks, check="mirrored")]
+
+
+def _negative(measurement: Measurement) -> list[Finding]:
+    if quantity_of_unit(measurement.unit) != "conductance" and measurement.quantity != "conductance":
+        return []
+    marks = _marks(measurement, lambda record: np.flatnonzero(record.response < 0).tolist())
+    if not marks or measurement.affine != AffineMap():
+        return []
+    count = sum(len(samples) for _, samples in marks)
+    lowest, noise = float(measurement.all_samples().min()), read_noise(measurement)
+    small = -lowest < 4 * noise
+    text = (
+        f"{_share(count, measurement.n_samples)} conductances are below 0, "
+        f"the lowest {_with_unit(lowest, measurement)}: "
+        + ("within the noise." if small else "an offset was subtracted, or the sign of the read current is lost.")
+    )
+    return [Finding("info" if small else "problem", text, _places(measurement, marks), marks, check="negative")]
+
+
+def _index(measurement: Measurement) -> list[Finding]:
+    marks = _marks(measurement, uneven_samples)
+    record = next((r for r in measurement.records if r.index is not None and len(r) > 3), None)
+    if record is None or record.index is None:
+        return []
+    usual = float(np.median(np.diff(record.index)))
+    name = record.index_name or "index"
+    found = []
+    if marks:
+        count = sum(len(samples) for _, samples in marks)
+        number, samples = marks[0]
+        place = measurement.records[number].index
+        assert place is not None
+        text = (
+            f"{name!r} is uneven at {_share(count, measurement.n_samples)} samples: its usual step is {usual:g}, "
+            f"but it goes from {place[samples[0] - 1]:g} to {place[samples[0]]:g} at sample {samples[0]}."
+        )
+        severity: Severity = "warning" if usual == round(usual) else "info"
+        found.append(Finding(severity, text, _places(measurement, marks), marks, check="index"))
+    if usual > 1 and usual == round(usual) and "time" not in name.lower() and "pul" in name.lower():
+        text = (
+            f"{name!r} counts in steps of {usual:g}: if only every {usual:g}th state was read, a step is that of all."
+        )
+        found.append(Finding("warning", text, check="index step"))
+    return found
+
+
+def uneven_samples(record: Record) -> list[int]:
+    """Samples whose index is not one usual step after the one before; a count that starts again is no fault."""
+    if record.index is None or len(record) < 4:
+        return []
+    steps = np.diff(record.index)
+    usual = float(np.median(steps))
+    if usual == 0:
+        return []
+    restarts = (steps < 0) & (record.index[1:] <= record.index[0] + abs(usual))
+    odd = (np.abs(steps - usual) > 0.5 * abs(usual)) & ~restarts
+    return [int(k) for k in np.flatnonzero(odd) + 1] if np.mean(odd) < 0.5 else []
 
 
 def _drift(measurement: Measurement) -> list[Finding]:
-    """Whether the ends of the up ramps move from cycle to cycle."""
+    """Whether the ends of equal ramps move from cycle to cycle."""
     found = []
+    span, noise = _range(measurement), read_noise(measurement)
+    if span == 0:
+        return []
     for device in measurement.devices:
-        ends: dict[int, list[float]] = {1: [], -1: []}
-        for record in measurement.records:
-            if record.device != device:
+        ends: dict[int, list[tuple[float, int, int, int]]] = {1: [], -1: []}
+        for number, (start, stop, direction) in _ramps_in_order(measurement):
+            if measurement.records[number].device == device:
+                tenth = max((stop - start) // 10, 1)
+                level = float(np.mean(measurement.records[number].response[stop - tenth : stop]))
+                ends[direction].append((level, number, stop - 1, tenth))
+        for direction, entries in ends.items():
+            if len(entries) < 3:
                 continue
-            for start, stop, direction in long_ramps(record):
-                ends[direction].append(float(np.mean(record.response[stop - max((stop - start) // 10, 1) : stop])))
-        for direction, levels in ends.items():
-            span = float(np.ptp(measurement.all_samples()))
-            if len(levels) < 3 or span == 0:
+            levels = np.array([entry[0] for entry in entries])
+            cycles = np.arange(len(levels)) - (len(levels) - 1) / 2
+            slope = float(np.sum(cycles * levels) / np.sum(cycles**2))
+            rest = float(np.std(levels - levels.mean() - slope * cycles)) * np.sqrt(
+                len(levels) / max(len(levels) - 2, 1)
+            )
+            error = max(rest, noise / np.sqrt(entries[0][3])) / np.sqrt(np.sum(cycles**2)) * (len(levels) - 1)
+            change = slope * (len(levels) - 1)
+            if abs(change) < 0.05 * span or abs(change) < 4 * error:
                 continue
-            slope = np.polyfit(np.arange(len(levels)), levels, 1)[0] * (len(levels) - 1)
-            rest = float(np.std(np.array(levels) - smooth(np.array(levels), len(levels))))
-            if abs(slope) > 0.05 * span and abs(slope) > rest:
-                word = "up" if direction > 0 else "down"
-                change = f"{100 * slope / span:+.0f} % of the range"
-                text = f"The ends of the {len(levels)} {word} ramps move by {change}: the device drifts."
-                found.append(Finding("warning", text, device))
-    return found
+            word = "up" if direction > 0 else "down"
+            text = (
+                f"The ends of the {len(levels)} {word} ramps move by {_with_unit(change, measurement)}, "
+                f"{100 * change / span:+.0f} % of the range, from the first cycle to the last: the device drifts."
+            )
+            marks: dict[int, list[int]] = {}
+            for _, number, sample, _ in entries:
+                marks.setdefault(number, []).append(sample)
+            places = tuple((number, tuple(samples)) for number, samples in marks.items())
+            found.append(Finding("warning", text, device, places, check="drift"))
+    return found if len(found) <= 4 else [_many_drift(found)]
+
+
+def _many_drift(found: list[Finding]) -> Finding:
+    marks = tuple(mark for finding in found for mark in finding.marks)
+    devices = len({finding.where for finding in found})
+    return Finding(
+        "warning", f"{devices} devices drift; the first: {found[0].text}", found[0].where, marks, check="drift"
+    )
 
 
 _CHECKS: tuple[Callable[[Measurement], list[Finding]], ...] = (
@@ -211,6 +469,11 @@ _CHECKS: tuple[Callable[[Measurement], list[Finding]], ...] = (
     _noise,
     _resolution,
     _outliers,
+    _missing,
     _clipping,
+    _branches,
+    _mirrored,
+    _negative,
+    _index,
     _drift,
 )

@@ -102,7 +102,7 @@ def _read_table(table: Table, name: str, options: ReadOptions) -> _Part:
         block = find_block(turned, options)
         roles = assign_roles(block, options)
         part.columns = guesses_of(block, roles)
-        screen_columns(roles, block.comments)
+        screen_columns(roles, block)
         fill_skipped_rows(roles)
         screen_missing(roles)
         unit, quantity, notes = _to_one_unit(block, roles, options)

@@ -399,7 +399,7 @@ def _is_sweep(values: NDArray[np.float64]) -> bool:
     size = float(np.median(np.abs(steps))) if len(steps) else 0.0
     if size == 0 or len(values) < 20 or abs(values[0]) > size or not values.min() < -3 * size < 3 * size < values.max():
         return False
-    even = float(np.mean(np.abs(np.abs(steps) - size) < 0.01 * size + 1e-12)) > 0.95
+    even = float(np.mean(np.abs(np.abs(steps) - size) < 0.06 * size)) > 0.95
     turns = int(np.sum(np.diff(np.sign(steps[steps != 0])) != 0))
     return even and 1 <= turns <= len(values) / 10
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tilewright.measurement.block import MIN_SAMPLES
+from tilewright.measurement.block import MIN_SAMPLES, Block
 from tilewright.measurement.protocol import trend_share
 from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.roles import Roles
@@ -18,7 +16,7 @@ LEAST_TREND = 0.35
 _OVERRIDE = " If it is one after all, state its layout or protocol."
 
 
-def screen_columns(roles: Roles, comments: Sequence[str] = ()) -> None:
+def screen_columns(roles: Roles, block: Block) -> None:
     """Raise for tables that are known other kinds of measurement, whatever their numbers look like."""
     if not roles.values:
         raise MeasurementError("no column holds a response: every column is an index, a time, a polarity or constant")
@@ -30,7 +28,12 @@ def screen_columns(roles: Roles, comments: Sequence[str] = ()) -> None:
             )
         if np.ptp(column.values) == 0:
             raise MeasurementError(f"every value is {column.values[0]:g}: nothing to fit", where=column.title)
-    _screen_headers(roles, comments)
+    _screen_headers(roles, block)
+    if len(roles.values) == 1 and roles.polarity is None and _counts(roles.values[0].values):
+        raise MeasurementError(
+            f"its only column of numbers, {roles.values[0].title!r}, counts {roles.values[0].values[0]:g}, "
+            f"{roles.values[0].values[1]:g}, {roles.values[0].values[2]:g} ...: no column holds a response"
+        )
     if roles.swept_voltage is not None and roles.polarity is None:
         raise MeasurementError(
             f"{roles.swept_voltage.title!r} takes {len(np.unique(roles.swept_voltage.values))} different voltages "
@@ -66,9 +69,9 @@ _HIGH_STATE = {"hrs", "rhrs", "roff", "high", "off"}
 _TRAINING = {"loss", "accuracy", "acc", "epoch", "epochs", "val", "lr"}
 
 
-def _screen_headers(roles: Roles, comments: Sequence[str]) -> None:
-    words = {word for column in roles.values for part in words_of(column.header) for word in part.split("_")}
-    said = " ".join(comments).lower()
+def _screen_headers(roles: Roles, block: Block) -> None:
+    words = {word for column in block.columns for part in words_of(column.header) for word in part.split("_")}
+    said = " ".join(block.comments).lower()
     if words & _LOW_STATE and words & _HIGH_STATE and roles.polarity is None and len(roles.values) == 2:
         raise MeasurementError(
             f"its columns {' and '.join(repr(c.title) for c in roles.values)} are a low and a high state",
@@ -118,6 +121,10 @@ def screen_response(roles: Roles, certain: bool) -> float:
 
 def _is_picture(values: NDArray[np.float64]) -> bool:
     return bool(np.all(values == np.round(values)) and values.min() >= 0 and values.max() <= 65535)
+
+
+def _counts(values: NDArray[np.float64]) -> bool:
+    return bool(values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1))
 
 
 def _log_spaced(times: NDArray[np.float64]) -> bool:

@@ -1,0 +1,98 @@
+"""How a file was understood, shown with its confidence, and widgets that correct it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from studio.forms import parameter_form, slug
+from tilewright.measurement import ColumnGuess, Reading, ReadOptions, inspect_file
+from tilewright.measurement.roles import ROLES
+
+MOST_COLUMNS = 200
+PULSES = ["layout", "protocol", "sampling", "mirrored"]
+UNITS = ["unit", "read_voltage", "resistance"]
+FILE = ["sheet", "separator", "decimal", "header_rows"]
+
+
+@st.cache_data(max_entries=6, show_spinner="Reading the file …")
+def inspected(content: bytes, name: str, options: str) -> Reading:
+    """The reading of a file; ``options`` as YAML."""
+    return inspect_file(io.BytesIO(content), name=name, options=ReadOptions.from_yaml(options))
+
+
+def understood(content: bytes, name: str) -> Reading:
+    """Read a file as found, and again with what the visitor corrects."""
+    plain = inspected(content, name, ReadOptions().to_yaml(full=True))
+    unsure = plain.measurement is None or plain.measurement.confidence < 0.75
+    with st.expander(f"How to read it{' — please check' if unsure else ''}", expanded=unsure, icon=":material/rule:"):
+        options = _corrections(plain, f"read.{slug(name)}")
+    if options == ReadOptions():
+        return plain
+    return inspected(content, name, options.to_yaml(full=True))
+
+
+def _corrections(plain: Reading, key: str) -> ReadOptions:
+    st.caption("Everything was found from the file. Change what was found wrongly; the plot follows.")
+    roles = _column_table(plain.columns, key) if plain.columns else {}
+    pulses, units, file = st.tabs(["Pulses", "Units", "File"])
+    base = ReadOptions()
+    with pulses:
+        made = parameter_form(base, f"{key}.p", only=PULSES)
+    with units:
+        made = made.model_copy(update=_chosen(parameter_form(base, f"{key}.u", only=UNITS), UNITS))
+    with file:
+        if len(plain.sheets) > 1:
+            st.caption(f"Sheets with numbers: {', '.join(plain.sheets)}.")
+        made = made.model_copy(update=_chosen(parameter_form(base, f"{key}.f", only=FILE), FILE))
+    return made.model_copy(update=roles)
+
+
+def _chosen(options: ReadOptions, fields: list[str]) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in fields}
+
+
+def _column_table(columns: tuple[ColumnGuess, ...], key: str) -> dict[str, Any]:
+    """The columns with their roles, to be changed; what the changes mean for reading."""
+    shown = columns[:MOST_COLUMNS]
+    table = pd.DataFrame(
+        {
+            "Column": [f"{c.name}: {c.header}" if c.header else c.name for c in shown],
+            "Role": [c.role for c in shown],
+            "Sure": [c.confidence for c in shown],
+            "Why": [c.reason for c in shown],
+        }
+    )
+    edited = st.data_editor(
+        table, key=f"{key}.columns", hide_index=True, width="stretch", disabled=["Column", "Sure", "Why"],
+        height=min(36 * (len(shown) + 1), 220),
+        column_config={
+            "Role": st.column_config.SelectboxColumn(options=list(ROLES), required=True, width="small"),
+            "Sure": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
+        },
+    )  # fmt: skip
+    roles = [str(role) for role in edited["Role"]]
+    if roles == [c.role for c in shown]:
+        return {}
+    names: dict[str, list[str]] = {role: [] for role in ROLES}
+    for column, role in zip(shown, roles, strict=True):
+        names[role].append(column.name)
+    update: dict[str, Any] = {"value_columns": names["response"], "ignored_columns": names["left out"]}
+    for role, option in (("pulse", "pulse_column"), ("cycle", "cycle_column"), ("device", "device_column")):
+        if names[role]:
+            update[option] = names[role][0]
+    return update
+
+
+def show_guesses(reading: Reading) -> None:
+    """What was found out about a file, each with its confidence and reason."""
+    for guess in reading.guesses:
+        st.markdown(f"{_badge(guess.confidence)} **{guess.what.capitalize()}** {guess.found}  \n:gray[{guess.reason}]")
+
+
+def _badge(confidence: float) -> str:
+    colour = "green" if confidence > 0.85 else "orange" if confidence > 0.6 else "red"
+    return f":{colour}-badge[{100 * confidence:.0f} %]"
