@@ -13,6 +13,7 @@ TOPICS = {
     "device": "Devices",
     "models": "Device models",
     "tile": "Tiles",
+    "algorithms": "Algorithms",
     "training": "Training",
     "compare": "Comparing",
     "scripting": "Scripts and notebooks",

@@ -106,6 +106,12 @@ class MultiTileResidual(Residual):
         gamma = cell.gamma if cell.gamma > 0 else min(1.25 / states, 0.5)
         return [gamma ** (self.n - 1 - k) for k in range(self.n)]
 
+    def period(self, k: int, batch: int) -> int:
+        if self.cell.transfer_every_vec or self.cell.transfer_every == 0:
+            return super().period(k, batch)
+        every = self.cell.transfer_every * 10**k
+        return max(1, math.ceil(every * batch) if self.cell.units_in_mbatch else round(every))
+
     def note_loss(self, loss: float) -> None:
         cell = self.cell
         if self.first == 0 or not cell.switch_on_plateau:

@@ -120,7 +120,7 @@ def test_residual_learning_equals_the_oracle(cell, shape):
 TILES: list[dict[str, Any]] = [
     {},
     {"gamma": 0.3},
-    {"n": 3, "gamma": 0.5, "transfer_every": 1.0, "units_in_mbatch": False},
+    {"n": 3, "gamma": 0.5, "transfer_every": 0.3, "units_in_mbatch": False},
     {"n": 3, "gamma": 0.4, "transfer_every_vec": [1.0, 2.0], "units_in_mbatch": False, "transfer_columns": False},
     {"n": 3, "switch_on_plateau": True, "plateau_patience": 3, "plateau_memory": 0.5, "gamma": 0.2},
     {"n": 3, "switch_on_plateau": True, "plateau_patience": 2, "auto_scale": True, "fast_lr": 0.2},

@@ -16,6 +16,7 @@ from tilewright.periphery import UpdateParameters
 
 ABOVE_ONE_STATE = 1.25  # recommended gamma, in steps of the coarser tile over its range
 LARGEST_GAMMA = 0.5
+SLOWER = 10.0  # default period of a tile over that of the next finer one
 
 
 class MultiTileResidualCompound(ResidualCompound):
@@ -37,7 +38,7 @@ class MultiTileResidualCompound(ResidualCompound):
     )  # fmt: skip
     transfer_every_vec: list[float] = parameter(
         factory=list,
-        meaning="transfer_every of each tile, finest first; empty: each waits until all lines of it were written",
+        meaning="transfer_every of each tile, finest first; empty: each waits ten times as long as the finer one",
         group="Transfer",
     )
     switch_on_plateau: bool = parameter(
@@ -79,7 +80,8 @@ class MultiTileResidualCompound(ResidualCompound):
     def periods(self, lines: int) -> list[float]:
         """``transfer_every`` of each tile; 0 is never."""
         n = len(self.unit_cell_devices)
-        return [*self.transfer_every_vec[: n - 1], 0.0] if self.transfer_every_vec else super().periods(lines)
+        given = self.transfer_every_vec or [self.transfer_every * SLOWER**k for k in range(n)]
+        return [*given[: n - 1], 0.0]
 
     def make_cell(self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> Cell:
         """The runtime for an array of this shape."""
