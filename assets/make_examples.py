@@ -107,8 +107,8 @@ def bad_device() -> None:
     subtracted offset, a jump of the count."""
     pulses = np.repeat(np.array([1, -1], dtype=np.int8), 150)
     weights = before_each_pulse(CYCLED_DEVICE, pulses, seed=41, w0=-0.95)[:, 0]
-    conductance = 20 + 24 * weights
-    conductance[150:] -= 9
+    conductance = 26 + 24 * weights
+    conductance[150:] -= 12
     conductance = np.round(conductance / 1.5) * 1.5
     cells = [f"{g:.1f}" for g in conductance]
     cells[60] = "96.0"
@@ -117,8 +117,8 @@ def bad_device() -> None:
     count = [k + 1 if k < 220 else k + 41 for k in range(300)]
     faults = [
         "# faults put in: reading 61 is 96 uS; 5 readings are missing; the read-out has steps of 1.5 uS; the down",
-        "# branch lies 9 uS too low, so that it does not meet the up branch and ends below 0; the count jumps from 220",
-        "# to 261",
+        "# branch lies 12 uS too low, so that it does not meet the up branch and ends below 0; the count jumps from",
+        "# 220 to 261",
     ]
     rows = [f"{n},{p},{cell}" for n, p, cell in zip(count, pulses, cells, strict=True)]
     write("bad-device", [*described(CYCLED_DEVICE), *faults, "pulse,polarity,conductance (uS)", *rows])

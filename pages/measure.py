@@ -60,15 +60,17 @@ def pick() -> tuple[str, Reading | None]:
     return name, understood(upload.getvalue(), name)
 
 
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number != 1 else ''}"
+
+
 def show_verdict(measurement: Measurement, findings: list[Finding]) -> None:
     """One line: what it is, how sure, and whether it can be fitted."""
     sure = measurement.confidence
-    trust = "Read with confidence" if sure > 0.85 else "Probably right, please check" if sure > 0.6 else "A guess"
+    trust = "Read with confidence" if sure >= 0.85 else "Probably right, please check" if sure > 0.6 else "A guess"
     problems = sum(finding.severity == "problem" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
-    state = (
-        f"{problems} problem(s) to solve first" if problems else f"{warnings} warning(s)" if warnings else "no fault"
-    )
+    state = f"solve {counted(problems, 'problem')} first" if problems else counted(warnings, "warning")
     facts = st.columns([1, 1, 1, 4], vertical_alignment="center")
     facts[0].metric("Devices", len(measurement.devices))
     facts[1].metric("Records", len(measurement.records))
@@ -76,7 +78,7 @@ def show_verdict(measurement: Measurement, findings: list[Finding]) -> None:
     box = facts[3].error if problems else facts[3].warning if warnings or sure <= 0.6 else facts[3].success
     unit = f" in {measurement.unit}" if measurement.unit else ""
     box(f"**{trust}** ({100 * sure:.0f} %): {measurement.layout or 'one column'}{unit}; {measurement.protocol}. "
-        f"Quality: {state}.")  # fmt: skip
+        f"Quality: {state if problems or warnings else 'nothing to complain about'}.")  # fmt: skip
 
 
 def show_findings(measurement: Measurement, findings: list[Finding]) -> None:
@@ -116,7 +118,10 @@ with view:
         st.info("Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:")
     if reading is not None and measurement is None:
         show_error(reading.declined)
-        st.caption("Set under “How to read it” what the file holds, or choose another file.")
+        st.caption(
+            "Nothing was kept. If it is a pulse response after all, say under “How to read it” what the columns are, "
+            "or state its pulses, e.g. `200 up, 200 down`."
+        )
     if measurement is None:
         st.stop()
     shown = measurement

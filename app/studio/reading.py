@@ -94,5 +94,5 @@ def show_guesses(reading: Reading) -> None:
 
 
 def _badge(confidence: float) -> str:
-    colour = "green" if confidence > 0.85 else "orange" if confidence > 0.6 else "red"
+    colour = "green" if confidence >= 0.85 else "orange" if confidence > 0.6 else "red"
     return f":{colour}-badge[{100 * confidence:.0f} %]"

@@ -161,7 +161,7 @@ def test_objects_in_arrays_are_never_unpickled(tmp_path):
 
 def npy_with_header(header: str) -> bytes:
     text = header.encode() + b" " * (63 - (len(header) + 10) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\0" * 800
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\xff" * 800
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,9 @@ def npy_with_header(header: str) -> bytes:
         "{'descr': [('a', 'O')], 'fortran_order': False, 'shape': (9,), }",
         "__import__('os').system('true')",
         "[" * 5000,
+        "{'descr': '<U20', 'fortran_order': False, 'shape': (10,), }",
+        "{'descr': '<f2', 'fortran_order': False, 'shape': (400,), }",
+        "{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (100,), }",
     ],
 )
 def test_deceitful_headers_of_arrays(header):

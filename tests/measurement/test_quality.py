@@ -14,12 +14,12 @@ CYCLE = np.r_[np.ones(100), -np.ones(100)]
 PULSES = np.r_[np.tile(CYCLE, 4), np.tile([1, -1], 20)].astype(np.int8)
 
 
-def states(pulses=PULSES, noise=0.02, seed=0, start=12.0):
+def states(pulses=PULSES, noise=0.02, seed=0, start=12.0, rate=0.03):
     """Conductances in µS before each pulse of a soft-bounds device between 10 and 50."""
     state, found = start, []
     for pulse in pulses:
         found.append(state)
-        state += 0.03 * (50 - state) if pulse > 0 else -0.03 * (state - 10)
+        state += rate * (50 - state) if pulse > 0 else -rate * (state - 10)
     return np.array(found) + noise * np.random.default_rng(seed).standard_normal(len(found))
 
 
@@ -45,6 +45,11 @@ def test_a_clean_record_gets_no_complaint(seed, noise):
     clean = measured(states(noise=noise, seed=seed), index=index, index_name="pulse")
     assert checks(clean, "warning", "problem") == set()
     assert checks(clean, "info") <= {"noise"}
+
+
+@pytest.mark.parametrize(("rate", "start"), [(0.001, 29.0), (0.1, 12.0), (0.3, 12.0)])
+def test_straight_and_strongly_curved_devices_get_no_complaint(rate, start):
+    assert checks(measured(states(noise=0.1, rate=rate, start=start)), "warning", "problem") == set()
 
 
 def test_clean_branches_in_records_of_their_own_meet():

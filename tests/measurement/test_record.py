@@ -21,6 +21,7 @@ from tilewright.measurement import (
     measurement_from_csv,
     measurement_to_csv,
     parse_protocol,
+    quality_report,
     read_measurement,
     tutorial_pulses,
 )
@@ -168,12 +169,32 @@ def test_every_example_reads_and_is_labelled_synthetic():
     from tilewright.assets import asset_path
 
     assert example_names()[0].startswith("tutorial")
-    assert len(example_names()) >= 2
+    assert len(example_names()) >= 4
     for name in example_names():
         assert "synthetic" in asset_path("examples", f"{name}.csv").read_text().splitlines()[0]
         assert load_example(name).confidence >= 0.8
     with pytest.raises(MeasurementError, match="there is no example 'gong'"):
         load_example("gong")
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "serious"),
+    [
+        ("tutorial-rram", 1, set()),
+        ("ecram-up-down", 1, set()),
+        ("rram-array", 8, set()),
+        ("fifty-devices", 50, set()),
+        ("drifting-cycles", 1, {"drift"}),
+        ("bad-device", 1, {"outliers", "missing", "grid", "branches", "negative", "index"}),
+    ],
+)
+def test_the_quality_report_finds_what_is_wrong_with_each_example(name, devices, serious):
+    example = load_example(name)
+    assert len(example.devices) == devices
+    report = quality_report(example)
+    found = {f.check for f in report if f.severity in ("warning", "problem")}
+    assert found <= serious
+    assert serious <= {f.check for f in report}
 
 
 def test_tutorial_example_gives_the_tutorial_device():

@@ -68,9 +68,15 @@ def _array(raw: bytes, what: str) -> Any:
         raise MeasurementError(f"{what} states the shape {shape}, but holds fewer numbers")
     flat = np.frombuffer(raw, dtype=dtype, count=count, offset=stream.tell())
     array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-    if dtype.kind in "US":
+    return text_of(array) if dtype.kind in "US" else array
+
+
+def text_of(array: NDArray[Any]) -> str:
+    """The first words of an array of texts; empty where they are no Unicode."""
+    try:
         return " ".join(str(item) for item in array.reshape(-1)[:20])
-    return array
+    except (SystemError, UnicodeError):  # numpy passes on whatever code points the file holds
+        return ""
 
 
 def _tables(arrays: dict[str, Any], options: ReadOptions) -> list[Table]:
@@ -113,7 +119,8 @@ def _keep(numeric: dict[str, NDArray[np.float64]], notes: list[str], name: str, 
     if value.dtype.kind not in "fiub" or value.size == 0 or value.ndim > 4:
         notes.append(f"The array {name!r} ({value.dtype}, {value.shape}) holds no table of numbers and was not read.")
         return
-    numeric[name] = np.asarray(value, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        numeric[name] = np.asarray(value, dtype=np.float64)
 
 
 def _is_vector(array: NDArray[np.float64]) -> bool:

@@ -124,12 +124,17 @@ def _share(part: int, whole: int) -> str:
 
 
 def _levels(record: Record, start: int, stop: int) -> tuple[float, float, float]:
-    """Level at the begin and at the end of a ramp, and how much each may differ for being an average of a slope."""
+    """Level at the begin and at the end of a ramp by straight lines through its first and last samples, and the
+    larger change of these lines over one sample."""
     part = record.response[start:stop]
-    m = max(1, min(5, len(part) // 8))
-    first, second = float(np.mean(part[:m])), float(np.mean(part[m : 2 * m])) if len(part) > 2 * m else float(part[-1])
-    last, before = float(np.mean(part[-m:])), float(np.mean(part[-2 * m : -m])) if len(part) > 2 * m else float(part[0])
-    return first, last, max(abs(second - first), abs(last - before))
+    m = max(2, min(8, len(part) // 4))
+    places = np.arange(m) - (m - 1) / 2
+    slopes, ends = [], []
+    for piece, edge in ((part[:m], places[0]), (part[-m:], places[-1])):
+        slope = float(np.dot(places, piece) / np.dot(places, places))
+        slopes.append(abs(slope))
+        ends.append(float(np.mean(piece)) + slope * float(edge))
+    return ends[0], ends[1], max(slopes)
 
 
 def _range(measurement: Measurement) -> float:
@@ -186,20 +191,25 @@ def _middles(measurement: Measurement) -> Marks:
     return ((0, middles),) if middles else ()
 
 
-def _resolution(measurement: Measurement) -> list[Finding]:
+def _grid(measurement: Measurement) -> tuple[float, int]:
+    """Step of a read-out that is coarse against the pulse steps, else 0, and how many different values there are."""
     samples = measurement.all_samples()
     values = np.unique(samples)
     if len(values) < 2 or len(values) > 0.7 * len(samples):
-        return []
+        return 0.0, len(values)
     steps = np.diff(values)
-    grid = float(np.quantile(steps[steps > 1e-9 * float(np.ptp(values))], 0.25)) if np.ptp(values) else 0.0
-    step = mean_step(measurement)
-    if step == 0 or grid < 0.3 * step:
+    grid = float(np.quantile(steps[steps > 1e-9 * float(np.ptp(values))], 0.25))
+    return (grid if grid >= 0.3 * mean_step(measurement) else 0.0), len(values)
+
+
+def _resolution(measurement: Measurement) -> list[Finding]:
+    (grid, different), step = _grid(measurement), mean_step(measurement)
+    if step == 0 or grid == 0:
         return []
     severity: Severity = "warning" if grid > 5 * step and grid > 2 * read_noise(measurement) else "info"
     text = (
         f"The read-out is digitised in steps of about {_with_unit(grid, measurement, 2)}, {grid / step:.1f} mean pulse "
-        f"steps: {len(values)} different values in {len(samples)} readings."
+        f"steps: {different} different values in {measurement.n_samples} readings."
     )
     return [Finding(severity, text, marks=_middles(measurement), size=grid, check="grid")]
 
@@ -234,7 +244,10 @@ def outlying_samples(record: Record, sigmas: float = 6.0) -> list[int]:
         windows = np.lib.stride_tricks.sliding_window_view(padded, 7)
         rest = part - np.median(windows, axis=1)
         spread = float(np.median(np.abs(rest))) / 0.6745
-        spread = max(spread, float(np.std(part)) * 1e-3, float(np.quantile(np.abs(np.diff(part)), 0.5)))
+        # On a coarse read-out most steps are 0 and the others are one step of the grid.
+        steps = np.abs(np.diff(part))
+        usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 0.0
+        spread = max(spread, float(np.std(part)) * 1e-3, usual)
         bad += [int(start + k) for k in np.flatnonzero(np.abs(rest) > sigmas * spread)]
     missing = set(record.missing.tolist())
     return [k for k in bad if k not in missing]
@@ -256,11 +269,13 @@ def _missing(measurement: Measurement) -> list[Finding]:
 def _clipping(measurement: Measurement) -> list[Finding]:
     found = []
     samples = measurement.all_samples()
+    # A coarse read-out of a saturating device stays on one value for a while.
+    longest = 0.15 if _grid(measurement)[0] else 0.05
     for level, word in ((float(samples.max()), "highest"), (float(samples.min()), "lowest")):
         runs = [_longest_run(record.response == level) for record in measurement.records]
         shares = [(stop - start) / len(r) for (start, stop), r in zip(runs, measurement.records, strict=True)]
         worst = int(np.argmax(shares))
-        if shares[worst] > 0.05:
+        if shares[worst] > longest:
             text = (
                 f"{100 * shares[worst]:.0f} % of a record sits at the {word} value, {_with_unit(level, measurement)}, "
                 "in one piece: the read-out may be clipped."
@@ -294,7 +309,8 @@ def _branches(measurement: Measurement) -> list[Finding]:
             continue  # mirrored: another remark
         _, end, slope_a = _levels(measurement.records[a], first[0], first[1])
         begin, _, slope_b = _levels(measurement.records[b], second[0], second[1])
-        if abs(end - begin) <= 0.05 * span + 5 * noise + 2 * max(slope_a, slope_b):
+        # A line through eight samples misses its edge by 0.65 of their noise; two edges by 0.9.
+        if abs(end - begin) <= 0.05 * span + 5 * 0.9 * noise + 1.5 * max(slope_a, slope_b):
             continue
         count += 1
         marks.setdefault(a, []).append(first[1] - 1)

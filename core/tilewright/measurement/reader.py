@@ -114,7 +114,7 @@ def _read_table(table: Table, name: str, options: ReadOptions) -> _Part:
         if share < 0.7 and not stated:
             note = f"Only {100 * share:.0f} % of the variation follows the pulses; the rest is from sample to sample."
             part.measurement.notes.append(note)
-        part.guesses = _guesses(turned, part.measurement, arrangement, options)
+        part.guesses = _guesses(turned, roles, part.measurement, arrangement, options)
     except MeasurementError as error:
         part.error = error
     return part
@@ -136,11 +136,13 @@ def _measurement(
     )  # fmt: skip
 
 
-def _guesses(table: Table, measurement: Measurement, arrangement: Arrangement, options: ReadOptions) -> list[Guess]:
+def _guesses(
+    table: Table, roles: Roles, measurement: Measurement, arrangement: Arrangement, options: ReadOptions
+) -> list[Guess]:
     stated = options.protocol.strip().lower() not in {"auto", ""}
     reason = "you said so" if stated else (arrangement.notes or ["the course of the values"])[0]
     layout, unit = (
-        (arrangement.confidence, f"{len(table.columns)} columns in the file"),
+        (arrangement.confidence, _seen_columns(roles)),
         (0.6, "no unit stands anywhere"),
     )
     if options.layout is not Layout.AUTO:
@@ -155,6 +157,17 @@ def _guesses(table: Table, measurement: Measurement, arrangement: Arrangement, o
     if table.separator:
         made.append(Guess("separator", table.separator, 0.95, "most cells become numbers with it"))
     return made
+
+
+def _seen_columns(roles: Roles) -> str:
+    """What the layout follows from: ``"1 column of responses, a pulse column, an index"``."""
+    count = len(roles.values)
+    seen = [f"{count} column{'s' if count > 1 else ''} of responses"]
+    others = {
+        "a pulse column": roles.polarity, "an index": roles.index, "a time": roles.time, "a cycle column": roles.cycle,
+        "a device column": roles.device,
+    }  # fmt: skip
+    return ", ".join([*seen, *(name for name, column in others.items() if column is not None)])
 
 
 # --- several tables ---------------------------------------------------------------------------------------------------
