@@ -77,7 +77,7 @@ def test_devices_that_move_one_way_get_pairs():
         pair = cell.device if algorithm == "mp" else cell
         assert isinstance(pair, OneSidedUnitCell)
         assert pair.refresh_every == 1
-    for algorithm in ("tiki-taka", "ttv2", "c-ttv2", "agad"):
+    for algorithm in ("tiki-taka", "ttv2", "c-ttv2", "agad", "rider", "residual-v2"):
         assert "moves one way" in recommend(algorithm, PCMPresetDevice).obstacle
 
 
@@ -88,6 +88,9 @@ def test_obstacles_name_what_to_take_instead():
     off = SoftBoundsReferenceDevice(dw_min=0.05, w_max=1.0, w_min=-1.0, reference_std=0.3)
     assert "take AGAD" in recommend("ttv2", off).obstacle
     assert recommend("agad", off).obstacle == ""
+    few_states = DEVICE_PRESETS["ReRamArrayHfO2PresetDevice"]
+    assert all("3 states" in recommend(name, few_states).obstacle for name in ("tiki-taka", "rider", "residual-v2"))
+    assert recommend("agad", few_states).obstacle == ""
 
 
 def test_what_is_given_is_not_changed():

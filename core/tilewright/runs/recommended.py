@@ -33,9 +33,9 @@ from tilewright.runs.spec import ConstantSchedule, DropSchedule, Schedule
 FAST_MOVE = 0.05  # what the fast array may move by one vector, in weight units
 WRITE_MOVE = 0.01  # what the slow array may move by one write
 GOOD_STATES = 300  # effective states from which in-memory SGD learns at the rate of exact weights
-USABLE_STATES = 100  # below, it hardly learns at any rate
 LARGE_REFERENCE_ERROR = 0.12  # share of the range
 FINE_STEP = 5e-4
+FEW_STATES = 10  # below, an array that is written by the size of a read cannot settle
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def _sgd(device: PulsedDevice, seed: int) -> Recommendation:
         _NO_SCALING,
     ]
     obstacle = ""
-    if states < USABLE_STATES:
+    if not good:
         obstacle = (
             f"with {counted}, in-memory SGD stays far behind whatever the learning rate; "
-            "take mixed precision, or TTv2 or AGAD where all has to stay in memory."
+            "take mixed precision, or residual learning v2, TTv2 or AGAD where all has to stay in memory."
         )
     update = UpdateParameters(desired_bl=longest)
     if moves_one_way(device):
@@ -198,7 +198,7 @@ def _tiki_taka(device: PulsedDevice, seed: int) -> Recommendation:
     config = build_config(
         "tiki-taka", device, up_parameters=UpdateParameters(desired_bl=longest), construction_seed=seed, cell=cell
     )
-    return Recommendation("tiki-taka", config, 0.1, _DROP, tuple(reasons), _unable(device))
+    return Recommendation("tiki-taka", config, 0.1, _DROP, tuple(reasons), _unable(device) or _coarse(device))
 
 
 def _ttv2(device: PulsedDevice, seed: int) -> Recommendation:
@@ -292,7 +292,7 @@ def _residual(algorithm: str) -> Callable[[PulsedDevice, int], Recommendation]:
         cell = {"auto_scale": True, "fast_lr": 1.0, "scale_fast_lr": False, "transfer_columns": False, **fields}
         config = build_config(algorithm, device, construction_seed=seed, cell=cell)
         config.update.desired_bl = longest
-        return Recommendation(algorithm, config, 0.1, _DROP, reasons, _unable(device))
+        return Recommendation(algorithm, config, 0.1, _DROP, reasons, _unable(device) or _coarse(device))
 
     return rule
 
@@ -330,6 +330,15 @@ def _unable(device: PulsedDevice) -> str:
     return (
         "the device moves one way, and the fast array has to hold gradients of both signs; "
         "take sgd or mixed precision, which get a refreshed pair of devices."
+    )
+
+
+def _coarse(device: PulsedDevice) -> str:
+    if device.number_of_states >= FEW_STATES:
+        return ""
+    return (
+        f"the device has {device.number_of_states:.0f} states, and every read may write one of its steps; take mixed "
+        "precision, or TTv2 or AGAD, which write a step only once it has come together in the buffer."
     )
 
 
