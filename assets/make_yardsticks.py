@@ -133,14 +133,18 @@ def presets_table() -> str:
     for preset in recommended_settings.PRESETS:
         cells = []
         for algorithm in algorithms:
-            last = last_accuracies(found.get(f"{algorithm}, {preset}", []))
+            case = f"{algorithm}, {preset}"
+            last = last_accuracies(found.get(case, []))
             if not last:
                 cells.append("")
                 continue
             text = as_text(last, 0, 100)
-            cells.append(f"**{text}**" if mean_and_interval(last)[0] >= recommended_settings.LEARNS else text)
+            learned = mean_and_interval(last)[0] >= recommended_settings.LEARNS
+            told = recommended_settings.advice(case).obstacle != ""
+            cells.append(f"**{text}**" if learned else f"*{text}*" if told else text)
         rows.append([preset, *cells])
-    return markdown(["device", *map(algorithm_label, algorithms)], rows)
+    exact = as_text(last_accuracies(found["fp"]), 1, 100)
+    return markdown(["device", *map(algorithm_label, algorithms)], rows) + f"\n\nFloating point: {exact} %."
 
 
 def label_of(case: str) -> str:
