@@ -17,9 +17,11 @@ TOPICS = {
     "training": "Training",
     "compare": "Comparing",
     "scripting": "Scripts and notebooks",
+    "networks": "Networks on tiles",
     "reproducibility": "Reproducibility",
     "yardsticks": "What learns",
     "benchmarks": "How fast",
+    "names": "Names elsewhere",
     "differences": "Differences",
 }
 

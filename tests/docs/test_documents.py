@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from benchmarks import layer_overhead
+
 from tilewright.configs import PulsedDevice
 from tilewright.parameters import Parameters
 from tilewright.preset_table import preset_table
@@ -41,3 +43,10 @@ def test_every_model_has_its_equation():
         concrete = issubclass(cls, PulsedDevice) and not cls._abstract
         if concrete and cls.__module__.startswith("tilewright.devices"):
             assert f"| `{name}` |" in MODELS
+
+
+def test_the_script_behind_the_cost_of_a_layer_runs():
+    """Its figures are measured by hand, side by side; here it only has to measure something for every contender."""
+    times = layer_overhead.least_times(rounds=1, steps=1)
+    assert times.keys() == layer_overhead.configurations().keys()
+    assert all(math.isfinite(part) and part >= 0 for parts in times.values() for part in parts)

@@ -1,6 +1,8 @@
 """Torch layers on analog tiles, and the conversion of digital models."""
 
 from tilewright.nn.containers import AnalogSequential as AnalogSequential
+from tilewright.nn.containers import named_analog_layers as named_analog_layers
+from tilewright.nn.containers import named_analog_tiles as named_analog_tiles
 from tilewright.nn.conv import AnalogConv1d as AnalogConv1d
 from tilewright.nn.conv import AnalogConv1dMapped as AnalogConv1dMapped
 from tilewright.nn.conv import AnalogConv2d as AnalogConv2d
