@@ -264,8 +264,21 @@ def test_formulas_and_links_are_not_followed():
         b"a;b\n" + b";" * 9_990 + b"\n" + b"1;2\n" * 5_000,
         b"# \n" * 50_000,
         ("\u202e\u0000" * 200 + "\n").encode() * 30,
+        b"\n".join([b"1;a"] * 25 + [b"b;c"] * 200),
     ],
-    ids=["columns", "digits", "quotes", "nested quotes", "brackets", "nan", "overflow", "ragged", "comments", "marks"],
+    ids=[
+        "columns",
+        "digits",
+        "quotes",
+        "nested quotes",
+        "brackets",
+        "nan",
+        "overflow",
+        "ragged",
+        "comments",
+        "marks",
+        "words",
+    ],
 )
 def test_lines_no_laboratory_writes(data):
     with pytest.raises(MeasurementError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from io import BytesIO
 from typing import Any
@@ -54,7 +55,9 @@ def _array(raw: bytes, what: str) -> Any:
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
         if reader is None:
             raise ValueError(f"format version {version}")
-        shape, fortran, dtype = reader(stream, max_header_size=10_000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # headers written by Python 2
+            shape, fortran, dtype = reader(stream, max_header_size=10_000)
     except Exception as error:  # the header is parsed text; nearly anything can be wrong with it
         raise MeasurementError(f"{what} is no NumPy array that can be read ({str(error)[:100]})") from None
     if dtype.hasobject:

@@ -105,6 +105,8 @@ def find_block(table: Table, options: ReadOptions) -> Block:
         j for j in range(width)
         if numbers[j] + absent[j] >= max(0.3 * most, 2) and numbers[j] >= words[j] / 4 and numbers[j] >= 2
     ]  # fmt: skip
+    if not data:
+        raise MeasurementError("no column holds more numbers than words" + _first_words(table))
     texts = [j for j in range(width) if j not in data and words[j] >= 0.5 * most]
     filled, wrong = _fill(table, data)
     first, last = _first_row(filled, wrong, len(data)), _last_row(filled, wrong)
