@@ -103,7 +103,7 @@ def fit_device(
     if method == "auto":
         found = from_many_starts(objective, found, seed)
     best = _polish(device, objective, found)
-    return _outcome(measurement, objective, fields, best, time.perf_counter() - began)
+    return outcome(measurement, objective, fields, best, time.perf_counter() - began)
 
 
 def _traces(measurement: Measurement, weights: Sequence[float | Samples] | None) -> list[Trace]:
@@ -197,7 +197,16 @@ def is_at_bound(value: float, low: float, high: float) -> bool:
     return False
 
 
-def _outcome(measurement: Measurement, objective: Objective, initial: Any, best: Any, seconds: float) -> DeviceFit:
+def outcome(measurement: Measurement, objective: Objective, initial: Any, best: Any, seconds: float) -> DeviceFit:
+    """What a fit gives back, from where its search ended.
+
+    Args:
+        measurement: as it was fitted.
+        objective: at whose smallest value the search ended.
+        initial: parameters it began with.
+        best: parameters it ended with.
+        seconds: it took.
+    """
     values = values_of(best)
     models = tuple(objective.model(values))
     residuals = tuple(record.response - model for record, model in zip(measurement.records, models, strict=True))
@@ -240,6 +249,8 @@ def _outcome(measurement: Measurement, objective: Objective, initial: Any, best:
         correlation=uncertainty.correlation,
         covariance=uncertainty.covariance,
         noise=uncertainty.noise,
+        band=tuple(np.split(uncertainty.model_std, np.cumsum([len(r) for r in residuals])[:-1])),
+        weights=tuple(np.broadcast_to(trace.weight, trace.response.shape) for trace in objective.traces),
         correlated_samples=max(uncertainty.inflation**2, 1.0),
         penalty=objective.penalty,
         notes=remarks(measurement, rows, uncertainty, residuals),

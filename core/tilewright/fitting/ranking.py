@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import lmfit
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from tilewright.devices.pow_step import PowStepDevice, PowStepReferenceDevice
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReferenceDevice
 from tilewright.fitting.device_fit import FITTABLE_CLASSES, fit_device
-from tilewright.fitting.objective import Cancelled, Objective, Progress, Trace, Watch
+from tilewright.fitting.objective import Cancelled, Progress
+from tilewright.fitting.problem import problem_of
 from tilewright.fitting.result import DeviceFit
 from tilewright.fitting.search import downhill, values_of
 from tilewright.fitting.specification import rebuilt
@@ -263,23 +263,7 @@ def _folds(n: int, rng: np.random.Generator | None) -> NDArray[np.int_]:
 def _refit(
     measurement: Measurement, fit: DeviceFit, kept: list[NDArray[np.bool_]], cancelled: Cancelled | None
 ) -> list[NDArray[np.float64]]:
-    parameters = lmfit.Parameters()
-    for item in fit.parameters:
-        if item.vary:
-            margin = 1e-6 * (item.high - item.low)
-            value = float(np.clip(item.value, item.low + margin, item.high - margin))
-            parameters.add(item.name, value=value, min=item.low, max=item.high)
-        elif not item.expr:
-            parameters.add(item.name, value=item.value, vary=False)
-    for item in fit.parameters:
-        if item.expr:
-            parameters.add(item.name, expr=item.expr)
-    traces = [
-        Trace(record.pulses, record.response, keep * record.weights)
-        for record, keep in zip(measurement.records, kept, strict=True)
-    ]
-    free = [name for name in parameters if name.startswith("w0")]
-    starts: list[float | str] = [*free] if free else [*fit.starts]
-    objective = Objective(fit.device.model_copy(deep=True), traces, starts, Watch(cancelled=cancelled), fit.penalty)
+    weights = [weight * keep for weight, keep in zip(fit.weights, kept, strict=True)]
+    objective, parameters = problem_of(measurement, fit, weights, cancelled)
     best, _ = downhill(objective, parameters, 60)
     return objective.model(values_of(best))

@@ -98,6 +98,8 @@ class DeviceFit:
         correlation: correlation matrix of the varied parameters that are at no limit (square, named).
         covariance: their covariance, in the same order; NaN where not determined.
         noise: what the residuals are made of; the standard errors rest on it.
+        band: standard error of the model at each sample of each record, from the errors of the parameters.
+        weights: factor of the deviations at each sample of each record.
         correlated_samples: how many neighbouring samples are worth one independent sample.
         penalty: what kept tabulated steps smooth; None for other models.
         notes: sentences about what to mind.
@@ -119,6 +121,8 @@ class DeviceFit:
     correlation: pd.DataFrame
     covariance: NDArray[np.float64]
     noise: ResidualNoise
+    band: tuple[NDArray[np.float64], ...] = ()
+    weights: tuple[NDArray[np.float64], ...] = ()
     correlated_samples: float = 1.0
     penalty: Penalty | None = None
     notes: list[str] = field(default_factory=list)

@@ -30,6 +30,16 @@ def values_of(parameters: Any) -> dict[str, float]:
     return {name: float(item.value) for name, item in parameters.items()}
 
 
+def inside(parameters: Any) -> Any:
+    """A copy with every varied value strictly inside its range."""
+    moved = parameters.copy()
+    for item in moved.values():
+        if item.vary and np.isfinite(item.min) and np.isfinite(item.max):
+            margin = 1e-7 * (item.max - item.min)
+            item.value = float(np.clip(item.value, item.min + margin, item.max - margin))
+    return moved
+
+
 def downhill(objective: Objective, start: Any, evaluations: int = 400, precise: bool = False) -> tuple[Any, float]:
     """Least squares from a start: best parameters and their squared error, never worse than the start."""
     names = [name for name, item in start.items() if item.vary]

@@ -23,7 +23,8 @@ class Uncertainty:
     """Standard errors by name (NaN where not determined), correlations, and what the data does not determine.
 
     ``silent`` parameters do not move the model at all; ``entangled`` ones can be traded against each other. ``noise``
-    is what the errors rest on, ``inflation`` the typical factor against errors for independent residuals.
+    is what the errors rest on, ``inflation`` the typical factor against errors for independent residuals, ``model_std``
+    the standard error of the model at each sample.
     """
 
     stderr: dict[str, float]
@@ -33,6 +34,7 @@ class Uncertainty:
     entangled: list[str]
     inflation: float
     noise: ResidualNoise
+    model_std: Samples
 
 
 def estimate_uncertainty(
@@ -71,7 +73,7 @@ def estimate_uncertainty(
     full = np.full((len(names), len(names)), np.nan)
     silent = [name for name, ok in zip(names, known, strict=True) if not ok]
     if not known.any() or len(rest) <= known.sum():
-        return Uncertainty(stderr, full, correlation, silent, [], 1.0, noise)
+        return Uncertainty(stderr, full, correlation, silent, [], 1.0, noise, np.zeros(len(rest)))
     kept_names = [name for name, ok in zip(names, known, strict=True) if ok]
     weight = np.ones(len(rest)) if weights is None else weights
     pulled = scaled * weight[:, None]
@@ -97,7 +99,8 @@ def estimate_uncertainty(
     index = np.flatnonzero(known)
     full[np.ix_(index, index)] = covariance / np.outer(size[known], size[known])
     ratio = np.sqrt(np.diag(covariance) / np.where(plain > 0, plain, 1.0))
-    return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)), noise)
+    model_std = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", scaled, covariance, scaled), 0.0))
+    return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)), noise, model_std)
 
 
 def jacobian_of(
