@@ -1,33 +1,33 @@
-"""Fit: which device model explains a measurement."""
+"""Fit: which device model explains a measurement, how sure it is, and what the device is worth."""
 
 import streamlit as st
 
 from studio.errors import live, show_error
+from studio.fit_tables import edit_parameters, ranges_of
+from studio.fit_view import show_details, show_overlay, show_running
 from studio.fits import (
     METHODS,
+    FitSettings,
     Outcome,
-    best_so_far,
-    choose_record,
-    edit_parameters,
+    branch_weights,
     find_fit,
     of_model,
-    ranges_of,
-    ranking_table,
     start_fit,
     start_fit_of_all,
+    verdict_on,
     with_noise,
     with_typical_spread,
 )
 from studio.forms import named_choice
-from studio.numbers import duration, significant
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
-from studio.verdicts import fit_verdict
 from studio.workspace import workspace
-from tilewright.figures import plot_fit, plot_overlay
+from tilewright.figures import algorithm_label, plot_overlay
 from tilewright.figures.measurement import MOST_RECORDS
-from tilewright.fitting import FITTABLE_CLASSES, FitCancelled
-from tilewright.measurement import NORMALISATIONS, suggested_normalisation
+from tilewright.fitting import FITTABLE_CLASSES, FitCancelled, FitError
+from tilewright.measurement import NORMALISATIONS, Measurement, MeasurementError, suggested_normalisation
+
+STARTS = {"automatic": None, "free": True, "first sample": False}
 
 place = heading(
     "Fit", "A device model for a measurement: parameters with their errors, and what the model leaves unexplained."
@@ -40,7 +40,25 @@ if not names:
         go("measure")
     st.stop()
 
-settings, view = st.columns([1, 2.1], gap="medium")
+
+def options(measurement: Measurement) -> tuple[bool | None, tuple | None]:
+    """How starts are treated, and the weights of the branches."""
+    with st.expander("Start and weights"):
+        start = st.selectbox(
+            "State before the first pulse", list(STARTS), key="start",
+            help="Free: fitted with its error. Automatic does so where one reading is noisier than one step.",
+        )  # fmt: skip
+        columns = st.columns(3)
+        words = {1: "Up ramps", -1: "Down ramps", 0: "Alternating"}
+        factors = {
+            kind: columns[k].number_input(label, 0.0, 100.0, 1.0, key=f"weight{kind}", help="Factor of deviations.")
+            for k, (kind, label) in enumerate(words.items())
+        }
+    weighted = any(factor != 1.0 for factor in factors.values())
+    return STARTS[start], branch_weights(measurement, factors) if weighted else None
+
+
+settings, view = st.columns([1, 1.9], gap="medium")
 with settings:
     name = named_choice("Measurement", names, "measurement")
     raw = workspace().measurements.load(name)
@@ -49,17 +67,22 @@ with settings:
         "Zero and unit", rules, index=rules.index(suggested_normalisation(raw)), key=f"norm.{name}",
         help="; ".join(f"{rule}: {meaning}" for rule, meaning in NORMALISATIONS.items()),
     )  # fmt: skip
-    st.caption(NORMALISATIONS[rule])
-    measurement = raw.normalised(rule)
-    classes = {cls.__name__: cls for cls in FITTABLE_CLASSES}
-    model = named_choice("Device model", list(classes), "model")
-    method = named_choice("Method", list(METHODS), "method", format_func=METHODS.get)
-    table = edit_parameters(classes[model], measurement, key=f"table.{name}.{rule}.{model}")
+    try:
+        measurement = raw.normalised(rule)
+        classes = {cls.__name__: cls for cls in FITTABLE_CLASSES}
+        model = named_choice("Device model", list(classes), "model")
+        method = named_choice("Method", list(METHODS), "method", format_func=METHODS.get)
+        table = edit_parameters(classes[model], measurement, key=f"table.{name}.{rule}.{model}")
+    except (MeasurementError, FitError) as error:
+        show_error(error)
+        st.stop()
+    st.caption(f"{NORMALISATIONS[rule]}: {measurement.affine.formula()}")
+    free_start, weights = options(measurement)
     task = find_fit(name)
     busy = task is not None and task.running
     buttons = st.container(horizontal=True)
     if buttons.button("Fit", type="primary", icon=":material/play_arrow:", disabled=busy, key="fit"):
-        start_fit(measurement, name, classes[model], ranges_of(table), method)
+        start_fit(measurement, name, FitSettings(classes[model], ranges_of(table), method, free_start, weights))
         st.rerun()
     if buttons.button("Fit all models", disabled=busy, key="fit-all", help="Ranks the models by held-out error."):
         start_fit_of_all(measurement, name)
@@ -70,78 +93,48 @@ with settings:
 
 @live(run_every=0.5)
 def show_progress() -> None:
-    task = find_fit(name)
-    if task is None or not task.running:
+    running = find_fit(name)
+    if running is None or not running.running:
         st.rerun()
         return
-    at = task.progress
-    facts = st.columns(3)
-    facts[0].metric("Model evaluations", f"{at.get('evaluation', 0):,}")
-    facts[1].metric("Best rms so far", significant(at["rms"], 3) if "rms" in at else "–")
-    facts[2].metric("Time", duration(task.seconds))
-    models = best_so_far(task, measurement)
-    records = measurement.records[:MOST_RECORDS]
-    show_figure(plot_overlay(records, models, model_name="Best so far"), "fit", settings="It goes on if you leave.")
+    show_running(running, measurement)
 
 
-def show_result(outcome: Outcome, seconds: float) -> None:
-    fit = outcome.fit
-    record = choose_record(outcome.measurement)
-    code = (
-        "from tilewright.figures import plot_fit\nfrom tilewright.fitting import fit_device\n"
-        f"from tilewright.configs import {fit.class_name}\n\nfit = fit_device(measurement, {fit.class_name})\n"
-        "plot_fit(measurement, fit).show()"
-    )
-    settings = f"{fit.class_name} fitted to {fit.n_points:,} points in {duration(seconds)}"
-    show_figure(plot_fit(outcome.measurement, fit, record), "fit", settings=settings, code=code)
-    facts = st.columns(4)
-    facts[0].metric("R²", f"{fit.r2:.4f}", help="Share of the variance that the model explains.")
-    facts[1].metric("Rms residual", significant(fit.rms, 3), help="In normalised weight units.")
-    facts[2].metric("States", f"{fit.device.number_of_states:,.0f}")
-    facts[3].metric("Evaluations", f"{fit.n_evaluations:,}")
-    st.info(fit_verdict(outcome), icon=":material/lightbulb:")
-    remarks = [*fit.notes, *(outcome.noise.explanation if outcome.noise else [])]
-    with st.expander("Remarks on the fit and its noise"):
-        st.markdown("\n".join(f"- {remark}" for remark in remarks))
-    shown = fit.table().assign(range=lambda t: t["low"].map("{:.3g}".format) + " … " + t["high"].map("{:.3g}".format))
-    shown["remark"] = shown["at bound"].map({True: "at its limit", False: ""})
-    columns = {"parameter": "Parameter", "text": "Value ± standard error", "range": "Range", "remark": ""}
-    st.dataframe(shown[list(columns)].rename(columns=columns), hide_index=True)
-    if outcome.ranking is not None:
-        st.subheader("Models, best first", anchor=False)
-        st.dataframe(ranking_table(outcome.ranking), hide_index=True)
-
-
-def save_result(outcome: Outcome) -> None:
-    row = st.columns(2)
-    noisy = row[0].toggle("With the estimated noise", value=True, disabled=outcome.noise is None, key="noisy")
-    spread = row[1].toggle(
-        "With typical spread between devices", value=True, key="spread",
+def show_outcome(outcome: Outcome, seconds: float) -> None:
+    """The fit, what the device is worth, and the way on with it."""
+    show_overlay(outcome, seconds)
+    row = st.columns([1, 1.2, 1.2], vertical_alignment="bottom")
+    title = row[0].text_input("Name of the device", value=name, key=f"device-name.{name}", max_chars=60)
+    noisy = row[1].toggle("With the noise found", value=True, disabled=outcome.noise is None, key="noisy")
+    measured = outcome.population is not None
+    spread = row[2].toggle(
+        "With typical spread between devices", value=not measured, key="spread", disabled=measured,
         help="One device cannot tell how much devices differ; this takes the values of the RRAM preset.",
     )  # fmt: skip
     device = with_noise(outcome) if noisy else outcome.fit.device
-    device = with_typical_spread(device) if spread else device
-    title = st.text_input("Name of the device", value=name, key=f"device-name.{name}", max_chars=60)
+    device = with_typical_spread(device) if spread and not measured else device
+    verdict = verdict_on(outcome, device, spread)
+    show_details(outcome, verdict, device, name)
     with place:
         if next_step("Save and explore this device", "device"):
             go("device", device=workspace().devices.save(title, device))
+        label = f"Put it in a tile: {algorithm_label(verdict.recommended)}"
+        if st.button(label, key="verdict-tile", icon=":material/grid_on:", width="stretch", help=verdict.sentence()):
+            go("tile", device=workspace().devices.save(title, device), algorithm=verdict.recommended)
 
 
 with view:
     if task is None:
-        show_figure(
-            plot_overlay(measurement.records[:MOST_RECORDS], None),
-            "fit",
-            settings=f"{name}: {measurement.protocol}. Press Fit.",
-        )
+        waiting = f"{name}: {measurement.protocol}. Press Fit."
+        show_figure(plot_overlay(measurement.records[:MOST_RECORDS], None), "fit", settings=waiting)
     elif task.running:
         show_progress()
     elif isinstance(task.result, Outcome):
-        outcome = task.result
-        if outcome.ranking is not None:
-            outcome = of_model(outcome, named_choice("Show", [row.class_name for row in outcome.ranking], "ranked"))
-        show_result(outcome, task.seconds)
-        save_result(outcome)
+        shown = task.result
+        if shown.ranking is not None:
+            ranked = [row.class_name for row in shown.ranking]
+            shown = of_model(shown, named_choice("Show", ranked, "ranked") or ranked[0])
+        show_outcome(shown, task.seconds)
     elif task.state == "cancelled" or isinstance(task.error, FitCancelled):
         st.info("Cancelled. Change what you like and press Fit.", icon=":material/info:")
     elif task.error is not None:

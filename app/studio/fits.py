@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-import streamlit as st
+import numpy as np
 from numpy.typing import NDArray
 
 from studio.background import Task, find_task, start_task
 from tilewright.devices import nominal_response
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.figures.measurement import MOST_RECORDS, record_names
+from tilewright.figures.measurement import MOST_RECORDS, branches
 from tilewright.fitting import (
     DeviceFit,
+    DeviceVerdict,
+    FitCancelled,
     NoiseEstimate,
+    PopulationFit,
+    Profile,
     Ranking,
-    default_ranges,
+    bootstrap,
+    device_verdict,
     estimate_noise,
     fit_all_devices,
     fit_device,
-    value_with_error,
+    fit_population,
+    fit_with_noise,
+    markov_chain,
+    profile_likelihood,
+    started_device,
 )
+from tilewright.fitting.intervals import with_intervals
+from tilewright.fitting.specification import assign
 from tilewright.measurement import Measurement
 from tilewright.presets import TutorialRRAMPresetDevice
 
+CHAIN = "markov_chain"
 METHODS = {
-    "powell": "Powell (robust)",
-    "least_squares": "Least squares (fast)",
+    "auto": "Automatic (many starts)",
+    "powell": "Powell",
+    "least_squares": "Least squares (one start)",
     "nelder": "Nelder-Mead",
-    "differential_evolution": "Differential evolution (global, slow)",
+    "differential_evolution": "Differential evolution",
+    CHAIN: "Markov chain (emcee)",
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fit task gives back: the measurement as it was fitted, the fit, and the noise around it."""
+    """What a fit task gives back: the measurement as it was fitted, the fit, and what was found round it."""
 
     measurement: Measurement
     fit: DeviceFit
     noise: NoiseEstimate | None
     ranking: Ranking | None = None
+    profiles: tuple[Profile, ...] = ()
+    population: PopulationFit | None = None
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the page asks a fit to do."""
+
+    device_class: type[PulsedDevice]
+    ranges: dict[str, Any]
+    method: str = "auto"
+    free_start: bool | None = None
+    weights: tuple[NDArray[np.float64], ...] | None = None
 
 
 def task_name(measurement: str) -> str:
@@ -54,76 +81,30 @@ def find_fit(measurement: str) -> Task | None:
     return find_task(task_name(measurement))
 
 
-def parameter_table(device_class: type[PulsedDevice], measurement: Measurement) -> pd.DataFrame:
-    """Name, start and range of each fitted parameter, to be edited."""
-    ranges = default_ranges(device_class, measurement)
-    return pd.DataFrame(
-        [
-            {"parameter": name, "start": start, "min": low, "max": high, "fit": True}
-            for name, (start, low, high) in ranges.items()
-        ]
-    )
+def branch_weights(measurement: Measurement, factors: dict[int, float]) -> tuple[NDArray[np.float64], ...]:
+    """Weights of the samples by their branch: 1 for up pulses, -1 for down pulses, 0 for alternating ones."""
+    made = []
+    for record in measurement.records:
+        kinds = branches(record.pulses)
+        made.append(np.select([kinds == kind for kind in factors], list(factors.values()), 1.0).astype(float))
+    return tuple(made)
 
 
-def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, key: str) -> pd.DataFrame:
-    """The parameter table as an editor; returns what it says now."""
-    number = st.column_config.NumberColumn(format="%.4g")
-    held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.")
-    return st.data_editor(
-        parameter_table(device_class, measurement),
-        hide_index=True,
-        key=key,
-        disabled=["parameter"],
-        column_config={"start": number, "min": number, "max": number, "fit": held},
-    )
-
-
-def ranking_table(ranking: Ranking) -> pd.DataFrame:
-    """Device models, best first, with numbers as they are read."""
-    rows = [
-        {
-            "Model": row.class_name,
-            "Rms on samples left out": value_with_error(row.held_out_rms, row.held_out_stderr),
-            "Rms": f"{row.fit.rms:.3g}",
-            "R²": f"{row.fit.r2:.4f}",
-            "Parameters fitted": row.fit.n_varied,
-            "At a limit": ", ".join(row.at_bound),
-        }
-        for row in ranking
-    ]
-    return pd.DataFrame(rows)
-
-
-def choose_record(measurement: Measurement) -> int | None:
-    """The record to draw; None for all, where they are few."""
-    labels = record_names(measurement)
-    if len(labels) == 1:
-        return None
-    options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
-    return st.selectbox("Record", options, format_func=lambda n: "All" if n is None else labels[n], key="record")
-
-
-def ranges_of(table: pd.DataFrame) -> dict[str, Any]:
-    """The table as the fit takes it: a range where it is fitted, a plain number where it is held."""
-    return {
-        str(row.parameter): (float(row.start), float(row.min), float(row.max)) if row.fit else float(row.start)
-        for row in table.itertuples()
-    }
-
-
-def start_fit(
-    measurement: Measurement, name: str, device_class: type[PulsedDevice], ranges: dict[str, Any], method: str
-) -> Task:
-    """Fit one device class, then estimate the noise around it."""
+def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Task:
+    """Fit one device class, then estimate the noise round it."""
 
     def work(task: Task) -> Outcome:
-        task.report(device_class=device_class)
+        task.report(device_class=settings.device_class, stage="Fitting")
+        method = "auto" if settings.method == CHAIN else settings.method
         fit = fit_device(
-            measurement, device_class, parameters=ranges, method=method, progress=_reporter(task),
-            cancelled=task.cancelled,
+            measurement, settings.device_class, parameters=settings.ranges, method=method, progress=_reporter(task),
+            cancelled=task.cancelled, free_start=settings.free_start, weights=settings.weights,
         )  # fmt: skip
+        if settings.method == CHAIN:
+            task.report(stage="Walking the Markov chain")
+            fit = markov_chain(measurement, fit, steps=1000, cancelled=task.cancelled, share=_share(task)).fit
         task.report(stage="Estimating the noise")
-        return Outcome(measurement, fit, _noise(measurement, fit))
+        return Outcome(measurement, fit, noise_of(measurement, fit))
 
     return start_task(task_name(name), work)
 
@@ -132,11 +113,63 @@ def start_fit_of_all(measurement: Measurement, name: str) -> Task:
     """Fit every device class and rank them."""
 
     def work(task: Task) -> Outcome:
-        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled)
-        best = ranking.best.fit
-        return Outcome(measurement, best, _noise(measurement, best), ranking)
+        done: list[str] = []
+
+        def finished(fit: DeviceFit) -> None:
+            done.append(fit.class_name)
+            task.report(stage=f"{len(done)} models done, the last {fit.class_name}")
+
+        task.report(stage="Fitting all models")
+        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled, finished=finished)
+        best = ranking.recommended.fit
+        return Outcome(measurement, best, noise_of(measurement, best), ranking)
 
     return start_task(task_name(name), work)
+
+
+def start_more(outcome: Outcome, name: str, what: str) -> Task:
+    """More about a fit that is done: ``profile``, ``bootstrap``, ``second pass`` or ``devices``."""
+
+    def work(task: Task) -> Outcome:
+        task.report(stage=what.capitalize())
+        try:
+            return _MORE[what](outcome, task)
+        except FitCancelled:  # the fit that there was stays
+            return outcome
+
+    return start_task(task_name(name), work)
+
+
+def _profiled(outcome: Outcome, task: Task) -> Outcome:
+    found = profile_likelihood(outcome.measurement, outcome.fit, cancelled=task.cancelled, share=_share(task))
+    ends = {profile.name: profile.interval for profile in found}
+    return replace(outcome, profiles=tuple(found), fit=with_intervals(outcome.fit, ends))
+
+
+def _bootstrapped(outcome: Outcome, task: Task) -> Outcome:
+    draws = bootstrap(outcome.measurement, outcome.fit, cancelled=task.cancelled, share=_share(task))
+    return replace(outcome, fit=draws.fit)
+
+
+def _second_pass(outcome: Outcome, task: Task) -> Outcome:
+    if outcome.noise is None:
+        return outcome
+    fit = fit_with_noise(outcome.measurement, outcome.fit, outcome.noise, task.cancelled, _share(task))
+    return replace(outcome, fit=fit, noise=noise_of(outcome.measurement, fit), profiles=())
+
+
+def _devices(outcome: Outcome, task: Task) -> Outcome:
+    kind = type(outcome.fit.device)
+    found = fit_population(outcome.measurement, kind, cancelled=task.cancelled, share=_share(task))
+    return replace(outcome, population=found)
+
+
+_MORE: dict[str, Callable[[Outcome, Task], Outcome]] = {
+    "profile": _profiled,
+    "bootstrap": _bootstrapped,
+    "second pass": _second_pass,
+    "devices": _devices,
+}
 
 
 def best_so_far(task: Task, measurement: Measurement) -> list[NDArray[Any]] | None:
@@ -144,8 +177,9 @@ def best_so_far(task: Task, measurement: Measurement) -> list[NDArray[Any]] | No
     device_class, values = task.progress.get("device_class"), task.progress.get("values")
     if device_class is None or not values:
         return None
-    fields = {name: float(value) for name, value in values.items() if name in device_class.model_fields}
-    device = device_class(**fields)
+    device = started_device(device_class, measurement)
+    starts = {name for name in values if name.startswith("w0")}
+    assign(device, {name: float(value) for name, value in values.items() if name not in starts})
     models = []
     for number, record in enumerate(measurement.records[:MOST_RECORDS], start=1):
         start = values.get(f"w0_{number}", values.get("w0", record.response[0]))
@@ -157,16 +191,20 @@ def of_model(outcome: Outcome, class_name: str) -> Outcome:
     """The outcome for another model of a ranking."""
     if outcome.ranking is None or class_name == outcome.fit.class_name:
         return outcome
-    fit = next(row.fit for row in outcome.ranking if row.class_name == class_name)
-    return replace(outcome, fit=fit, noise=_noise(outcome.measurement, fit))
+    fit = outcome.ranking[class_name].fit
+    return Outcome(outcome.measurement, fit, noise_of(outcome.measurement, fit), outcome.ranking)
 
 
-def _noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate | None:
+def noise_of(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate | None:
+    """The noise round a fit; None where the record is too short to tell its scales apart."""
     try:
         return estimate_noise(measurement, fit)
     except ValueError:
-        # A record may be too short to tell noise scales apart; the page then says that there is no estimate.
         return None
+
+
+def _share(task: Task) -> Callable[[float], None]:
+    return lambda share: task.report(share=share)
 
 
 def _reporter(task: Task) -> Any:
@@ -176,9 +214,13 @@ def _reporter(task: Task) -> Any:
     return report
 
 
+# --- the device that is saved -----------------------------------------------------------------------------------------
+
+
 def with_noise(outcome: Outcome) -> PulsedDevice:
-    """The fitted device with the estimated cycle and write noise."""
-    return outcome.noise.apply(outcome.fit.device) if outcome.noise else outcome.fit.device
+    """The fitted device with the noise that was found, and with the spread over devices where that was found."""
+    device = outcome.population.device if outcome.population else outcome.fit.device
+    return outcome.noise.apply(device) if outcome.noise else device
 
 
 def with_typical_spread(device: PulsedDevice) -> PulsedDevice:
@@ -190,3 +232,23 @@ def with_typical_spread(device: PulsedDevice) -> PulsedDevice:
     ]
     extra = [n for n in ("subtract_symmetry_point", "reference_std", "enforce_consistency") if n in fields]
     return type(device)(**fields | {name: getattr(typical, name) for name in [*spread, *extra]})
+
+
+def verdict_on(outcome: Outcome, device: PulsedDevice, typical: bool) -> DeviceVerdict:
+    """The verdict on the device as it would be saved, with what is not sure about it."""
+    return device_verdict(device, tuple(_doubts(outcome, typical)))
+
+
+def _doubts(outcome: Outcome, typical: bool) -> Sequence[str]:
+    fit, found = outcome.fit, []
+    if fit.r2 < 0.5:
+        found.append(f"The model explains {100 * max(fit.r2, 0):.0f} % of the variance only.")
+    undetermined = [item.name for item in fit.parameters if item.vary and not item.determined]
+    if undetermined:
+        found.append(f"The data does not determine {', '.join(undetermined)}.")
+    if outcome.noise is None:
+        found.append("The noise is not known.")
+    if outcome.population is None:
+        assumed = "that of a preset" if typical else "none"
+        found.append(f"The spread between devices was not measured; {assumed} is assumed.")
+    return found

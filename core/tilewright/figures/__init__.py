@@ -10,6 +10,13 @@ from tilewright.figures.comparison import (
     shortened,
 )
 from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
+from tilewright.figures.fit import (
+    plot_correlation,
+    plot_error_floors,
+    plot_population,
+    plot_profiles,
+    plot_variogram,
+)
 from tilewright.figures.frame import empty_figure, figure_data
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
 from tilewright.figures.palette import algorithm_colour, algorithm_label
@@ -29,7 +36,9 @@ __all__ = [
     "plot_against",
     "plot_bands",
     "plot_comparison",
+    "plot_correlation",
     "plot_device_compact",
+    "plot_error_floors",
     "plot_f_and_g",
     "plot_fit",
     "plot_heat_map",
@@ -40,11 +49,14 @@ __all__ = [
     "plot_overlay",
     "plot_parallel",
     "plot_snapshot",
+    "plot_population",
+    "plot_profiles",
     "plot_spread_histograms",
     "plot_step_bands",
     "plot_step_curves",
     "plot_symmetry_search",
     "plot_update_scatter",
+    "plot_variogram",
     "ramp_pulses",
     "relative_error",
     "running_mean",

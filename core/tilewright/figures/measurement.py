@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
-from tilewright.figures.palette import DOWN, MARK, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING
+from tilewright.figures.palette import DOWN, MARK, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING, translucent
 
 if TYPE_CHECKING:
     from tilewright.fitting import DeviceFit
@@ -167,17 +167,25 @@ def plot_fit(measurement: Measurement, fit: DeviceFit, record: int | None = None
     chosen = list(range(min(len(measurement.records), MOST_RECORDS))) if record is None else [record]
     models = [np.asarray(fit.model[number], dtype=float) for number in chosen]
     records = [measurement.records[number] for number in chosen]
-    return plot_overlay(records, models, y_title=response_title(measurement), model_name=f"Model ({fit.class_name})")
+    bands = [1.96 * np.asarray(fit.band[number], dtype=float) for number in chosen] if fit.band else None
+    title, name = response_title(measurement), f"Model ({fit.class_name})"
+    return plot_overlay(records, models, y_title=title, model_name=name, bands=bands)
 
 
 def plot_overlay(
-    records: Sequence[Record], models: Sequence[Array] | None, y_title: str = WEIGHT, model_name: str = "Model"
+    records: Sequence[Record],
+    models: Sequence[Array] | None,
+    y_title: str = WEIGHT,
+    model_name: str = "Model",
+    bands: Sequence[Array] | None = None,
 ) -> go.Figure:
-    """Records and, when given, model responses of the same lengths; residuals below."""
+    """Records and, when given, model responses of the same lengths with bands round them; residuals below."""
     traces: list[dict[str, Any]] = []
     for number, record in enumerate(records):
         model = None if models is None else models[number]
         traces += _overlay_traces(record, model, model_name, first=number == 0)
+        if model is not None and bands is not None and np.any(bands[number]):
+            traces.append(_band(np.asarray(model, dtype=float), bands[number], first=number == 0))
     axes: dict[str, dict[str, Any]] = {"yaxis": {"title": y_title}}
     key = f"fit-{records[0].label}-{len(records)}"
     if models is None:
@@ -188,6 +196,15 @@ def plot_overlay(
     axes["xaxis2"] = {**COUNT_AXIS, "title": "Pulse number", "anchor": "y2"}
     axes["yaxis2"] = {"title": "Residual", "anchor": "x2", "domain": [0, 0.25], "zeroline": True}
     return framed(traces, axes, key=key, height=470)
+
+
+def _band(model: Array, half: Array, first: bool) -> dict[str, Any]:
+    keep = thinned(len(model), 400)
+    edge = np.concatenate([(model + half)[keep], (model - half)[keep][::-1]])
+    return {
+        "x": np.concatenate([keep, keep[::-1]]), "y": edge, "fill": "toself", "fillcolor": translucent(MODEL, 0.25),
+        "line": {"width": 0}, "hoverinfo": "skip", "name": "95 % of the model", "showlegend": first, "mode": "lines",
+    }  # fmt: skip
 
 
 def _overlay_traces(record: Record, model: Array | None, model_name: str, first: bool) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from tilewright.fitting.intervals import Draws, Profile, bootstrap, markov_chain
 from tilewright.fitting.measurements import fit_measurements
 from tilewright.fitting.noise import NoiseEstimate, estimate_noise, variogram
 from tilewright.fitting.population import PopulationFit, Spread, fit_population
-from tilewright.fitting.ranges import default_ranges
+from tilewright.fitting.ranges import default_ranges, started_device
 from tilewright.fitting.ranking import Ranking, RankingRow, fit_all_devices
 from tilewright.fitting.result import DeviceFit, FitCancelled, FitError, FittedParameter, value_with_error
 from tilewright.fitting.second_pass import fit_with_noise
@@ -37,6 +37,7 @@ __all__ = [
     "fit_with_noise",
     "markov_chain",
     "profile_likelihood",
+    "started_device",
     "value_with_error",
     "variogram",
 ]

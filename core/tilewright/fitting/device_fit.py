@@ -21,7 +21,7 @@ from tilewright.devices.soft_bounds_pmax import SoftBoundsPmaxDevice
 from tilewright.devices.table_step import TableStepDevice
 from tilewright.fitting.measurements import METHODS
 from tilewright.fitting.objective import Cancelled, Objective, Progress, Samples, Trace, Watch, minimise
-from tilewright.fitting.ranges import check_normalised, default_ranges, prepared
+from tilewright.fitting.ranges import check_normalised, default_ranges, started_device
 from tilewright.fitting.remarks import remarks
 from tilewright.fitting.residual_noise import record_shape
 from tilewright.fitting.restarts import with_bounds_inside
@@ -46,7 +46,10 @@ FITTABLE_CLASSES: tuple[type[PulsedDevice], ...] = (
     TableStepDevice,
 )
 
-_IN_WEIGHT = {"dw_min": False, "w_max": True, "w_min": True, "reference_mean": False, "reset": True}
+_IN_WEIGHT = {
+    "dw_min": False, "w_max": True, "w_min": True, "reference_mean": False, "reset": True, "range_min": True,
+    "range_max": True,
+}  # fmt: skip
 
 
 def fit_device(
@@ -127,7 +130,7 @@ def start_is_free(measurement: Measurement) -> bool:
 
 
 def _working_device(source: type[PulsedDevice] | PulsedDevice, measurement: Measurement) -> PulsedDevice:
-    device = prepared(source, measurement) if isinstance(source, type) else source
+    device = started_device(source, measurement) if isinstance(source, type) else source
     if not isinstance(device, PulsedDevice):
         raise FitError(f"expected a pulsed device or its class, found {type(device).__name__}")
     return silenced(device)
@@ -272,6 +275,7 @@ def _rows(
                 name=name, value=float(item.value), stderr=stderr, low=float(item.min), high=float(item.max),
                 initial=float(initial[name].value if name in initial else item.init_value), vary=bool(item.vary),
                 at_bound=bool(at_bound[name]), expr=item.expr or "", unit_value=unit_value, unit=unit,
+                unit_scale=affine.scale,
             )
         )  # fmt: skip
     return rows

@@ -66,7 +66,7 @@ class _Data:
         return max((s.mean for s in (self.up, self.down) if s is not None), default=1e-6)
 
 
-def prepared(device_class: type[PulsedDevice], measurement: Measurement) -> PulsedDevice:
+def started_device(device_class: type[PulsedDevice], measurement: Measurement) -> PulsedDevice:
     """A device of the class whose settings that are not fitted suit the measurement.
 
     That is the number of pulses of a ramp for :class:`SoftBoundsPmaxDevice`, the nodes of the tabulated steps, and for
@@ -98,7 +98,7 @@ def default_ranges(device: type[PulsedDevice] | PulsedDevice, measurement: Measu
         FitError: the measurement is not in normalised weight units.
     """
     check_normalised(measurement)
-    sample = prepared(device, measurement) if isinstance(device, type) else device
+    sample = started_device(device, measurement) if isinstance(device, type) else device
     low, high = (float(q) for q in np.quantile(measurement.all_samples(), [0.01, 0.99]))
     up, down = (local_steps(measurement, direction) for direction in (1, -1))
     if up is None and down is None:

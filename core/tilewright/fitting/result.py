@@ -45,6 +45,7 @@ class FittedParameter:
         expr: the expression that ties it; empty when free.
         unit_value: the value in the unit of the measurement, where it has one; NaN otherwise.
         unit: that unit.
+        unit_scale: how much of that unit one weight unit is.
         limits: 95 % interval where a profile, a bootstrap or a chain gave one; None otherwise.
     """
 
@@ -59,6 +60,7 @@ class FittedParameter:
     expr: str = ""
     unit_value: float = math.nan
     unit: str = ""
+    unit_scale: float = 1.0
     limits: tuple[float, float] | None = None
 
     @property
@@ -73,6 +75,14 @@ class FittedParameter:
         if self.limits is not None:
             return self.limits
         return self.value - 1.96 * self.stderr, self.value + 1.96 * self.stderr
+
+    @property
+    def measured_text(self) -> str:
+        """Value and error in the unit of the measurement; empty where it has none."""
+        if not math.isfinite(self.unit_value):
+            return ""
+        error = self.stderr * abs(self.unit_scale)
+        return f"{value_with_error(self.unit_value, error)} {self.unit}".strip()
 
     @property
     def text(self) -> str:

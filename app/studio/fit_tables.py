@@ -1,0 +1,121 @@
+"""The tables of the Fit page: parameters to edit, parameters found, models ranked, algorithms advised."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from studio.numbers import significant
+from tilewright.devices.pulsed import PulsedDevice
+from tilewright.figures import algorithm_label
+from tilewright.figures.measurement import MOST_RECORDS, record_names
+from tilewright.fitting import DeviceFit, DeviceVerdict, Ranking, default_ranges, started_device, value_with_error
+from tilewright.measurement import Measurement
+from tilewright.parameters import field_extra
+
+EXTRA = ("reference_mean", "a", "b", "p_max")
+
+
+def parameter_table(device_class: type[PulsedDevice], measurement: Measurement) -> pd.DataFrame:
+    """Name, start, range and expression of each parameter that can be fitted, to be edited."""
+    ranges = default_ranges(device_class, measurement)
+    rows = [
+        {"parameter": name, "fit": low < high, "start": start, "min": low, "max": high, "expression": ""}
+        for name, (start, low, high) in ranges.items()
+    ]
+    device = started_device(device_class, measurement)
+    for name in EXTRA:
+        if name in device_class.model_fields and name not in ranges and isinstance(getattr(device, name), float):
+            typical = field_extra(device_class.model_fields[name], "typical") or (-1.0, 1.0)
+            start = float(getattr(device, name))
+            low, high = min(start, float(typical[0])), max(start, float(typical[1]))
+            rows.append({"parameter": name, "fit": False, "start": start, "min": low, "max": high, "expression": ""})
+    return pd.DataFrame(rows)
+
+
+def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, key: str) -> pd.DataFrame:
+    """The parameter table as an editor; returns what it says now."""
+    number = st.column_config.NumberColumn(format="%.4g")
+    held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.")
+    tied = st.column_config.TextColumn(help="Ties the parameter to others, such as `-w_max` or `0.5 * gamma_up`.")
+    return st.data_editor(
+        parameter_table(device_class, measurement),
+        hide_index=True,
+        key=key,
+        height=min(38 + 35 * 9, 800),
+        disabled=["parameter"],
+        column_config={"start": number, "min": number, "max": number, "fit": held, "expression": tied},
+    )
+
+
+def ranges_of(table: pd.DataFrame) -> dict[str, Any]:
+    """The table as the fit takes it: a range where it is fitted, a number where it is held, or an expression."""
+    made: dict[str, Any] = {}
+    for row in table.itertuples():
+        expression = str(row.expression or "").strip()
+        if expression:
+            made[str(row.parameter)] = {"expr": expression}
+        elif row.fit:
+            made[str(row.parameter)] = (float(row.start), float(row.min), float(row.max))
+        else:
+            made[str(row.parameter)] = float(row.start)
+    return made
+
+
+def found_table(fit: DeviceFit) -> pd.DataFrame:
+    """Parameters with errors and intervals, and in the unit of the measurement."""
+    rows = []
+    for item in fit.parameters:
+        low, high = item.interval
+        ends = f"{significant(low)} … {significant(high)}" if math.isfinite(low) or math.isfinite(high) else ""
+        remark = "at its limit" if item.at_bound else f"= {item.expr}" if item.expr else "" if item.vary else "held"
+        if item.vary and not item.at_bound and not item.determined:
+            remark = "not determined"
+        row = {"Parameter": item.name, "Value ± standard error": item.text, "95 % interval": ends}
+        rows.append(row | {"Measured": item.measured_text, "": remark})
+    table = pd.DataFrame(rows)
+    return table if table["Measured"].any() else table.drop(columns="Measured")
+
+
+def ranking_table(ranking: Ranking) -> pd.DataFrame:
+    """Device models, best first, with numbers as they are read."""
+    tied = len(ranking.ties) > 1
+    rows = [
+        {
+            "Place": f"{row.place} (tie)" if row.place == 1 and tied else str(row.place),
+            "Model": row.class_name,
+            "Rms on samples left out": value_with_error(row.held_out_rms, row.held_out_stderr),
+            "Rms": f"{row.fit.rms:.3g}",
+            "BIC": f"{row.bic:.0f}",
+            "Fitted": row.fit.n_varied,
+            "Not determined": ", ".join(row.undetermined),
+        }
+        for row in ranking
+    ]
+    return pd.DataFrame(rows)
+
+
+def advice_table(verdict: DeviceVerdict) -> pd.DataFrame:
+    """Algorithms, the best first, with their error floors and reasons."""
+    rows = [
+        {
+            "Algorithm": algorithm_label(item.algorithm),
+            "Error floor": significant(item.error, 2),
+            "Mostly from": next(iter(item.parts)),
+            "Why": item.reason,
+        }
+        for item in verdict.advice
+    ]
+    return pd.DataFrame(rows)
+
+
+def choose_record(measurement: Measurement) -> int | None:
+    """The record to draw; None for all, where they are few."""
+    labels = record_names(measurement)
+    if len(labels) == 1:
+        return None
+    options = [*([None] if len(labels) <= MOST_RECORDS else []), *range(len(labels))]
+    return st.selectbox("Record", options, format_func=lambda n: "All" if n is None else labels[n], key="record")
