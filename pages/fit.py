@@ -58,7 +58,7 @@ def options(measurement: Measurement) -> tuple[bool | None, tuple | None]:
     return STARTS[start], branch_weights(measurement, factors) if weighted else None
 
 
-settings, view = st.columns([1, 1.9], gap="medium")
+settings, view = st.columns([1, 1.75], gap="medium")
 with settings:
     name = named_choice("Measurement", names, "measurement")
     raw = workspace().measurements.load(name)
@@ -91,7 +91,7 @@ with settings:
         task.cancel()
 
 
-@live(run_every=0.5)
+@live(run_every=1.0)
 def show_progress() -> None:
     running = find_fit(name)
     if running is None or not running.running:

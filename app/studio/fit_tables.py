@@ -38,14 +38,15 @@ def parameter_table(device_class: type[PulsedDevice], measurement: Measurement) 
 
 def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, key: str) -> pd.DataFrame:
     """The parameter table as an editor; returns what it says now."""
-    number = st.column_config.NumberColumn(format="%.4g")
-    held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.")
-    tied = st.column_config.TextColumn(help="Ties the parameter to others, such as `-w_max` or `0.5 * gamma_up`.")
+    number = st.column_config.NumberColumn(format="%.3g", width=62)
+    held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.", width=44)
+    tied = st.column_config.TextColumn(width=100, help="Ties it to others: `-w_max`, `0.5 * gamma_up`.")
+    table = parameter_table(device_class, measurement)
     return st.data_editor(
-        parameter_table(device_class, measurement),
+        table,
         hide_index=True,
         key=key,
-        height=min(38 + 35 * 9, 800),
+        height=38 + 35 * min(len(table), 10),
         disabled=["parameter"],
         column_config={"start": number, "min": number, "max": number, "fit": held, "expression": tied},
     )

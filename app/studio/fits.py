@@ -113,14 +113,10 @@ def start_fit_of_all(measurement: Measurement, name: str) -> Task:
     """Fit every device class and rank them."""
 
     def work(task: Task) -> Outcome:
-        done: list[str] = []
+        def begun(device_class: type[PulsedDevice]) -> None:
+            task.report(device_class=device_class, values={}, stage=f"Fitting {device_class.__name__}")
 
-        def finished(fit: DeviceFit) -> None:
-            done.append(fit.class_name)
-            task.report(stage=f"{len(done)} models done, the last {fit.class_name}")
-
-        task.report(stage="Fitting all models")
-        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled, finished=finished)
+        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun)
         best = ranking.recommended.fit
         return Outcome(measurement, best, noise_of(measurement, best), ranking)
 

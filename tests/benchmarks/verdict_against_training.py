@@ -33,6 +33,7 @@ from tilewright.runs import RunSpec, train
 from tilewright.runs.recommended import recommend
 from tilewright.runs.spec import DataSource, Perceptron, Seeds
 
+UPDATES = 6 * 323
 ALGORITHMS = ("sgd", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad")
 
 STEADY = {"dw_min_dtod": 0.1, "w_max_dtod": 0.1, "w_min_dtod": 0.1, "up_down_dtod": 0.01}
@@ -120,7 +121,7 @@ def report(known: dict[str, float], devices: list[str], algorithms: list[str], s
     for name in devices:
         found = {a: np.array([known[f"{name} | {a} | {seed}"] for seed in seeds]) for a in algorithms}
         best = max(found, key=lambda a: float(found[a].mean()))
-        chosen = next(a for a in device_verdict(DEVICES[name]).order if a in found)
+        chosen = next(a for a in device_verdict(DEVICES[name], updates=UPDATES, lines=64).order if a in found)
         gap = float(found[best].mean() - found[chosen].mean())
         spread = math.sqrt(sum(float(found[a].var(ddof=1)) / len(seeds) for a in (best, chosen)))
         good = gap <= 2 * spread

@@ -224,6 +224,35 @@ def test_all_models_are_fitted_and_ranked(filled):
     assert type(filled.devices.load("ramp")).__name__ == "ConstantStepDevice"
 
 
+def test_expressions_weights_and_intervals_of_a_fit(filled):
+    app = open_page("fit", measurement="ramp", model="SoftBoundsDevice")
+    app.number_input(key="weight0").set_value(2.0).run()
+    app.selectbox(key="start").set_value("free").run()
+    app.button(key="fit").click().run()
+    settled(app)
+    assert messages(app) == []
+    (found,) = [table.value for table in app.dataframe if "95 % interval" in table.value.columns]
+    assert "w0" in set(found["Parameter"])
+    app.button(key="more-profile").click().run()
+    settled(app)
+    assert messages(app) == []
+    assert any("Start with" in text.value for text in app.markdown)
+    app.button(key="verdict-tile").click().run()
+    assert messages(app) == []
+    assert type(filled.devices.load("ramp")).__name__ == "SoftBoundsDevice"
+
+
+def test_the_spread_of_an_array_goes_into_the_device(filled):
+    app = open_page("fit", measurement="array", model="SoftBoundsDevice", method="least_squares")
+    app.button(key="fit").click().run()
+    settled(app)
+    app.button(key="more-devices").click().run()
+    settled(app, seconds=120)
+    assert messages(app) == []
+    app.button(key="next-device").click().run()
+    assert filled.devices.load("array").w_max_dtod > 0
+
+
 def test_a_running_fit_shows_its_best_model_so_far(filled):
     import numpy as np
 

@@ -123,4 +123,6 @@ def plot_error_floors(verdict: DeviceVerdict) -> go.Figure:
         "xaxis": {"title": "Predicted error of a weight", "rangemode": "tozero"},
         "yaxis": {},
     }
-    return framed(traces, axes, key="error-floors", height=330, barmode="stack")
+    below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top", "font": {"size": 12}}
+    figure = framed(traces, axes, key="error-floors", height=380, barmode="stack")
+    return figure.update_layout(legend=below, margin={"t": 12})

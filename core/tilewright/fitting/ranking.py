@@ -139,7 +139,7 @@ def fit_all_devices(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     seed: int = 0,
-    finished: Callable[[DeviceFit], None] | None = None,
+    begun: Callable[[type[PulsedDevice]], None] | None = None,
 ) -> Ranking:
     """Fit several device classes and rank them by held-out error, BIC and what is determined.
 
@@ -154,17 +154,17 @@ def fit_all_devices(
         progress: told (evaluation, best rms, best values) of the class being fitted.
         cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
         seed: deals the blocks to the folds; 0 deals them in turn. Also of the starts of the fits.
-        finished: told of each fit as it is done.
+        begun: told of each class before it is fitted.
     """
     chosen = list(classes) if classes is not None else list(FITTABLE_CLASSES)
     fits: dict[type[PulsedDevice], tuple[DeviceFit, tuple[float, float, NDArray[np.float64]]]] = {}
     for device_class in chosen:
         kind = SAME_EQUATION.get(device_class, device_class)
         if kind not in fits:
+            if begun is not None:
+                begun(kind)
             fit = fit_device(measurement, kind, progress=progress, cancelled=cancelled, seed=seed)
             fits[kind] = fit, held_out_error(measurement, fit, cancelled, seed)
-            if finished is not None:
-                finished(fit)
     rows = []
     for device_class in chosen:
         fit, (rms, stderr, errors) = fits[SAME_EQUATION.get(device_class, device_class)]

@@ -39,8 +39,13 @@ def remarks(
         notes.append(f"{names} can be traded against each other without changing the fit: hold some of them fixed.")
     aside = {*uncertainty.silent, *uncertainty.entangled}
     fields = [name for name in uncertainty.correlation.columns if name not in aside]
-    for first, second, value in strongly_correlated(uncertainty.correlation.loc[fields, fields]):
-        notes.append(f"{first} and {second} are correlated ({value:+.3f}): their errors are not independent.")
+    pairs = strongly_correlated(uncertainty.correlation.loc[fields, fields])
+    for group in _joined(pairs):
+        value = max((abs(v) for a, b, v in pairs if a in group and b in group), default=0.0)
+        notes.append(
+            f"{' and '.join(group)} are redundant (correlation up to {value:.3f}): one can make up for the other; hold "
+            "one of them fixed to know the rest."
+        )
     if uncertainty.inflation > 1.2:
         notes.append(
             f"Residuals are correlated over stretches of pulses ({autocorrelation(residuals):+.2f} at lag 1, "
@@ -65,3 +70,13 @@ def remarks(
             f"Only {here} pulses were measured: up_down and {bound} are assumptions, the {missing} step is unknown."
         )
     return notes
+
+
+def _joined(pairs: Sequence[tuple[str, str, float]]) -> list[list[str]]:
+    """Names that hang together by pairs."""
+    groups: list[list[str]] = []
+    for first, second, _ in pairs:
+        touched = [group for group in groups if first in group or second in group]
+        merged = list(dict.fromkeys([name for group in touched for name in group] + [first, second]))
+        groups = [group for group in groups if group not in touched] + [merged]
+    return groups

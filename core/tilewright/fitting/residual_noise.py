@@ -30,6 +30,7 @@ Samples = NDArray[np.float64]
 MOST_SAMPLES = 12_000  # the rest of a long measurement would tell no more about three numbers
 SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
 SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
+SPARE = 2.71  # of twice the log-likelihood
 FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
 
 
@@ -133,13 +134,17 @@ def record_shape(device: PulsedDevice, record: Record, model: Samples) -> Record
     return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])))
 
 
-def fit_noise(shapes: Sequence[RecordShape], residuals: Sequence[Samples], designs: Sequence[Samples]) -> ResidualNoise:
+def fit_noise(
+    shapes: Sequence[RecordShape], residuals: Sequence[Samples], designs: Sequence[Samples], spare: bool = False
+) -> ResidualNoise:
     """The most likely noise.
 
     Args:
         shapes: of the records.
         residuals: of the records, in weight units.
         designs: derivatives (samples, parameters) of each record by what was fitted; may have no columns.
+        spare: leave step noise out where the data does not ask for it (one-sided 5 %): a walk that nothing damps
+            would widen errors without bound.
     """
     parts = _bounded(list(zip(shapes, residuals, designs, strict=True)))
     joined = np.concatenate([r for _, r, _ in parts])
@@ -161,6 +166,11 @@ def fit_noise(shapes: Sequence[RecordShape], residuals: Sequence[Samples], desig
     longest = min(LONGEST, max(_relaxation(parts) / FASTER, 2 * SHORTEST))
     slow = min((_climb(parts, start, longest) for start in starts), key=lambda found: found.likelihood)
     chosen = slow if plain.likelihood - slow.likelihood > SLOW_GAIN else plain
+    if spare and chosen.step > 0:
+        logs = [math.log(max(chosen.white, 1e-3 * size))]
+        logs += [math.log(chosen.slow), math.log(chosen.time)] if chosen.slow > 0 else []
+        steady = _climb(parts, logs, longest, step=False)
+        chosen = steady if steady.likelihood - chosen.likelihood < SPARE else chosen
     return _with_errors(parts, chosen)
 
 
@@ -207,24 +217,26 @@ def _relaxation(parts: Parts) -> float:
     return 1 / max(1 - float(np.mean(np.concatenate([shape.damping for shape, _, _ in parts]))), 1e-9)
 
 
-def _noise_at(logs: Sequence[float], longest: float) -> ResidualNoise:
+def _noise_at(logs: Sequence[float], longest: float, step: bool) -> ResidualNoise:
     numbers = [math.exp(min(max(value, -40.0), 40.0)) for value in logs]
+    if not step:
+        numbers.insert(1, 0.0)
     if len(numbers) == 2:
         return ResidualNoise(numbers[0], numbers[1], 0.0, math.nan)
     return ResidualNoise(numbers[0], numbers[1], numbers[2], min(max(numbers[3], SHORTEST), longest))
 
 
-def _climb(parts: Parts, start: list[float], longest: float = LONGEST) -> ResidualNoise:
+def _climb(parts: Parts, start: list[float], longest: float = LONGEST, step: bool = True) -> ResidualNoise:
     found = minimize(
-        lambda logs: _deviance(parts, _noise_at(logs, longest)), start, method="Nelder-Mead",
+        lambda logs: _deviance(parts, _noise_at(logs, longest, step)), start, method="Nelder-Mead",
         options={"xatol": 0.01, "fatol": 0.02, "maxfev": 70 * len(start), "initial_simplex": _simplex(start)},
     )  # fmt: skip
-    best = _noise_at(found.x, longest)
-    without = ResidualNoise(best.white, 0.0, best.slow, best.time)  # a logarithm never reaches 0
+    best = _noise_at(found.x, longest, step)
+    without = replace(best, step=0.0)  # a logarithm never reaches 0
     deviance = _deviance(parts, without)
     if deviance <= found.fun + 0.05:
-        return ResidualNoise(best.white, 0.0, best.slow, best.time, likelihood=deviance)
-    return ResidualNoise(best.white, best.step, best.slow, best.time, likelihood=float(found.fun))
+        return replace(without, likelihood=deviance)
+    return replace(best, likelihood=float(found.fun))
 
 
 def _simplex(start: list[float]) -> NDArray[np.float64]:

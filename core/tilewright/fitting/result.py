@@ -87,6 +87,8 @@ class FittedParameter:
     @property
     def text(self) -> str:
         """Value and error with as many digits as the error allows: ``"0.0116 ± 0.0003"``."""
+        if self.vary and math.isfinite(self.stderr) and self.stderr > 0.5 * (self.high - self.low):
+            return f"{self.value:.3g} (not determined)"
         return value_with_error(self.value, self.stderr)
 
 

@@ -67,7 +67,7 @@ def estimate_uncertainty(
     size = np.linalg.norm(jacobian, axis=0) if names else np.zeros(0)
     known = size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)
     scaled = jacobian[:, known] / size[known] if known.any() else np.zeros((len(rest), 0))
-    noise = fit_noise(shapes, np.split(rest, edges), np.split(scaled, edges))
+    noise = fit_noise(shapes, np.split(rest, edges), np.split(scaled, edges), spare=True)
     stderr = dict.fromkeys(names, float("nan"))
     correlation = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     full = np.full((len(names), len(names)), np.nan)

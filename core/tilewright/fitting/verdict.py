@@ -13,20 +13,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tilewright.devices.distribution import device_distribution
+from tilewright.devices.distribution import DeviceDistribution, device_distribution
 from tilewright.devices.pulsed import PulsedDevice
 
 Array = NDArray[np.float64]
 
 DEVICES = 400  # drawn to see the spread
 USED = 0.5  # weights of a trained layer lie within about this
+UPDATES, LINES = 10_000, 128  # of the training that is judged, and of an array
 # Mean size of a gradient over the curvature of the loss, in weight units: how far a weight wanders for the share of the
 # gradient that noise makes of it. A property of the task; that of digits at small batches.
 WANDER = 0.3
+# Change of a weight that one update asks for. Mixed precision sends a pulse once such changes have filled a step, so
+# its pulses are as many as those of SGD where steps are finer than this, and rarer in proportion where coarser.
+ASKED = 0.004
 # Of the offset between the zero of the fast array and its symmetry point, the part that reaches the weights.
 LEFT_OF_OFFSET = {"tiki-taka": 1.0, "ttv2": 0.5, "c-ttv2": 0.25, "agad": 0.1}
-# What telling the offset by choppers costs, in the same units.
-CHOPPING = {"tiki-taka": 0.0, "ttv2": 0.0, "c-ttv2": 0.01, "agad": 0.015}
+# Part of the reads of a line that ends in steps of the slow array, against TTv2: choppers throw some away, and
+# Tiki-Taka has no buffer that waits.
+PACE = {"tiki-taka": 3.0, "ttv2": 1.0, "c-ttv2": 0.5, "agad": 0.7}
+STEPS_OF_A_READ = 5.0  # most steps of a write
+NOISY_STEP, SLOWED = 1.0, 0.2  # from this cycle noise on the buffer is made to wait five times longer
+FAR, NEAR = 0.25, 0.15  # weight error where nothing is written, and the way to go that halves it
+UNAVERAGED = 0.07  # noise of single reads, which only a buffer averages
+FAST_ARRAY = 0.5  # of the write noise, that reads of the fast array pass on
 ALIKE = 1.15  # ratio of error floors from which on one algorithm is called better
 
 LABELS = {
@@ -117,18 +127,23 @@ class _Numbers:
     write: float
     asymmetry: float
     offset: float  # of symmetry points from the zero that reads are compared with, over devices
-    decay: float  # change of G / step with the weight at the symmetry point: what makes a fast array forget
+    reach: float  # way that TTv2 can move a weight within the training
+    noisy: bool  # pulses are so noisy that the recommended buffer waits longer
 
 
-def device_verdict(device: PulsedDevice, doubts: tuple[str, ...] = ()) -> DeviceVerdict:
+def device_verdict(
+    device: PulsedDevice, doubts: tuple[str, ...] = (), updates: int = UPDATES, lines: int = LINES
+) -> DeviceVerdict:
     """What a device is worth, and which algorithm suits it.
 
     Args:
         device: with its noise and spread, as far as they are known.
         doubts: what is not sure about it, in sentences; each lowers the confidence.
+        updates: of the training it is meant for: algorithms that transfer move weights slowly.
+        lines: of an array; one is read after each update.
     """
     seen = device_distribution(device, DEVICES, seed=1)
-    numbers = _numbers(device, seen.weights, seen.up, seen.down, seen.symmetry_points)
+    numbers = _numbers(device, seen, updates / lines)
     advice = sorted((_advise(name, numbers) for name in LABELS), key=lambda item: item.error)
     ratio = advice[1].error / max(advice[0].error, 1e-12)
     confidence = (0.5 + 0.4 * min(math.log(max(ratio, 1.0)) / math.log(2.0), 1.0)) * 0.85 ** len(doubts)
@@ -146,7 +161,8 @@ def device_verdict(device: PulsedDevice, doubts: tuple[str, ...] = ()) -> Device
     )
 
 
-def _numbers(device: PulsedDevice, weights: Array, up: Array, down: Array, points: Array) -> _Numbers:
+def _numbers(device: PulsedDevice, seen: DeviceDistribution, reads: float) -> _Numbers:
+    weights, up, down, points = seen.weights, seen.up, seen.down, seen.symmetry_points
     used = np.abs(weights) <= USED
     if used.sum() < 3:
         used = np.abs(weights) <= np.sort(np.abs(weights))[min(2, len(weights) - 1)]
@@ -157,10 +173,13 @@ def _numbers(device: PulsedDevice, weights: Array, up: Array, down: Array, point
     at = device.nominal_steps(np.zeros(1)), np.zeros(1) + device.nominal_reference
     cycles = [device.cycle_noise(s, scale, at[1]) for s, scale in zip(at[0], device.steps, strict=True)]
     cycle = float(np.mean(cycles)) / max(step, 1e-12)
+    asymmetry = float(np.sqrt(np.nanmean(skew**2)))
     known = np.isfinite(points)
     offset = float(np.sqrt(np.mean(points[known] ** 2))) if 2 * known.sum() >= len(points) else math.inf
-    slope = float(np.nanmean(np.gradient(np.nanmean(skew, axis=1), weights[used])))
-    return _Numbers(step, cycle, device.write_noise, float(np.sqrt(np.nanmean(skew**2))), offset, max(slope, 0.0))
+    # what is as good as symmetric everywhere is nowhere pulled to its symmetry point
+    offset = min(offset, 1.0) * min(asymmetry / 0.1, 1.0)
+    reach = reads * STEPS_OF_A_READ * step * (SLOWED if device.dw_min_std >= NOISY_STEP else 1.0)
+    return _Numbers(step, cycle, device.write_noise, asymmetry, offset, reach, device.dw_min_std >= NOISY_STEP)
 
 
 def _advise(algorithm: str, n: _Numbers) -> AlgorithmAdvice:
@@ -170,13 +189,15 @@ def _advise(algorithm: str, n: _Numbers) -> AlgorithmAdvice:
         parts["asymmetry"] = WANDER * n.asymmetry
         parts["coarse or noisy pulses"] = math.sqrt(WANDER * n.step * (1 + n.cycle**2) / 2)
     elif algorithm == "mp":
+        parts["asymmetry"] = WANDER * n.asymmetry * min(1.0, ASKED / max(n.step, 1e-12))
         parts["coarse or noisy pulses"] = noisy_step
     else:
+        buffered = algorithm != "tiki-taka"
+        reach = n.reach / SLOWED if n.noisy and not buffered else n.reach
         parts["coarse or noisy pulses"] = noisy_step
-        parts["offset of the symmetry point"] = LEFT_OF_OFFSET[algorithm] * min(n.offset, 1.0)
-        parts["choppers"] = CHOPPING[algorithm]
-        if n.decay < 1e-3:
-            parts["no decay of the fast array"] = WANDER
+        parts["offset of the symmetry point"] = LEFT_OF_OFFSET[algorithm] * n.offset
+        parts["slow transfer"] = FAR / (1 + PACE[algorithm] * reach / NEAR)
+        parts["noisy reads of the fast array"] = FAST_ARRAY * n.write if buffered else math.hypot(n.write, UNAVERAGED)
     parts = dict(sorted(parts.items(), key=lambda item: -item[1]))
     error = math.sqrt(sum(value**2 for value in parts.values()))
     return AlgorithmAdvice(algorithm, error, parts, _reason(algorithm, n, parts))
@@ -191,15 +212,17 @@ def _reason(algorithm: str, n: _Numbers, parts: dict[str, float]) -> str:
             return f"asymmetry G/F of {n.asymmetry:.2f} pulls every weight towards the symmetry point."
         return f"steps of {n.step:.2g} with noise of {n.cycle:.1f} steps shake the weights."
     if algorithm == "mp":
+        if largest == "asymmetry" and parts["asymmetry"] > 0.05:
+            return f"steps of {n.step:.2g} are so fine that pulses in both directions let asymmetry pull."
         return "the gradient is summed in digital and only whole steps are written, so asymmetry hardly matters."
-    if not math.isfinite(n.offset):
-        return "without a symmetry point the fast array has no zero."
     told = {
         "tiki-taka": "the fast array averages gradients about its symmetry point, and each read is written as it is.",
         "ttv2": "a digital buffer averages the reads of the fast array before a step is written.",
         "c-ttv2": "choppers average out that the symmetry points differ from the reference.",
         "agad": "the reference is measured while it trains, so the spread of symmetry points does no harm.",
     }[algorithm]
+    if largest == "slow transfer" and parts[largest] > 0.05:
+        return f"{told[:-1]}; with steps of {n.step:.2g} that takes many updates."
     if largest == "offset of the symmetry point":
         return f"{told[:-1]}; symmetry points lie {n.offset:.2f} off the reference."
     return told
