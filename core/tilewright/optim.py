@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from tilewright.replicas import gather_records
+from tilewright.replicas import gather_records, mean_of_replicas
 from tilewright.tile import AnalogTile, AnalogWeight
 
 
@@ -69,8 +69,13 @@ class AnalogSGD(SGD):
         return loss
 
     def note_loss(self, loss: float) -> None:
-        """Tell every tile the loss of a mini-batch, for algorithms that act on a plateau of it."""
-        for tile, _ in self.tiles():
+        """Tell every tile the loss of a mini-batch, for algorithms that act on a plateau of it.
+
+        Replicas hear the mean of all processes.
+        """
+        tiles = [tile for tile, _ in self.tiles()]
+        loss = mean_of_replicas(loss, tiles)
+        for tile in tiles:
             tile.cell.note_loss(loss)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

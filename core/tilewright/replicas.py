@@ -90,6 +90,16 @@ def gather_records(tiles: Sequence[AnalogTile]) -> None:
             _gather([t for t in tiles if t.replicas is not None and t.replicas[0] is group], group, size)
 
 
+def mean_of_replicas(value: float, tiles: Sequence[AnalogTile]) -> float:
+    """The mean of a number over the processes that hold replicas of these tiles; the number itself without any."""
+    group, _, size = next((tile.replicas for tile in tiles if tile.replicas is not None), (None, 0, 1))
+    if size == 1:
+        return value
+    total = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(total, group=group)
+    return total.item() / size
+
+
 def _gather(tiles: Sequence[AnalogTile], group: dist.ProcessGroup | None, size: int) -> None:
     rows = torch.tensor([sum(x.shape[0] for x, _ in tile.pending) for tile in tiles])
     all_rows = [torch.empty_like(rows) for _ in range(size)]

@@ -11,7 +11,6 @@ from every_cell import CONFIGURATIONS
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tilewright.configs import FloatingPointRPUConfig
 from tilewright.nn import convert_to_analog, prepare_for_ddp
 from tilewright.optim import AnalogSGD
 
@@ -33,9 +32,8 @@ def cases():
     """Name, configuration, whether layers have digital parameters."""
     for name in ("sgd", "ttv2", "c-ttv2", "mp", "vector SingleRandom", "one-sided"):
         yield f"{name}, exact reads", exact_reads(CONFIGURATIONS[name]), False
-    for name in ("sgd", "agad", "scaled"):
-        yield name, CONFIGURATIONS[name], True
-    yield "floating point", FloatingPointRPUConfig(), True
+    for name, config in CONFIGURATIONS.items():
+        yield name, config, True
 
 
 def build(config, digital: bool, seed: int) -> nn.Sequential:
@@ -52,8 +50,10 @@ def train(model: nn.Module, rank: int, size: int) -> list[dict[str, torch.Tensor
     for step in range(STEPS):
         x, target = (part.chunk(size)[rank] for part in batch(step))
         optimiser.zero_grad()
-        nn.functional.cross_entropy(model(x), target).backward()
+        loss = nn.functional.cross_entropy(model(x), target)
+        loss.backward()
         optimiser.step()
+        optimiser.note_loss(loss.item())
         states.append({name: value.clone() for name, value in model.state_dict().items()})
     return states
 
