@@ -86,7 +86,7 @@ struct Snapshots {
 UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t rows, int64_t cols, const UpdateArgs& settings,
                        uintptr_t x, bool x_hot, uintptr_t d, bool d_hot, int64_t samples, uintptr_t lr, bool lr_uniform,
                        uint64_t seed, uint64_t first_sample, uint64_t call, int threads, const Snapshots& snapshots,
-                       uintptr_t up_counts, uintptr_t down_counts) {
+                       uintptr_t counts) {
     py::gil_scoped_release release;
     const DeviceArgs device = with_arrays(model, arrays, rows, cols);
     UpdateArgs u = settings;
@@ -106,8 +106,7 @@ UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t
     u.snapshot_rows = snapshots.rows;
     u.reset_state = at<const float>(snapshots.reset_state);
     u.reset_visible = at<const float>(snapshots.reset_visible);
-    u.up_counts = at<int64_t>(up_counts);
-    u.down_counts = at<int64_t>(down_counts);
+    u.counts = at<int64_t>(counts);
     UpdateStats stats;
     u.stats = &stats;
     active_table().update(device, u);
@@ -120,11 +119,10 @@ class Updates {
     Updates(const DeviceModel& model, const UpdateArgs& settings, int64_t rows, int64_t cols)
         : model_(model), settings_(settings), device_(with_arrays(model, Addresses{}, rows, cols)) {}
 
-    // Addresses as for run_update, then of the up and down counters.
-    void bind(const Addresses& arrays, uintptr_t up_counts, uintptr_t down_counts) {
+    // Addresses as for run_update, then of the counters.
+    void bind(const Addresses& arrays, uintptr_t counts) {
         device_ = with_arrays(model_, arrays, device_.rows, device_.cols);
-        settings_.up_counts = at<int64_t>(up_counts);
-        settings_.down_counts = at<int64_t>(down_counts);
+        settings_.counts = at<int64_t>(counts);
     }
 
     UpdateStats run(uintptr_t x, uintptr_t d, int64_t samples, float lr, uint64_t seed, uint64_t first_sample, uint64_t call,

@@ -52,6 +52,7 @@ class Reads {
     void copy_saturated(uintptr_t out) const { std::memcpy(at<uint8_t>(out), saturated_.data(), held_); }
 
     ProductStats stats() const { return stats_; }
+    int64_t passes() const { return passes_; }
 
   private:
     int64_t work(uintptr_t weight, uintptr_t x, uintptr_t y, int64_t samples, uint64_t first_sample, int threads, bool learn,
@@ -74,11 +75,13 @@ class Reads {
         p.saturated = keep_saturated_ ? saturated_.data() : nullptr;
         p.stats = &stats_;
         active_table().product(p);
+        passes_ += stats_.passes;
         return stats_.saturated_outputs;
     }
 
     ProductArgs args_;
     ProductStats stats_;
+    int64_t passes_ = 0;  // of all products
     bool keep_saturated_;
     std::vector<uint8_t> saturated_;
     size_t held_ = 0;
@@ -135,7 +138,8 @@ void bind_product(py::module_& m) {
         .def("run", &Reads::run)
         .def("observe", &Reads::observe)
         .def("copy_saturated", &Reads::copy_saturated)
-        .def_property_readonly("stats", &Reads::stats);
+        .def_property_readonly("stats", &Reads::stats)
+        .def_property_readonly("passes", &Reads::passes);
 }
 
 }  // namespace tilewright

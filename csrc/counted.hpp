@@ -65,7 +65,7 @@ struct ApplyCounts {
                 c.state = blend(active, moved, c.state);
                 left = left - 1.0f;
                 delivered += __builtin_popcount(mask);
-                if (u.up_counts) tally(index, lanes, mask, lane_mask(up));
+                if (u.counts) tally(index, lanes, mask, lane_mask(up));
             }
         }
         store_changed(c.state, touched, index, lanes, noise);
@@ -74,7 +74,7 @@ struct ApplyCounts {
 
     void tally(int64_t index, int64_t lanes, uint32_t active, uint32_t up) const {
         for (int64_t l = 0; l < kLanes && l < lanes; ++l)
-            if (active >> l & 1) ++(up >> l & 1 ? u.up_counts : u.down_counts)[index + l];
+            if (active >> l & 1) u.counts[index + l] += up >> l & 1 ? kUpPulse : kDownPulse;
     }
 
     void store_changed(f8 state, i8 changed, int64_t index, int64_t lanes, NormalStream& noise) const {
@@ -127,6 +127,8 @@ void counted_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule* pl
     Scratch<float> x_level(u.samples * a.cols), d_level(u.samples * a.rows);
     write_levels(u, Side{u.x, u.x_hot, a.cols, kInputLine, kInputRound, false}, plan, x_level.data);
     write_levels(u, Side{u.d, u.d_hot, a.rows, kErrorLine, kErrorRound, true}, plan, d_level.data);
+    if (u.kind != PulseKind::ExactClipped)
+        for (int64_t s = 0; s < u.samples; ++s) u.stats->slots += plan[s].bl;
     int64_t first = 0;
     for (int64_t event = 0; event <= u.snapshots; ++event) {
         const int64_t last = event < u.snapshots ? u.snapshot_after[event] + 1 : u.samples;

@@ -17,7 +17,8 @@ constexpr int64_t kListedVectors = 256;  // column vectors looked through at a t
 struct Group {
     Crosspoints<f8> c;
     int64_t vec, index, lanes;
-    u8 touched;  // not zero where a pulse came
+    u8 touched;     // not zero where a pulse came
+    u8 ups, downs;  // pulses so far, where these are counted
 };
 
 // Pulses that the crosspoints of a group wait for, oldest first: the directions in the low bits, and how many they are.
@@ -80,7 +81,7 @@ class RowUpdater {
         g.index = i * a_.cols + vec * kLanes;
         g.lanes = a_.cols - vec * kLanes;
         g.c = load_crosspoints<Device>(a_, g.index, g.lanes);
-        g.touched = u8{};
+        g.touched = g.ups = g.downs = u8{};
     }
 
     // One pulse at the lanes of the mask.
@@ -129,7 +130,7 @@ class RowUpdater {
             open(g[n], i, vec[n]);
             hit[n] = g[n].touched = coincidences(vec[n], w);
             raises[n] = directions(vec[n], w);
-            if (u_.up_counts) tally(hit[n], raises[n], g[n]);
+            if (u_.counts) tally(hit[n], raises[n], g[n]);
         }
         do {
             left = u8{};
@@ -175,7 +176,7 @@ class RowUpdater {
             if (any((u8)(most > 32u))) deliver<N>(g, q, max_lanes_u(most) - 32u);
             for (int n = 0; n < N; ++n) {
                 const u8 raises = directions(vec[n], words[k]);
-                if (u_.up_counts) tally(hit[n], raises, g[n]);
+                if (u_.counts) tally(hit[n], raises, g[n]);
                 // A lane with 32 pulses waiting gets none, whatever the shift makes of it.
                 const u8 shifted = pack_bits(raises, hit[n]) << (q[n].waiting & 31u);
                 q[n].raises |= shifted & (u8)(number[n] != 0u);
@@ -227,7 +228,7 @@ class RowUpdater {
                 u8 hit = coincidences(vec, words[k]) & mask;
                 if (any(hit)) {
                     const u8 raises = directions(vec, words[k]);
-                    if (u_.up_counts) tally(hit, raises, g);
+                    if (u_.counts) tally(hit, raises, g);
                     g.touched |= hit;
                     do pulse_lowest(g, hit, raises);
                     while (any(hit));
@@ -238,7 +239,7 @@ class RowUpdater {
             low = high;
             if (last) break;
             close(g);
-            g.touched = u8{};
+            g.touched = g.ups = g.downs = u8{};
             copy_out(i, g, s.event[e]);
             if (reset_after_copy(a_, u_, s.event[e], i)) open(g, i, vec);
         }
@@ -254,17 +255,16 @@ class RowUpdater {
         }
     }
 
-    __attribute__((noinline)) void tally(u8 hit, u8 raises, const Group& g) const {
-        for (int64_t l = 0; l < kLanes && l < g.lanes; ++l) {
-            u_.up_counts[g.index + l] += __builtin_popcount(hit[l] & raises[l]);
-            u_.down_counts[g.index + l] += __builtin_popcount(hit[l] & ~raises[l]);
-        }
+    TW_INLINE void tally(u8 hit, u8 raises, Group& g) const {
+        g.ups += count_bits(hit & raises);
+        g.downs += count_bits(hit & ~raises);
     }
 
     TW_INLINE void close(const Group& g) {
         const i8 changed = g.touched != 0u;
         const uint32_t mask = lane_mask(changed);
         if (mask == 0) return;
+        if (u_.counts) add_halves(u_.counts + g.index, g.ups, g.downs, g.lanes);
         if (!a_.persistent) {
             store_first(a_.visible + g.index, g.c.state, g.lanes);
             return;

@@ -43,6 +43,8 @@ struct DeviceArgs {
 
 enum class PulseKind : int { Stochastic = 0, MeanCount = 1, DeterministicImplicit = 2, ExactClipped = 3 };
 
+constexpr int64_t kUpPulse = 1, kDownPulse = int64_t{1} << 32;  // in the word that counts a crosspoint's pulses
+
 struct UpdateStats {
     int64_t pulses = 0;            // coincidences delivered
     int64_t truncated = 0;         // samples whose strongest crosspoint asked for more pulses than the train holds
@@ -79,8 +81,7 @@ struct UpdateArgs {
     // stay, and what is then visible. Null when copies leave the array as it is.
     const float* reset_state = nullptr;
     const float* reset_visible = nullptr;
-    int64_t* up_counts = nullptr;   // (rows, cols), optional
-    int64_t* down_counts = nullptr;
+    int64_t* counts = nullptr;  // (rows, cols), optional: pulses up in the low half of the word, down in the high one
     UpdateStats* stats = nullptr;
 };
 

@@ -116,8 +116,8 @@ class ScatteredPulses {
             if (a_.write_noise > 0) rewritten += __builtin_popcount(mask);
             store_at(a_.visible + row, column, visible_weight(here_, moved, 0, kLanes, mask, noise_), lanes);
         }
-        if (u_.up_counts)
-            for (int64_t l = 0; l < kLanes && l < lanes; ++l) ++(up[l] ? u_.up_counts : u_.down_counts)[row + column[l]];
+        if (u_.counts)
+            for (int64_t l = 0; l < kLanes && l < lanes; ++l) u_.counts[row + column[l]] += up[l] ? kUpPulse : kDownPulse;
     }
 
     const DeviceArgs& a_;

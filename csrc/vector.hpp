@@ -19,6 +19,7 @@ typedef float f8 __attribute__((vector_size(32)));
 typedef int32_t i8 __attribute__((vector_size(32)));
 typedef uint32_t u8 __attribute__((vector_size(32)));
 typedef uint64_t q4 __attribute__((vector_size(32)));
+typedef int64_t l8 __attribute__((vector_size(64)));
 
 #define TW_INLINE inline __attribute__((always_inline))
 
@@ -74,6 +75,19 @@ TW_INLINE void store_at(float* p, u8 index, f8 v, int64_t n) {
     } else {
         for (int64_t i = 0; i < n; ++i) p[at[i]] = value[i];
     }
+}
+
+// Counters of two things in one word: adds the first n lanes to its low and to its high half.
+TW_INLINE void add_halves(int64_t* p, u8 low, u8 high, int64_t n) {
+    const l8 both = __builtin_convertvector(low, l8) + (__builtin_convertvector(high, l8) << 32);
+    if (n >= kLanes) {
+        l8 sum;
+        std::memcpy(&sum, p, sizeof sum);
+        sum += both;
+        std::memcpy(p, &sum, sizeof sum);
+        return;
+    }
+    for (int64_t i = 0; i < n; ++i) p[i] += both[i];
 }
 
 TW_INLINE f8 as_float(u8 v) { return (f8)v; }

@@ -15,6 +15,7 @@ from studio.comparing import (
 )
 from studio.errors import live
 from studio.exporting import offer_exports, offer_take_in
+from studio.ledgers import show_ledgers
 from studio.places import go, heading, next_step
 from studio.training import run_label
 from studio.workspace import workspace
@@ -93,6 +94,7 @@ def show() -> None:
         show_sweep(runs, metric)
     elif view == "Costs":
         show_costs(runs, metric)
+        show_ledgers(runs)
     elif view == "Runs":
         show_list(runs)
     else:

@@ -16,6 +16,7 @@ TOPICS = {
     "algorithms": "Algorithms",
     "training": "Training",
     "compare": "Comparing",
+    "costs": "Costs",
     "scripting": "Scripts and notebooks",
     "networks": "Networks on tiles",
     "reproducibility": "Reproducibility",

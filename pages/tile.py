@@ -4,6 +4,7 @@ import streamlit as st
 
 from studio.devices import choose_device
 from studio.errors import guarded, live
+from studio.findings import show_tile_findings
 from studio.forms import named_choice, slug
 from studio.networks import show_network
 from studio.numbers import percent
@@ -120,6 +121,7 @@ def assemble() -> None:
     with view:
         for caution in config.cautions():
             st.warning(caution, icon=":material/warning:")
+        show_tile_findings(config)
         show_probe(config, seed)
         show_details(base, config)
     with place:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from studio.devices import choose_device
 from studio.errors import guarded, live
+from studio.findings import warn_before_launch
 from studio.inside import show_inside
 from studio.launch_buttons import offer_headline, offer_launch, starting
 from studio.launching import choose_data, choose_network, choose_sweep, contenders_of, summary_of
@@ -110,6 +111,8 @@ def show_runs(live_until_now: bool) -> None:
 settings, view = st.columns([1, 2.1], gap="medium")
 with settings:
     grid, algorithms, device, device_name = choose_grid()
+    if grid is not None:
+        warn_before_launch(grid.settings)
     offer_launch(grid)
     offer_headline(device, device_name)
 rows = workspace().runs.list()

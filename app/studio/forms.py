@@ -185,6 +185,10 @@ def _field_widget(base: Parameters, name: str, key: str) -> Any:
         return [_number_or_text(part) for part in parts] if item_of(info) is float else parts
     if value is None and _takes(info, int):
         return st.number_input(value=None, step=1, min_value=field_bounds(info).get("ge"), **common)
+    if value is None and _takes(info, float):
+        return st.number_input(
+            value=None, min_value=_as_float(field_bounds(info).get("ge")), format="%.6g", placeholder="empty", **common
+        )
     if isinstance(value, int):
         return _whole_widget(info, value, common)
     if isinstance(value, float):

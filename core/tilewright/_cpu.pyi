@@ -51,7 +51,7 @@ class UpdateStats:
 
 class Updates:
     def __init__(self, model: DeviceModel, settings: UpdateSettings, rows: int, cols: int) -> None: ...
-    def bind(self, arrays: tuple[int, ...], up_counts: int, down_counts: int) -> None: ...
+    def bind(self, arrays: tuple[int, ...], counts: int) -> None: ...
     def run(
         self, x: int, d: int, samples: int, lr: float, seed: int, first_sample: int, call: int, threads: int
     ) -> UpdateStats: ...
@@ -125,6 +125,8 @@ class Reads:
     def copy_saturated(self, out: int) -> None: ...
     @property
     def stats(self) -> ProductStats: ...
+    @property
+    def passes(self) -> int: ...
 
 class TransferPlan:
     def __init__(
@@ -163,8 +165,7 @@ def update(
     call: int,
     threads: int,
     snapshots: Snapshots,
-    up_counts: int,
-    down_counts: int,
+    counts: int,
 ) -> UpdateStats: ...
 def trace(
     model: DeviceModel,

@@ -56,6 +56,7 @@ __all__ = [
     "pulsed_update",
     "read_into_buffer",
     "read_lines",
+    "split_counts",
     "uniform_field",
     "uniform_rows",
     "whiten",
@@ -238,7 +239,7 @@ def pulsed_update(
     first_sample: int,
     call: int,
     snapshots: Snapshots | None = None,
-    counts: tuple[Tensor, Tensor] | None = None,
+    counts: Tensor | None = None,
 ) -> UpdateStats:
     """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
 
@@ -253,7 +254,7 @@ def pulsed_update(
         first_sample: number of the first sample in the life of the array; trains depend on it alone.
         call: number of this call; cycle noise depends on it.
         snapshots: lines to copy on the way.
-        counts: int64 up and down counters (outputs, inputs) to add to.
+        counts: int64 counters (outputs, inputs) to add to; see :func:`split_counts`.
     """
     rows, cols = crosspoints.visible.shape
     x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
@@ -274,11 +275,16 @@ def pulsed_update(
             snapshots.rows,
             *((0, 0) if snapshots.reset is None else (t.data_ptr() for t in snapshots.reset)),
         )
-    up, down = (counts[0].data_ptr(), counts[1].data_ptr()) if counts else (0, 0)
     return _cpu.update(
         model, crosspoints.addresses(), rows, cols, settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples,
-        lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(), taken, up, down,
+        lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(), taken,
+        _address(counts),
     )  # fmt: skip
+
+
+def split_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Up and down pulses from the words that count them: halves of 32 bits, up to two thousand million each."""
+    return counts & 0xFFFF_FFFF, counts >> 32
 
 
 class ArrayUpdates:
@@ -302,8 +308,8 @@ class ArrayUpdates:
         self._held: Sequence[Tensor | None] = ()
 
     def _bind(self, tensors: Sequence[Tensor | None], addresses: list[int]) -> None:
-        crosspoints = Crosspoints(*tensors[:-2])  # type: ignore[arg-type]
-        self._updates.bind(crosspoints.addresses(), addresses[-2], addresses[-1])
+        crosspoints = Crosspoints(*tensors[:-1])  # type: ignore[arg-type]
+        self._updates.bind(crosspoints.addresses(), addresses[-1])
         self._addresses, self._held = addresses, tensors  # held, so that nothing else comes to lie there
 
     def __call__(
@@ -312,7 +318,7 @@ class ArrayUpdates:
         """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
 
         Args:
-            tensors: of the array, in the order of :class:`Crosspoints`, then the up and down counters or None.
+            tensors: of the array, in the order of :class:`Crosspoints`, then the counters or None.
             x: inputs (samples, inputs).
             d: errors (samples, outputs).
             lr: learning rate.
@@ -511,6 +517,11 @@ class TileReads:
         mask = torch.empty(samples, self.outputs, dtype=torch.bool)
         self._reads.copy_saturated(mask.data_ptr())
         return mask
+
+    @property
+    def passes(self) -> int:
+        """Passes of the array by all products so far."""
+        return self._reads.passes
 
     @property
     def stats(self) -> ProductStats:

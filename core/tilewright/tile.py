@@ -16,7 +16,7 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
 from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
-from tilewright.devices.array import PULSE_COUNTERS, DeviceArray
+from tilewright.devices.array import PULSE_COUNTER, DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
 from tilewright.observation import ProductReport
@@ -33,7 +33,7 @@ _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("
 
 def _without_counters(named: dict[str, torch.Size]) -> dict[str, torch.Size]:
     """Whether pulses are counted does not decide whether a state fits."""
-    return {name: shape for name, shape in named.items() if not name.endswith(PULSE_COUNTERS)}
+    return {name: shape for name, shape in named.items() if not name.endswith(PULSE_COUNTER)}
 
 
 class AnalogWeight(nn.Parameter):
@@ -108,7 +108,7 @@ class AnalogTile(nn.Module):
         self.rpu_config = copy.deepcopy(rpu_config)
         self.seed = seed_from_torch() if seed is None else int(seed)
         self.position = [0, 0]  # products done forward and backward: the place in the random numbers
-        self.passes = [0, 0]  # passes of the array they took
+        self._passes = [0, 0]  # passes of the array they took, but for those that the reads below have counted
         self.updated = [0, 0]  # vectors and mini-batches of the updates
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.weight = AnalogWeight(torch.zeros(out_size, in_size))
@@ -184,6 +184,12 @@ class AnalogTile(nn.Module):
         )  # fmt: skip
         return self._reads
 
+    @property
+    def passes(self) -> list[int]:
+        """Passes of the array by the products forward and backward: bound management repeats some."""
+        held = (0, 0) if self._reads is None else [reads.passes for reads in self._reads]
+        return [before + now for before, now in zip(self._passes, held, strict=True)]
+
     def _read(self, direction: int, x: Tensor) -> tuple[Tensor, int]:
         """Product of a batch (samples, ...) in a direction, and how many results hit the bound of the ADC."""
         reads = (self._reads or self._make_reads())[direction]
@@ -192,11 +198,9 @@ class AnalogTile(nn.Module):
             reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
         y, saturated = reads(self._parameters["weight"], x, self.position[direction], self.training)  # type: ignore[arg-type]
         self.position[direction] += y.shape[0]
-        stats = reads.stats
-        self.passes[direction] += stats.passes
-        if self._strict[direction] and stats.lost_inputs:
+        if self._strict[direction] and reads.stats.lost_inputs:
             raise ValueError(
-                f"{stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
+                f"{reads.stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
                 "scales by the largest entry; use AbsMax, or max_strict = False to get 0 for them"
             )
         return y, saturated
@@ -211,7 +215,7 @@ class AnalogTile(nn.Module):
         weight.tile = self
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_reads": None, "pending": [], "replicas": None}
+        return {**self.__dict__, "_reads": None, "_passes": self.passes, "pending": [], "replicas": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -244,7 +248,7 @@ class AnalogTile(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
         self.seed, *counts = (int(v) for v in state)
-        self.position, self.passes, self.updated = counts[:2], counts[2:4] or [0, 0], counts[4:6] or [0, 0]
+        self.position, self._passes, self.updated = counts[:2], counts[2:4] or [0, 0], counts[4:6] or [0, 0]
         self._reads = None
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -350,7 +354,6 @@ class AnalogTile(nn.Module):
         reads.freeze([self._buffers[name] for name in _FROZEN_NAMES[0]])
         y, alpha, rho, passes, stats = reads.observe(self.weight.data, flat, self.position[0])
         self.position[0] += flat.shape[0]
-        self.passes[0] += stats.passes
         exact = flat @ self.weight.data.t() * self._directions[0].out_scale
         scales = self.mapping_scales
         return ProductReport(

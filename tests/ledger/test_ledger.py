@@ -61,6 +61,13 @@ def test_pulses_are_those_that_moved_the_weights():
     assert array.mean_pulses == array.pulses / (OUT * IN)
 
 
+@pytest.mark.parametrize("kind", ["MeanCount", "DeterministicImplicit"])
+def test_slots_of_counted_pulses_are_those_of_their_trains(kind):
+    train = UpdateParameters(pulse_type=kind, desired_bl=7, update_bl_management=False)
+    book = ledger(trained(SingleRPUConfig(device=device(), update=train)))
+    assert book.totals()["slots"] == 7 * 4 * BATCH
+
+
 def test_products_count_each_pass_of_the_array():
     io_ = IOParameters(mv_type="PosNegSeparate", bound_management="None")
     config = SingleRPUConfig(device=device(), forward=io_, backward=IOParameters(is_perfect=True))
@@ -252,3 +259,22 @@ def test_memory_is_that_of_the_tensors():
     (counts,) = ledger(tile).tiles
     held = sum(tensor.numel() * tensor.element_size() for tensor in tile.cell.array.buffers())
     assert counts.arrays[0].memory == held + 4 * OUT * IN
+
+
+def test_pulses_of_every_kernel_are_counted_where_they_go():
+    """Few pulses go crosspoint by crosspoint, many by the row, and lines are copied out between them."""
+    for batch, lr, cell in ((1, 0.002, None), (40, 0.05, None), (40, 0.05, {"transfer_columns": False}), (3, 0.05, {})):
+        quiet = device(dw_min=0.001)
+        config = SingleRPUConfig(device=quiet) if cell is None else build_config("ttv2", quiet, cell=cell)
+        tile = AnalogTile(19, 37, config, seed=2)
+        tile.count_pulses()
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(6):
+            x, d = torch.randn(batch, 37, generator=generator), torch.randn(batch, 19, generator=generator)
+            tile.update(x, d, lr)
+        shown = tile.weight.data if cell is None else tile.cell.fast_weight
+        up, down = next(iter(tile.pulse_counts().values()))
+        assert torch.equal(torch.round(shown.double() / 0.001).long(), up - down)
+        array = ledger(tile).tiles[0].arrays[0]
+        assert int((up + down).sum()) == array.pulses > 0
+        assert int(up.min()) >= 0 <= int(down.min())

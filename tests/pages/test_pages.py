@@ -414,3 +414,30 @@ def test_a_tile_shows_what_a_network_takes_of_it(empty):
         app.text_input(key="summary.layers").set_value(wrong).run()
         (message,) = messages(app)
         assert why in message
+
+
+def test_compare_shows_what_runs_cost(filled):
+    app = open_page("compare", view="Costs")
+    assert messages(app) == []
+    costs = next(frame.value for frame in app.dataframe if "Update per vector (ns)" in frame.value)
+    assert sorted(costs["Run"]) == ["run fp", "run mp"]
+    assert (costs["Update per vector (ns)"] > 0).all()
+    arrays = next(frame.value for frame in app.dataframe if "most_pulses" in frame.value)
+    assert set(arrays["run"]) == {"run mp"}  # a floating-point tile has no devices
+    app.number_input(key="costs.pulse_energy").set_value(10.0).run()
+    assert messages(app) == []
+    costs = next(frame.value for frame in app.dataframe if "Update per vector (ns)" in frame.value)
+    assert "Pulse energy (mJ)" in costs
+    assert "Energy (mJ)" not in costs  # the other energies are not known
+
+
+def test_what_cannot_learn_is_said_before_the_launch(empty):
+    app = open_page("tile", device="ReRamArrayHfO2PresetDevice", algorithm="sgd")
+    assert messages(app) == []
+    assert any(
+        "plain SGD needs finer steps" in item.value.lower() or "finer steps" in item.value for item in app.warning
+    )
+    app = open_page("train", device="ReRamArrayHfO2PresetDevice", algorithms=["sgd", "mp"], data="digits8x8")
+    assert messages(app) == []
+    (said,) = [item.value for item in app.warning if "finer steps" in item.value]
+    assert "Mixed precision" not in said

@@ -242,15 +242,6 @@ def test_slower_arrays_wait_for_a_sweep_of_their_lines():
     assert cell.periods(8) == [2.0, 8.0, 0.0], "lines that are read, not outputs, over reads"
 
 
-def test_coarse_reads_are_pointed_out():
-    device = configs.ConstantStepDevice(dw_min=0.001)
-    said = " ".join(configs.build_config("tiki-taka", device).cautions())
-    assert "transfer_forward.out_res" in said
-    assert "transfer_forward.out_noise" in said
-    fine = configs.build_config("tiki-taka", device, cell={"transfer_forward": PERFECT_READ})
-    assert fine.cautions() == []
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

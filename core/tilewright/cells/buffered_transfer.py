@@ -44,9 +44,6 @@ class BufferedTransferCompound(TransferCompound):
         """The runtime for an array of this shape."""
         return BufferedTransferCell(self, update, shape, draw_seed, noise_seed)
 
-    def _coarse_reads(self) -> list[str]:
-        return []  # the buffer averages
-
 
 class BufferedTransferCell(TransferCell):
     """As :class:`TransferCell`, with a buffer for each array that is read, in units of its threshold."""

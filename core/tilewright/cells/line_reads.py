@@ -15,8 +15,6 @@ from tilewright.periphery import (
     line_read_input,
 )
 
-COARSE_READ = 10.0  # in steps of the array that is read
-
 
 def unmanaged_io() -> IOParameters:
     """Periphery of a one-line read: nothing to manage, since the input is one or zero."""
@@ -51,20 +49,6 @@ def effects_beyond_a_line(io: IOParameters) -> list[str]:
         "mv_type": io.mv_type not in (MVType.ONE_PASS, MVType.IDEAL),
     }
     return [name for name, on in extras.items() if on and not io.is_perfect]
-
-
-def coarse_read_cautions(io: IOParameters, field: str, granularity: float) -> list[str]:
-    """What to say when single reads are too coarse to see the steps of the array."""
-    if io.is_perfect:
-        return []
-    found = []
-    for name, size in (("out_res", io.adc_step), ("out_noise", io.out_noise)):
-        if size > COARSE_READ * granularity:
-            found.append(
-                f"{field}.{name} means {size:.3g} per read, {size / granularity:.0f} steps of the array that is read; "
-                f"reduce {field}.out_bound or {field}.{name}, or use an algorithm that averages reads (c-TTv2, AGAD)"
-            )
-    return found
 
 
 class LineReader:

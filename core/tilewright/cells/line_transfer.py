@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tilewright import kernels
 from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
-from tilewright.cells.line_reads import LineReader, check_line_reads, coarse_read_cautions, unmanaged_io
+from tilewright.cells.line_reads import LineReader, check_line_reads, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
@@ -90,17 +90,6 @@ class LineTransferCompound(UnitCell, abstract=True):
         if self.fast_lr <= 0:
             return lr
         return self.fast_lr * lr if self.scale_fast_lr else self.fast_lr
-
-    def cautions(self) -> list[str]:
-        """Settings that are allowed but unlikely to be meant."""
-        found = super().cautions() + self._coarse_reads()
-        if not any(self.periods(1)) and self.shares[0] == 0:
-            found.append("transfer_every = 0 never reaches the visible weight; give a period from 1")
-        return found
-
-    def _coarse_reads(self) -> list[str]:
-        granularity = self.unit_cell_devices[0].granularity
-        return coarse_read_cautions(self.transfer_forward, "transfer_forward", granularity)
 
 
 @dataclass

@@ -13,9 +13,9 @@ from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
-PULSE_COUNTERS = ("up_pulses", "down_pulses")
+PULSE_COUNTER = "counted_pulses"
 _CROSSPOINTS = ("persistent", *_PARAMETERS)
-_UPDATED = (*_CROSSPOINTS, *PULSE_COUNTERS)
+_UPDATED = (*_CROSSPOINTS, PULSE_COUNTER)
 _RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
@@ -85,8 +85,7 @@ class DeviceArray(nn.Module):
     drift_time: Tensor | None
     written_at: Tensor | None
     written: Tensor | None
-    up_pulses: Tensor | None
-    down_pulses: Tensor | None
+    counted_pulses: Tensor | None
 
     def __init__(self, device: PulsedDevice, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> None:
         super().__init__()
@@ -105,8 +104,7 @@ class DeviceArray(nn.Module):
         self.register_buffer("drift_time", torch.zeros(1, dtype=torch.float64) if drifts else None)
         for name in ("written_at", "written"):
             self.register_buffer(name, torch.zeros(shape) if drifts else None)
-        for name in PULSE_COUNTERS:
-            self.register_buffer(name, None)
+        self.register_buffer(PULSE_COUNTER, None)
         if device.count_pulses:
             self.count_pulses()
         self._model: kernels.DeviceModel | None = None
@@ -124,15 +122,13 @@ class DeviceArray(nn.Module):
         self.sent = _Sent(*sent)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Whether pulses are counted is no matter of the weights: counters that were stored are taken over, and what
-        # was stored without them is read as it is.
-        for name in PULSE_COUNTERS:
-            stored = state_dict.get(prefix + name)
-            own = self._buffers[name]
-            if stored is not None and own is None:
-                self._buffers[name] = torch.zeros_like(stored)
-            elif stored is None and own is not None:
-                state_dict[prefix + name] = torch.zeros_like(own)
+        # Whether pulses are counted is no matter of the weights: a counter that was stored is taken over, and what
+        # was stored without it is read as it is.
+        stored, own = state_dict.get(prefix + PULSE_COUNTER), self.counted_pulses
+        if stored is not None and own is None:
+            self.counted_pulses = torch.zeros_like(stored)
+        elif stored is None and own is not None:
+            state_dict[prefix + PULSE_COUNTER] = torch.zeros_like(own)
         # A reference that was programmed differs from device to device, also where none was drawn.
         reference, own = state_dict.get(prefix + "reference"), self._buffers["reference"]
         if reference is not None and own is not None and own.numel() == 1:
@@ -188,7 +184,7 @@ class DeviceArray(nn.Module):
                 first_sample=position.samples,
                 call=position.calls,
                 snapshots=snapshots,
-                counts=self.pulse_counts(),
+                counts=buffers[PULSE_COUNTER],
             )
         position.samples += x.shape[0]
         sent = self.sent
@@ -202,15 +198,13 @@ class DeviceArray(nn.Module):
 
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint from now on."""
-        for name in PULSE_COUNTERS:
-            if self._buffers[name] is None:
-                self._buffers[name] = torch.zeros(self.shape, dtype=torch.int64)
+        if self.counted_pulses is None:
+            self.counted_pulses = torch.zeros(self.shape, dtype=torch.int64)
 
     def pulse_counts(self) -> tuple[Tensor, Tensor] | None:
         """Up and down pulses (outputs, inputs) int64 taken since counting began; None when they are not counted."""
-        buffers: dict[str, Any] = self._buffers
-        up, down = buffers["up_pulses"], buffers["down_pulses"]
-        return None if up is None else (up, down)
+        counts = self.counted_pulses
+        return None if counts is None else kernels.split_counts(counts)
 
     # --- the whole array at once ------------------------------------------------------------------------------------
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from tilewright.advice import Conditions, SettingsWarning, Severity, advise
 from tilewright.configs import RPUConfig
 from tilewright.nn.containers import AnalogSequential
 from tilewright.nn.conversion_report import ConversionReport, ConvertedModule, DigitalModule
@@ -44,6 +46,9 @@ def convert_to_analog(
         inplace: convert the given tree instead of a copy.
         specific_rpu_config_fun: called with the name of a layer, the layer and a copy of ``rpu_config``; returns the
             configuration for this layer.
+
+    Warns with :class:`tilewright.advice.SettingsWarning`, once for each kind of layer, about settings that cannot
+    learn whatever the learning rate; :func:`tilewright.advice.advise` says more, with what a run will meet.
 
     Raises:
         ParameterError: a name in ``exclude`` fits no module, or a layer's weights are not float32 on the CPU.
@@ -108,12 +113,29 @@ class _Conversion:
             for parameter in {id(p): p for p in child._parameters.values() if p is not None}.values():
                 self.owners.setdefault(id(parameter), []).append((name, child))
         self.shared: dict[int, AnalogLayer] = {}
+        self.weights: dict[str, Tensor] = {}  # as they were before the devices clipped them
 
     def run(self) -> nn.Module:
         result = _replace(self.module, "", {}, self._twin, self.excluded)
         self._list_digital(result)
         result.__dict__["analog_conversion"] = self.report
+        self._warn(result)
         return result
+
+    def _warn(self, result: nn.Module) -> None:
+        """Say once for each kind of layer what cannot learn; rates and lengths are not known yet."""
+        said: dict[tuple[str, str], tuple[str, list[str]]] = {}
+        for path, layer in result.named_modules():
+            if not isinstance(layer, AnalogLayer):
+                continue
+            outputs, inputs = (max(getattr(tile, size) for tile in layer.tiles()) for size in ("out_size", "in_size"))
+            for finding in advise(layer.rpu_config, Conditions(outputs, inputs, weights=self.weights.get(path))):
+                if finding.severity is Severity.CANNOT_LEARN:
+                    key = type(layer).__name__, finding.check
+                    said.setdefault(key, (str(finding), []))[1].append(path or "the model")
+        for (kind, _), (text, paths) in said.items():
+            listed = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+            warnings.warn(f"{kind} ({listed}) cannot learn. {text}", SettingsWarning, stacklevel=4)
 
     def _twin(self, child: nn.Module, path: str) -> nn.Module | None:
         if type(child) is nn.Sequential:
@@ -127,6 +149,8 @@ class _Conversion:
         twin = analog_twin(child, layer, config, path)
         wanted = [p for name, p in child.named_parameters() if name.startswith("weight")]
         if isinstance(twin, AnalogLayer):
+            assert isinstance(child.weight, Tensor)
+            self.weights[path] = child.weight.detach().flatten(1)
             twin.tile = self.shared.setdefault(id(child.weight), twin).tile
             held = [twin.weight]
         else:

@@ -1,5 +1,7 @@
 """Training runs: what is trained, the loop that trains it, the index of runs, the engines that work through it."""
 
+from tilewright.runs.advice import RunFinding as RunFinding
+from tilewright.runs.advice import advise_run as advise_run
 from tilewright.runs.comparison import Comparison as Comparison
 from tilewright.runs.comparison import compare as compare
 from tilewright.runs.comparison import figures_of as figures_of

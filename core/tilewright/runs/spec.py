@@ -6,12 +6,14 @@ import copy
 import hashlib
 import json
 import math
+import warnings
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
+from tilewright.advice import SettingsWarning
 from tilewright.configs import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
@@ -235,21 +237,24 @@ def build_network(spec: RunSpec) -> nn.Module:
     for tile in spec.layer_tiles:
         if not any(fnmatchcase(name, tile.layers) for name in layers):
             raise ParameterError(f"layer_tiles: no layer is named {tile.layers!r}; known: {', '.join(layers)}")
-    chosen = {name: _tile_of(spec, name) for name in layers}
+    chosen = {name: tile_of_layer(spec, name) for name in layers}
     fallback = spec.rpu_config or next((config for config in chosen.values() if config is not None), None)
     if fallback is None:
         return model
     torch.manual_seed(spec.seeds.devices)
-    converted: nn.Module = convert_to_analog_mapped(
-        model,
-        copy.deepcopy(fallback),
-        exclude=[name for name, config in chosen.items() if config is None],
-        specific_rpu_config_fun=lambda name, module, config: copy.deepcopy(chosen.get(name)) or config,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SettingsWarning)  # advise_run says it before the launch, and more
+        converted: nn.Module = convert_to_analog_mapped(
+            model,
+            copy.deepcopy(fallback),
+            exclude=[name for name, config in chosen.items() if config is None],
+            specific_rpu_config_fun=lambda name, module, config: copy.deepcopy(chosen.get(name)) or config,
+        )
     return converted
 
 
-def _tile_of(spec: RunSpec, layer: str) -> RPUConfig | None:
+def tile_of_layer(spec: RunSpec, layer: str) -> RPUConfig | None:
+    """The tile configuration of a layer, by its name; None when it stays digital."""
     fitting = (tile.rpu_config for tile in spec.layer_tiles if fnmatchcase(layer, tile.layers))
     return next(fitting, spec.rpu_config)
 
