@@ -63,6 +63,26 @@ def test_no_upload_breaks_the_page(empty, content):
     assert all("unexpected" not in message for message in messages(app))
 
 
+def test_a_declined_file_is_read_once_its_pulses_are_stated(empty):
+    app = open_page("measure", source="My file")
+    content = "\n".join(str((k * 7919) % 97 / 97) for k in range(80)).encode()
+    app.file_uploader(key="upload").upload("odd.csv", content, "text/csv").run()
+    (message,) = messages(app)
+    assert "noise or a list of results" in message
+    app.text_input(key="read.odd.p.protocol").set_value("40 up, 40 down").run()
+    assert messages(app) == []
+    assert {metric.label: metric.value for metric in app.metric}["Samples"] == "80"
+
+
+@pytest.mark.parametrize("example", ["bad-device", "fifty-devices", "drifting-cycles"])
+def test_the_verdict_on_an_example_is_in_sight(empty, example):
+    app = open_page("measure", example=example)
+    boxes = [box.value for kind in (app.error, app.warning, app.success) for box in kind]
+    assert any("Read with confidence" in text and "Quality:" in text for text in boxes)
+    app.selectbox(key="shown").set_value("min-max").run()
+    assert any("w = (g" in caption.value for caption in app.caption)
+
+
 def test_an_upload_is_read_kept_and_fitted(empty, shared_data):
     app = open_page("measure", source="My file")
     content = (shared_data / "data" / "devices" / "gong_et_al.csv").read_bytes()

@@ -69,7 +69,7 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
     else:
         names = record_names(measurement)
         traces = [_record_line(measurement.records[n], names[n], n, len(records)) for n in drawn]
-    traces += _rings(measurement, findings, drawn)
+    traces += _once_named(_rings(measurement, findings, drawn))
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {**COUNT_AXIS, "title": "Pulse number"},
         "yaxis": {"title": response_title(measurement)},
@@ -120,7 +120,10 @@ def _rings(measurement: Measurement, findings: Sequence[Finding], drawn: Sequenc
         trace = {
             "x": np.array([k for _, k in places]), "mode": "markers", "name": title,
             "y": np.array([measurement.records[number].response[k] for number, k in places]),
-            "marker": {"size": 11, "symbol": symbol, "color": WARNING if serious else MARK, "line": {"width": 2}},
+            "marker": {
+                "size": 11 if len(places) <= 30 else 7, "symbol": symbol, "color": WARNING if serious else MARK,
+                "line": {"width": 2},
+            },
             "hovertemplate": f"pulse %{{x}}<br>%{{y:.4g}}<br>{title.lower()}<extra></extra>",
         }  # fmt: skip
         if finding.size and measurement.affine.scale == 1:

@@ -279,9 +279,9 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
         records += made
         notes += [word for word in words if word not in notes]
     notes.insert(0, f"Pulse directions are taken from {roles.polarity_title!r}.")
-    return Arrangement(
-        records, "one pulse per row with its polarity", describe_pulses(records[0].pulses), confidence, notes
-    )
+    many = f", a column for each of {len(roles.values)} devices" if len(roles.values) > 1 else ""
+    layout = f"one pulse per row with its polarity{many}"
+    return Arrangement(records, layout, describe_pulses(records[0].pulses), confidence, notes)
 
 
 def _long(roles: Roles, options: ReadOptions) -> Arrangement:

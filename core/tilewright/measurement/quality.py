@@ -187,7 +187,7 @@ def _noise(measurement: Measurement) -> list[Finding]:
 
 def _middles(measurement: Measurement) -> Marks:
     """The middles of the ramps of the first record: where the size of noise or of the grid is shown."""
-    middles = tuple((start + stop) // 2 for start, stop, _ in long_ramps(measurement.records[0])[:8])
+    middles = tuple((start + stop) // 2 for start, stop, _ in long_ramps(measurement.records[0])[:2])
     return ((0, middles),) if middles else ()
 
 
