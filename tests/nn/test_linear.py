@@ -312,3 +312,40 @@ def test_a_scaled_loss_and_ascent_are_refused():
     with pytest.raises(RuntimeError, match="GradScaler"):
         scaler.step(optimiser)
     assert torch.equal(layer.get_weights()[0], before)
+
+
+@pytest.mark.parametrize("columnwise", [False, True])
+@pytest.mark.parametrize("omega", [0.0, 0.6])
+@pytest.mark.parametrize("bias", ["digital", "analog", "none"])
+@pytest.mark.parametrize("limit", [0, 3])
+def test_learned_output_scales_train_with_their_weights(columnwise, omega, bias, limit):
+    """Against torch, with a scale and the scaled weights of each tile as parameters: scales and weights move alike."""
+    torch.manual_seed(0)
+    layer = AnalogLinear(
+        7, 5, bias != "none",
+        perfect_config(
+            digital_bias=bias != "analog", weight_scaling_omega=omega, weight_scaling_columnwise=columnwise,
+            learn_out_scaling=True, out_scaling_columnwise=columnwise, max_input_size=limit, max_output_size=limit,
+        ),
+    )  # fmt: skip
+    blocks = list(layer.tile.blocks()) if limit else [(layer.tile, slice(0, 5), slice(0, layer.tile.in_size))]
+    scales = [torch.nn.Parameter(tile.out_scaling.detach().clone()) for tile, _, _ in blocks]
+    parts = [torch.nn.Parameter(tile.get_weights()) for tile, _, _ in blocks]
+    offset = nn.Parameter(layer.bias.detach().clone()) if bias == "digital" or (limit and bias == "analog") else None
+    own = [*scales, *parts] + ([] if offset is None else [offset])
+    optimisers = torch.optim.SGD(own, lr=0.02), AnalogSGD(layer.parameters(), lr=0.02)
+    for step in range(3):
+        x, target = torch.randn(4, 7), torch.randn(4, 5)
+        wide = torch.cat([x, torch.ones(4, 1)], dim=1) if layer.analog_bias else x
+        expected = torch.zeros(4, 5) if offset is None else offset.expand(4, 5)
+        for (_, rows, cols), scale, part in zip(blocks, scales, parts, strict=True):
+            expected = expected + nn.functional.pad(scale * (wide[:, cols] @ part.t()), (rows.start, 5 - rows.stop))
+        found = layer(x)
+        assert torch.allclose(found, expected, atol=1e-5), step
+        for output, optimiser in zip((expected, found), optimisers, strict=True):
+            optimiser.zero_grad()
+            (output - target).square().sum().backward()
+            optimiser.step()
+    for (tile, _, _), scale, part in zip(blocks, scales, parts, strict=True):
+        assert torch.allclose(tile.out_scaling, scale, atol=1e-5)
+        assert torch.allclose(tile.get_weights(), scale[:, None] * part, atol=1e-5)
