@@ -19,6 +19,7 @@ from tilewright.fitting.problem import problem_of
 from tilewright.fitting.residual_noise import record_shape
 from tilewright.fitting.result import DeviceFit, FitError
 from tilewright.fitting.search import downhill, inside, values_of
+from tilewright.fitting.specification import rebuilt
 from tilewright.measurement.record import Measurement
 
 Samples = NDArray[np.float64]
@@ -175,7 +176,8 @@ def markov_chain(
 ) -> Draws:
     """Parameters drawn from their posterior, flat within the ranges, by emcee through lmfit.
 
-    The likelihood whitens the residuals with the noise that was found in them.
+    The likelihood whitens the residuals with the noise that was found in them, so it weighs samples by what they tell;
+    the fit that comes back has the medians of the draws for values.
 
     Args:
         measurement: what was fitted.
@@ -212,11 +214,30 @@ def markov_chain(
         )  # fmt: skip
     table = chain.flatchain[names].reset_index(drop=True)
     quantiles = {name: np.quantile(table[name], [0.025, 0.975]) for name in names}
-    found = with_intervals(fit, {name: (float(q[0]), float(q[1])) for name, q in quantiles.items()})
+    ends = {name: (float(q[0]), float(q[1])) for name, q in quantiles.items()}
+    found = _at_medians(measurement, with_intervals(fit, ends), table)
     if not hasattr(chain, "acor"):
         short = "The Markov chain is short against its memory: its intervals are rough; take more steps."
         found = replace(found, notes=[short, *found.notes])
     return Draws(table, found)
+
+
+def _at_medians(measurement: Measurement, fit: DeviceFit, table: pd.DataFrame) -> DeviceFit:
+    """The fit with the medians and standard deviations of draws for values and errors."""
+    objective, parameters = problem_of(measurement, fit)
+    for name in table:
+        parameters[name].value = float(table[name].median())
+    values = values_of(parameters)
+    models = tuple(objective.model(values))
+    errors = {name: float(table[name].std()) for name in table}
+    return replace(
+        fit,
+        device=rebuilt(objective.device),
+        parameters=[replace(p, value=values[p.name], stderr=errors.get(p.name, p.stderr)) for p in fit.parameters],
+        model=models,
+        residuals=tuple(record.response - model for record, model in zip(measurement.records, models, strict=True)),
+        starts=tuple(float(values[s]) if isinstance(s, str) else float(s) for s in objective.starts),
+    )
 
 
 def _around(fit: DeviceFit, names: list[str], walkers: int, seed: int) -> Samples:
