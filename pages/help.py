@@ -17,6 +17,7 @@ TOPICS = {
     "training": "Training",
     "compare": "Comparing",
     "costs": "Costs",
+    "clusters": "Other machines",
     "scripting": "Scripts and notebooks",
     "networks": "Networks on tiles",
     "reproducibility": "Reproducibility",

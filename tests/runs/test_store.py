@@ -255,6 +255,17 @@ def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path):
     opened.close()
 
 
+def test_a_workspace_shared_between_machines_does_without_shared_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILEWRIGHT_JOURNAL", "delete")
+    opened = RunStore(tmp_path)
+    run_id = opened.add(small_spec()).id
+    claim = opened.claim(run_id, "worker")
+    opened.record(claim, [("loss", 1, 1.0)], step=1)
+    assert [m.value for m in RunStore(tmp_path).metrics(run_id)] == [1.0]
+    assert not list(tmp_path.glob("runs.sqlite-*"))
+    opened.close()
+
+
 def test_the_index_is_in_wal_mode_so_that_readers_never_wait(store):
     with sqlite3.connect(store.path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -7,9 +7,11 @@ together, and a new claim drops the metrics past the last checkpoint: the histor
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -31,6 +33,7 @@ from tilewright.runs.spec import RunSpec
 RUN_STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
 ACTIVE_STATES = ("queued", "running")
 RESUMABLE_STATES = ("paused", "failed", "cancelled")
+JOURNAL_VARIABLE = "TILEWRIGHT_JOURNAL"  # set to "delete" where several machines share the workspace folder
 CLUSTER = "cluster"  # owner of the runs that a scheduler hands to its workers
 LONGEST_TAG, MOST_TAGS, LONGEST_NOTE = 40, 20, 4000
 TRIES_WITHOUT_PROGRESS = 8  # hand-overs and claims without a new checkpoint, after which a run is given up
@@ -109,6 +112,12 @@ class RunLost(StoreError):
     """Another worker has claimed the run, or it is no longer running: stop working on it."""
 
 
+@functools.lru_cache(maxsize=2048)
+def _parsed(text: str) -> RunSpec:
+    """Reading YAML takes ten milliseconds and more, and a page asks for the same runs again and again."""
+    return RunSpec.from_yaml(text)
+
+
 @dataclass(frozen=True)
 class RunRow:
     """One run as the index knows it. Times are seconds since 1970; ``seconds`` is the time spent training.
@@ -155,7 +164,7 @@ class RunRow:
     @property
     def spec(self) -> RunSpec:
         """The specification the run was submitted with; raises ``ParameterError`` when this release cannot read it."""
-        return RunSpec.from_yaml(self.spec_yaml)
+        return copy.deepcopy(_parsed(self.spec_yaml))
 
     @property
     def active(self) -> bool:
@@ -727,12 +736,14 @@ def _worded(path: Path, context: sql.engine.ExceptionContext) -> None:
 def _configure(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions begin below, not in the driver
     cursor = connection.cursor()
+    # Write-ahead logging needs memory that all processes share: not to be had on a folder shared between machines.
+    journal = "DELETE" if os.environ.get(JOURNAL_VARIABLE, "").lower() == "delete" else "WAL"
     for _ in range(50):
         try:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA journal_mode={journal}")
             break
         except Exception as error:
-            # Only the very first change to WAL can meet another process doing the same; SQLite does not wait there.
+            # Only the very first change of the journal can meet another process doing the same; nothing waits there.
             if "locked" not in str(error):
                 raise
             time.sleep(0.05)
