@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
+import socket
+import ssl
+import stat
 import time
 from contextlib import contextmanager
+from urllib.parse import urlparse
 
 import psutil
 import pytest
@@ -138,6 +144,28 @@ def test_everything_listens_on_the_loopback_address_only(store):
                 sockets = process.net_connections(kind="inet")
                 found |= {entry.laddr.ip for entry in sockets if entry.status == psutil.CONN_LISTEN}
     assert found == {"127.0.0.1"}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
+def test_whoever_lacks_the_certificate_of_the_workspace_is_refused(store):
+    with opened(store) as engine:
+        engine.wait(engine.submit(small_spec(epochs=1)), 120)
+        address = json.loads(engine.cluster.scheduler_file.read_text())["address"]
+        place = urlparse(address)
+        assert place.scheme == "tls"
+        secret = engine.cluster.folder / "tls" / "key.pem"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            talk_without_certificate(place.hostname, place.port)
+
+
+def talk_without_certificate(host, port):
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((host, port), timeout=10) as plain, anybody.wrap_socket(plain) as shown:
+        shown.sendall(b"x" * 64)
+        if not shown.recv(1):
+            raise ConnectionResetError
 
 
 def test_stopping_ends_every_process(store):

@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tilewright.atomic_write import write_atomically
+from tilewright.runs.certificate import Certificate, ensure_certificate
 from tilewright.runs.engine import EngineError
 from tilewright.runs.environment import usable_cores
 from tilewright.runs.processes import is_dead, process_label
@@ -37,7 +39,8 @@ QUIET = {
 class DetachedCluster:
     """The cluster of a workspace folder: ``cluster/`` holds its address, process ids and logs.
 
-    Listens on the loopback address only.
+    Listens on the loopback address only, and where the ``openssl`` command is there, to whoever shows the workspace's
+    certificate (see :mod:`tilewright.runs.certificate`).
 
     Args:
         folder: the workspace folder.
@@ -49,6 +52,16 @@ class DetachedCluster:
         self.n_workers = n_workers or usable_cores()
         self.scheduler_file = self.folder / "scheduler.json"
         self._processes_file = self.folder / "processes.json"
+        self._certificate: Certificate | None = None
+
+    def security(self) -> Any:
+        """What a client has to show to the scheduler that runs; None when it asks for nothing."""
+        try:
+            address = str(json.loads(self.scheduler_file.read_text())["address"])
+        except (OSError, ValueError, KeyError):
+            return None
+        found = ensure_certificate(self.folder / "tls") if address.startswith("tls") else None
+        return None if found is None else found.security()
 
     def alive(self) -> bool:
         """Whether scheduler and workers run."""
@@ -62,6 +75,7 @@ class DetachedCluster:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked():
+                self._certificate = ensure_certificate(self.folder / "tls")
                 labels = self._labels()
                 if "scheduler" not in labels or is_dead(labels["scheduler"]) or not self.scheduler_file.exists():
                     self._end(labels)
@@ -91,6 +105,7 @@ class DetachedCluster:
             "scheduler",
             "dask_scheduler",
             "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0",
+            *(("--protocol", "tls") if self._certificate else ()),
             "--no-jupyter", "--idle-timeout", f"{IDLE_SECONDS} seconds",
             "--scheduler-file", str(self.scheduler_file),
         )  # fmt: skip
@@ -120,7 +135,13 @@ class DetachedCluster:
 
     def _launch(self, log: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", f"distributed.cli.{module}", *arguments]
-        environment = {**os.environ, **QUIET, THREADS_VARIABLE: str(max(1, usable_cores() // self.n_workers))}
+        secrets = self._certificate.environment() if self._certificate else {}
+        environment = {
+            **os.environ,
+            **QUIET,
+            **secrets,
+            THREADS_VARIABLE: str(max(1, usable_cores() // self.n_workers)),
+        }
         with (self.folder / f"{log}.log").open("wb") as output:
             return subprocess.Popen(
                 command,

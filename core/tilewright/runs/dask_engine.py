@@ -148,7 +148,7 @@ class DaskEngine(Engine):
             where: dict[str, Any] = (
                 {"address": self.address}
                 if self.cluster is None
-                else {"scheduler_file": str(self.cluster.scheduler_file)}
+                else {"scheduler_file": str(self.cluster.scheduler_file), "security": self.cluster.security()}
             )
             from distributed import Client
 
