@@ -290,8 +290,12 @@ def _vanishing(slopes: Slopes | None, sign: float) -> float | None:
 def growth_along_ramp(measurement: Measurement, direction: int) -> float:
     """Local step at the end of the ramps of a direction divided by that at their start; 1 where it is unknown."""
     slopes = local_steps(measurement, direction)
-    if slopes is None or slopes.slope == 0:
+    if slopes is None or slopes.slope == 0 or len(slopes.weights) < 4:
         return 1.0
+    off = slopes.steps - slopes.at_zero - slopes.slope * slopes.weights
+    freedom, spread = len(off) - 2, float(np.sum((slopes.weights - slopes.weights.mean()) ** 2))
+    if abs(slopes.slope) < 3 * np.sqrt(float(off @ off) / freedom / max(spread, 1e-300)):
+        return 1.0  # noise could as well have made it
     low, high = (float(q) for q in np.quantile(measurement.all_samples(), [0.05, 0.95]))
     first, last = (low, high) if direction > 0 else (high, low)
     floor = 0.1 * slopes.mean
