@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilewright.measurement import MeasurementError, read_measurement
+from tilewright.measurement import MeasurementError, inspect_file, quality_report, read_measurement
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,32 @@ def test_endurance_is_declined(devices):
 def test_digits_are_declined(shared_data):
     with pytest.raises(MeasurementError, match=r"not a pulse response|archive"):
         read_measurement(shared_data / "data" / "digits8x8" / "digits.csv.gz")
+
+
+WHAT_EACH_IS = {
+    "gong_et_al.csv": "1000 up and 1000 down",
+    "crosssim_set.csv": "39 up ramp(s) of 185 to 192 pulses",
+    "crosssim_reset.csv": "40 down ramp(s) of 149 to 153 pulses",
+    "capacitor_synapse_current.xlsx": "10 × (1000 up, 1000 down)",
+    "rram_endurance_1us.tsv": "endurance",
+    "format_variants/gong_semicolon_decimal_comma.csv": "1000 up and 1000 down",
+    "format_variants/capacitor_synapse_one_column_uA.txt": "1000 up, 1000 down, 1000 up, 1000 down",
+    "format_variants/crosssim_sequence_polarity.tsv": "10 ramps of 150 to 191 pulses",
+}
+
+
+@pytest.mark.parametrize("name", WHAT_EACH_IS)
+def test_every_file_is_read_or_declined_for_the_right_reason(devices, name):
+    reading = inspect_file(devices / name)
+    if reading.measurement is None:
+        assert WHAT_EACH_IS[name] in reading.declined.seems
+        return
+    assert reading.measurement.protocol == WHAT_EACH_IS[name]
+    assert reading.measurement.confidence >= 0.85
+    assert all(column.reason for column in reading.columns)
+    assert not any(finding.severity == "problem" for finding in quality_report(reading.measurement))
+
+
+def test_no_file_is_forgotten(devices):
+    found = {str(path.relative_to(devices)) for path in devices.rglob("*") if path.is_file() and path.suffix != ".md"}
+    assert found == set(WHAT_EACH_IS)

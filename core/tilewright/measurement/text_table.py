@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections import Counter
 
 import numpy as np
@@ -32,6 +33,7 @@ def split_text(text: str, options: ReadOptions) -> Table:
         raise MeasurementError("the file holds no data, only comments or blank lines")
     separator, decimal_comma, notes = _choose(lines, options)
     builder = TableBuilder()
+    parse = functools.lru_cache(maxsize=4096)(parse_cell)  # words repeat, row after row
     for start in range(0, len(lines), _CHUNK):
         chunk = lines[start : start + _CHUNK]
         block = _numbers_only(chunk, separator, decimal_comma)
@@ -39,7 +41,7 @@ def split_text(text: str, options: ReadOptions) -> Table:
             builder.add_numbers(block)
             continue
         for number, line in zip(numbers[start : start + _CHUNK], chunk, strict=True):
-            builder.add_row([parse_cell(part, decimal_comma) for part in _split(line, separator, number)])
+            builder.add_row([parse(part, decimal_comma) for part in _split(line, separator, number)])
     word = next((name for sign, name in _SEPARATORS.values() if sign == separator), "")
     if decimal_comma:
         notes.append("Numbers are written with a decimal comma.")
