@@ -5,7 +5,7 @@
 A linear layer without bias starts at 0 and learns W* (normal, 0.3) from 10,000 normal inputs, one at a time, with half
 the summed squared error as loss and exact products and reads. The devices are soft-bounds devices with a window of
 +-1; the fast array reads against its symmetry point with an error of sigma_r. The residual family has the defaults
-of ``build_config`` where the recipe says nothing, multi-tile residual three tiles. The figure is the standard
+of ``build_config`` where the recipe says nothing, multi-tile residual two tiles. The figure is the standard
 deviation of the programming error W - W* in percent of half the window, over the last tenth of the inputs.
 After Rasch et al., Nat. Commun. 15:7133 (2024), figure 4.
 """
@@ -93,9 +93,8 @@ def _transfer(setting: Setting, algorithm: str, **choppers: Any) -> RPUConfig:
 
 def _residual(setting: Setting, algorithm: str, **fields: Any) -> RPUConfig:
     """The newer family: the gradient is taken at a weight that includes the fast array's share."""
-    tiles = [fast_array(setting)] * (2 if algorithm == "multi-tile-residual" else 1)
     cell = {
-        "unit_cell_devices": [*tiles, main_array(setting)],
+        "unit_cell_devices": [fast_array(setting), main_array(setting)],
         "auto_scale": True, "fast_lr": 1.0, "transfer_every": 5, "units_in_mbatch": False, "transfer_columns": True,
         "transfer_forward": EXACT,
     }  # fmt: skip
