@@ -18,6 +18,7 @@ TOPICS = {
     "compare": "Comparing",
     "costs": "Costs",
     "clusters": "Other machines",
+    "warnings": "Settings that cannot learn",
     "scripting": "Scripts and notebooks",
     "networks": "Networks on tiles",
     "reproducibility": "Reproducibility",

@@ -39,7 +39,8 @@ def warn_before_launch(make_specs: Callable[[], Sequence[RunSpec]]) -> None:
     if not found:
         return
     found.sort(key=lambda pair: pair[1].finding.severity is not Severity.CANNOT_LEARN)
-    lines = "\n".join(f"- **{name}**: {item.finding.what}" for name, item in found)
+    said = {name: [item.finding.what for other, item in found if other == name] for name, _ in found}
+    lines = "\n\n".join(f"**{name}**: {'; '.join(dict.fromkeys(what))}." for name, what in said.items())
     st.warning(lines, icon=_icon(found[0][1].finding))
     with st.expander("Why, and what to do"):
         for name, item in found:
