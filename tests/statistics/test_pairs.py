@@ -124,6 +124,23 @@ def test_random_members_are_drawn_evenly():
         assert np.abs(counts - 750).max() < limit(4) * spread + 1
 
 
+def test_members_are_chosen_for_each_vector_or_for_each_batch():
+    """One mini-batch of 3000 vectors: shared evenly among 4 members, or all of it on one."""
+    for per_sample in (True, False):
+        cell = configs.VectorUnitCell(
+            unit_cell_devices=[constant(dw_min=1e-6, w_max=9.0)] * 4, update_policy="SingleRandom",
+            select_per_sample=per_sample,
+        )  # fmt: skip
+        tile = AnalogTile(1, 1, config_of(cell, {"desired_bl": 1}), seed=3)
+        tile.update(torch.ones(3000, 1), -torch.ones(3000, 1), 1.0)
+        counts = members(tile).ravel() / 1e-6
+        assert counts.sum() == pytest.approx(3000, rel=1e-3)
+        if per_sample:
+            assert np.abs(counts - 750).max() < limit(4) * np.sqrt(3000 * 0.25 * 0.75) + 1
+        else:
+            assert np.count_nonzero(counts) == 1
+
+
 @pytest.mark.parametrize("gamma_vec", [[], [1.0, 1.0], [0.7, -0.2]], ids=str)
 @pytest.mark.parametrize("policy", ["All", "SingleFixed", "SingleRandom"])
 def test_set_weights_are_the_weights(gamma_vec, policy):
