@@ -61,6 +61,11 @@ class AlgorithmAdvice:
     parts: dict[str, float]
     reason: str
 
+    @property
+    def own(self) -> float:
+        """The error without write noise, which every algorithm has."""
+        return math.sqrt(max(self.error**2 - self.parts["write noise"] ** 2, 0.0))
+
 
 @dataclass(frozen=True)
 class DeviceVerdict:
@@ -98,8 +103,9 @@ class DeviceVerdict:
 
     @property
     def alike(self) -> list[str]:
-        """Algorithms whose error floor hardly differs from that of the best, the best among them."""
-        return [item.algorithm for item in self.advice if item.error <= ALIKE * self.advice[0].error]
+        """Algorithms whose own part of the error hardly differs from that of the best, the best among them."""
+        least = self.advice[0].own
+        return [item.algorithm for item in self.advice if item.own <= ALIKE * least]
 
     def sentence(self) -> str:
         """The verdict as a colleague would say it."""
@@ -114,8 +120,12 @@ class DeviceVerdict:
             parts.append(f"noise of {self.noise_to_signal:.1f} steps in a read after a pulse")
         best = self.advice[0]
         others = [LABELS[name] for name in self.alike[1:]]
-        tail = f" {' and '.join(others)} should do as well." if others else ""
+        tail = f" {_listed(others)} should do as well." if others else ""
         return f"{'; '.join(parts)}. Start with {LABELS[best.algorithm]}: {best.reason}{tail}"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 @dataclass(frozen=True)
