@@ -120,7 +120,7 @@ class DeviceVerdict:
             parts.append(f"noise of {self.noise_to_signal:.1f} steps in a read after a pulse")
         best = self.advice[0]
         others = [LABELS[name] for name in self.alike[1:]]
-        tail = f" {_listed(others)} should do as well." if others else ""
+        tail = f" {_listed(others)[:1].upper()}{_listed(others)[1:]} should do as well." if others else ""
         return f"{'; '.join(parts)}. Start with {LABELS[best.algorithm]}: {best.reason}{tail}"
 
 
