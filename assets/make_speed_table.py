@@ -1,4 +1,4 @@
-"""Write the table of speeds into the README, from what ``tilewright bench --full --json FILE`` measured."""
+"""Write the table of speeds into the README, from what ``tilewright bench --goals --json FILE`` measured."""
 
 from __future__ import annotations
 

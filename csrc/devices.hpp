@@ -1,4 +1,5 @@
-// The step of each device model, written once for vectors of crosspoints and for single numbers.
+// The step of each device model, written once for vectors of crosspoints and for single numbers. kSums says that steps do
+// not depend on the weight, so that many may be taken as their sum.
 #pragma once
 #include "elementary.hpp"
 #include "kernel_table.hpp"
@@ -11,8 +12,7 @@ TW_INLINE double blend(bool mask, double yes, double no) { return mask ? yes : n
 TW_INLINE double minimum(double a, double b) { return a < b ? a : b; }
 TW_INLINE double maximum(double a, double b) { return a > b ? a : b; }
 TW_INLINE double magnitude(double v) { return __builtin_fabs(v); }
-TW_INLINE double exponential(double v) { return __builtin_exp(v); }
-TW_INLINE double natural_log(double v) { return __builtin_log(v); }
+TW_INLINE double binary_power(double v) { return __builtin_exp2(v); }
 TW_INLINE double power(double base, double exponent) { return __builtin_pow(base, exponent); }
 TW_INLINE double gather(const double* table, double index) { return table[(int)index]; }
 TW_INLINE double whole_part(double v) { return __builtin_floor(v); }
@@ -37,7 +37,7 @@ TW_INLINE V quiet_pulse(const Crosspoints<V>& c, M up, const StepShape<S>& shape
 
 // Constant step: s (1 + sigma xi).
 struct ConstantStep {
-    static constexpr bool kSlope = false, kRange = false;
+    static constexpr bool kSlope = false, kRange = false, kSums = true;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         return blend(up, c.up, c.down);
@@ -52,7 +52,7 @@ struct ConstantStep {
 // Step linear in the weight: s (1 - k w), soft bounds being k = 1 / bound. Cycle noise multiplies the current step
 // (Mult) or adds in units of the step at weight 0.
 struct LinearStep {
-    static constexpr bool kSlope = true, kRange = false;
+    static constexpr bool kSlope = true, kRange = false, kSums = false;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         const V s = blend(up, c.up, c.down), k = blend(up, c.slope_up, c.slope_down);
@@ -68,14 +68,15 @@ struct LinearStep {
 // Exponential step: s max(0, 1 - A exp(+-gamma z)) with z linear in the weight. Cycle noise follows the step, plus a
 // constant and a part in proportion to the weight.
 struct ExpStep {
-    static constexpr bool kSlope = false, kRange = true;
+    static constexpr bool kSlope = false, kRange = true, kSums = false;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>& h) {
         const V none = V{};
         const V z = c.inverse_range * h.slope * c.state + h.offset;
-        const V rate = blend(up, none + h.rate_up, none - h.rate_down);
+        const S log2_e = S(1.4426950408889634);
+        const V rate = blend(up, none + h.rate_up * log2_e, none - h.rate_down * log2_e);
         const V amplitude = blend(up, none + h.amplitude_up, none + h.amplitude_down);
-        const V relative = maximum(1 - amplitude * exponential(rate * z), none);
+        const V relative = maximum(1 - amplitude * binary_power(rate * z), none);
         return blend(up, c.up, c.down) * relative;
     }
     template <bool Mult, class V, class M, class S>
@@ -87,7 +88,7 @@ struct ExpStep {
 
 // Power step: s (distance to the bound ahead / range) ^ gamma.
 struct PowStep {
-    static constexpr bool kSlope = true, kRange = true;
+    static constexpr bool kSlope = true, kRange = true, kSums = false;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         const V ahead = blend(up, c.max_bound - c.state, c.state - c.min_bound) * c.inverse_range;
@@ -105,7 +106,7 @@ struct PowStep {
 // that picks the deviation of this jump from a second table.
 template <bool Jumps>
 struct TableStep {
-    static constexpr bool kSlope = false, kRange = true;
+    static constexpr bool kSlope = false, kRange = true, kSums = false;
     template <class V>
     struct Place {
         V node, fraction;

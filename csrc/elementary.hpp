@@ -28,24 +28,31 @@ TW_INLINE f8 natural_log(f8 v) {
     return (m + y) + e * 0.693145752f;
 }
 
-// e to the v. Arguments are limited to where the result is a normal number.
-TW_INLINE f8 exponential(f8 v) {
-    v = minimum(maximum(v, splat(-87.0f)), splat(88.0f));
-    const f8 n = round_even(v * 1.442695041f);
-    const f8 r = (v - n * 0.693145752f) - n * 1.428606820e-06f;  // within half of ln 2
-    f8 p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    const f8 m = p * (r * r) + r + 1.0f;
-    return as_float(as_bits(m) + ((u8)to_int(n) << 23));
+// Binary logarithm of a positive normal number, right to 2e-7 of itself; the terms pair up, which keeps the chain of
+// dependence short.
+TW_INLINE f8 binary_log(f8 v) {
+    const u8 bits = as_bits(v);
+    const i8 exponent = ((i8)(bits - 0x3f3504f3u)) >> 23;  // splits at sqrt(1/2): the mantissa is in [0.707, 1.414)
+    const f8 m = as_float(bits - ((u8)exponent << 23)) - 1.0f, m2 = m * m, m4 = m2 * m2;
+    // log2(1 + m) / m, a minimax fit
+    const f8 low = (m * -7.213528156e-01f + 1.442694902e+00f) + m2 * (m * -3.602396250e-01f + 4.809232354e-01f);
+    const f8 high = (m * -2.488768697e-01f + 2.870987058e-01f) + m2 * (m * -1.458116174e-01f + 2.340423316e-01f);
+    return m * (low + m4 * high) + to_float(exponent);
+}
+
+// 2 to the v, right to 1e-7 of itself. Arguments are limited to where the result is a normal number.
+TW_INLINE f8 binary_power(f8 v) {
+    v = minimum(maximum(v, splat(-126.0f)), splat(127.0f));
+    const f8 n = round_even(v), r = v - n, r2 = r * r;
+    // a minimax fit within half a unit
+    const f8 low = r * 6.931469440e-01f + 1.0f, middle = r * 5.550713092e-02f + 2.402212024e-01f;
+    const f8 high = r * 1.327647129e-03f + 9.675540961e-03f;
+    return as_float(as_bits(low + r2 * (middle + r2 * high)) + ((u8)to_int(n) << 23));
 }
 
 // Base >= 0 to an exponent; 0 to a positive exponent is 0.
 TW_INLINE f8 power(f8 base, f8 exponent) {
-    const f8 value = exponential(exponent * natural_log(maximum(base, splat(1.17549435e-38f))));
+    const f8 value = binary_power(exponent * binary_log(maximum(base, splat(1.17549435e-38f))));
     return blend((base <= 0.0f) & (exponent > 0.0f), splat(0.0f), value);
 }
 

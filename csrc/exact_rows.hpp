@@ -5,12 +5,13 @@
 #include "devices.hpp"
 #include "snapshots.hpp"
 #include "sparse_rows.hpp"
+#include "summed_rows.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
 
 constexpr int64_t kRowBlock = 16;        // rows that share a stream of cycle noise
-constexpr double kSparse = 1.5;          // pulses for each vector of a row below which they are taken from lists
+constexpr float kSummed = 4;             // expected pulses for each vector of a row from which constant steps are summed
 constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
 
 // Eight crosspoints of a row while they take pulses.
@@ -26,22 +27,32 @@ struct Queue {
     u8 raises, waiting;
 };
 
+// Pulses of a row.
+inline int row_pulses(const RowWord* words, int64_t n_words) {
+    int n = 0;
+    for (int64_t k = 0; k < n_words; ++k) n += __builtin_popcount(words[k].pulses);
+    return n;
+}
+
 template <class Device, bool Mult, bool Noisy>
 class RowUpdater {
   public:
-    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const SlotLists* lists, uint64_t part,
-               int64_t block)
-        : a_(a), u_(u), inputs_(inputs), lists_(lists), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat(a.cycle_noise)), scattered_(a, u, noise_) {}
+    // `spread`: coincidences that a pulse of a row makes in a vector of inputs, on average.
+    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const SlotLists* lists, float spread,
+               uint64_t part, int64_t block)
+        : a_(a), u_(u), inputs_(inputs), lists_(lists), spread_(spread), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat(a.cycle_noise)), scattered_(a, u, noise_) {}
 
-    // Pulses delivered so far: each takes one number of the noise, or is counted where there is none.
-    int64_t pulses() const { return Noisy ? noise_.taken() - rewritten_ - scattered_.rewritten : quiet_pulses_; }
+    // Pulses delivered so far: each takes one number of the noise, or is counted where there is none or one for many.
+    int64_t pulses() const {
+        return Noisy ? noise_.taken() - rewritten_ - scattered_.rewritten + summed_pulses_ : quiet_pulses_;
+    }
 
     // Applies the words of row i in time order.
     void row(int64_t i, const RowWord* words, int64_t n_words, const SnapshotIndex* snapshots) {
         const int64_t vectors = (a_.cols + kLanes - 1) / kLanes;
         if (lists_ && !snapshots) {
             const int64_t number = listed_pulses(*lists_, words, n_words);
-            if (number < kSparse * vectors) {
+            if ((double)number < sparse_below(a_.kind) * (double)vectors) {
                 if (!Noisy) quiet_pulses_ += number;
                 scattered_.row(i, words, n_words, *lists_);
                 return;
@@ -53,6 +64,8 @@ class RowUpdater {
                 if (snapshots->start[list] < snapshots->start[list + 1]) with_copies(i, vec, words, n_words, *snapshots, list);
                 else all_words<1>(i, &vec, words, n_words);
             }
+        } else if (summable(words, n_words)) {
+            if constexpr (Device::kSums && Noisy) sums(i, vectors, words, n_words);
         } else if (n_words == 1) {
             single_word(i, vectors, *words);
         } else {
@@ -212,6 +225,57 @@ class RowUpdater {
         }
     }
 
+    // Without noise single steps cost no more, and a batch is its samples one after the other to the last bit.
+    bool summable(const RowWord* words, int64_t n_words) const {
+        return Device::kSums && Noisy && spread_ * (float)row_pulses(words, n_words) >= kSummed;
+    }
+
+    // The pulses of each crosspoint as one step, where no bound is near; one by one otherwise.
+    void sums(int64_t i, int64_t vectors, const RowWord* words, int64_t n_words) {
+        const PulseCounter counter(inputs_, u_.raise_only);
+        PulseCounts counts[kCountedTogether];
+        for (int64_t first = 0; first < vectors; first += kCountedTogether) {
+            const int64_t n = vectors - first < kCountedTogether ? vectors - first : kCountedTogether;
+            counter.count(first, n, words, n_words, counts);
+            for (int64_t k = 0; k < n; ++k)
+                if (any(counts[k].all) && !sum(i, first + k, counts[k])) sum_parts(i, first + k, counter, words, n_words);
+        }
+    }
+
+    // Near a bound: half of the words at a time, down to single words, whose pulses pass one by one if need be.
+    __attribute__((noinline)) void sum_parts(int64_t i, int64_t vec, const PulseCounter& counter, const RowWord* words,
+                                             int64_t n_words) {
+        if (n_words == 1) return all_words<1>(i, &vec, words, 1);
+        const int64_t half = n_words / 2;
+        for (int part = 0; part < 2; ++part) {
+            const RowWord* from = part ? words + half : words;
+            const int64_t n = part ? n_words - half : half;
+            PulseCounts counts;
+            counter.count(vec, 1, from, n, &counts);
+            if (any(counts.all) && !sum(i, vec, counts)) sum_parts(i, vec, counter, from, n);
+        }
+    }
+
+    // Returns false, and does nothing, where the sum would not be exact.
+    TW_INLINE bool sum(int64_t i, int64_t vec, const PulseCounts& n) {
+        Group g;
+        open(g, i, vec);
+        const SummedSteps steps(g.c, n, a_.cycle_noise);
+        if (!steps.exact) return false;
+        g.touched = n.all;
+        const i8 active = n.all != 0u;
+        const uint32_t mask = lane_mask(active);
+        const f8 moved = g.c.state + steps.mean + steps.deviation * noise_.take(mask);
+        summed_pulses_ += (int64_t)sum_lanes_u(n.all) - __builtin_popcount(mask);
+        g.c.state = blend(active, minimum(maximum(moved, g.c.min_bound), g.c.max_bound), g.c.state);
+        if (u_.counts) {
+            g.ups = n.up;
+            g.downs = n.all - n.up;
+        }
+        close(g);
+        return true;
+    }
+
     void with_copies(int64_t i, int64_t vec, const RowWord* words, int64_t n_words, const SnapshotIndex& s, int64_t list) {
         Group g;
         open(g, i, vec);
@@ -280,10 +344,12 @@ class RowUpdater {
     const UpdateArgs& u_;
     const Trains& inputs_;
     const SlotLists* lists_;
+    const float spread_;
     NormalStream noise_;
     const f8 sigma_;
     ScatteredPulses<Device, Mult, Noisy> scattered_;
-    int64_t quiet_pulses_ = 0, rewritten_ = 0;  // rewritten: crosspoints that drew write noise
+    int64_t quiet_pulses_ = 0, summed_pulses_ = 0;  // summed: less the numbers of the noise they took
+    int64_t rewritten_ = 0;                         // crosspoints that drew write noise
 };
 
 // The words of row i that hold pulses; returns how many.

@@ -1,7 +1,8 @@
-// Matrix products. Every sum runs in one order, whatever the batch, the threads and the build: products of rows in eight
-// strands that meet in a fixed tree, products of columns one row after the other.
-// Multiplication and addition stay apart: fusing them gains a fifth here, but costs a library call for each number on
-// processors without the instruction.
+// Matrix products. Every sum runs in one order, whatever the batch, the threads and the build: products of rows in sixteen
+// strands that meet in a fixed tree, products of columns one row after the other. How many sums are under way at once is
+// a matter of the registers there are, and shows in nothing but the speed.
+// Products are fused with the sums they enter; processors without the instruction (from before 2013, and plain ones since)
+// compute the same bits the long way.
 #pragma once
 #include "kernel_table.hpp"
 #include "parallel.hpp"
@@ -12,34 +13,54 @@ namespace {
 
 constexpr int64_t kParallelProducts = 1 << 20;  // multiplications below which threads do not pay
 
-inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+#if defined(__AVX512F__)  // 32 registers of sixteen lanes
+constexpr int kDotRows = 4, kDotSamples = 6, kPanelVectors = 4, kPanelSamples = 6, kOuterVectors = 2, kOuterRows = 8;
+#elif defined(__AVX2__)  // 16 registers of eight
+constexpr int kDotRows = 2, kDotSamples = 2, kPanelVectors = 2, kPanelSamples = 2, kOuterVectors = 2, kOuterRows = 2;
+#else
+constexpr int kDotRows = 1, kDotSamples = 3, kPanelVectors = 1, kPanelSamples = 2, kOuterVectors = 1, kOuterRows = 2;
+#endif
+
+// Vectors in products are padded to whole wide registers.
+inline int64_t padded(int64_t n) { return (n + kWide - 1) / kWide * kWide; }
+
+// Calls body<K>() with K = n, which lies within 1 and Most.
+template <int Most, class Body>
+TW_INLINE void with_count(int64_t n, const Body& body) {
+    if constexpr (Most > 1) {
+        if (n < Most) return with_count<Most - 1>(n, body);
+    }
+    body.template operator()<Most>();
+}
 
 // --- rows: y = W v -----------------------------------------------------------------------------------------------------
 
-// R rows of the weight times S samples, inner sums in eight strands over the inputs.
+// R rows of the weight times S samples, inner sums in sixteen strands over the inputs.
 template <int R, int S>
 TW_INLINE void dot_block(const float* w, int64_t stride, const float* v, int64_t v_stride, int64_t n, float* y, int64_t y_stride) {
-    f8 sum[R][S] = {};
+    f16 sum[R][S] = {};
     int64_t j = 0;
-    for (; j + kLanes <= n; j += kLanes) {
-        f8 vs[S];
-        for (int s = 0; s < S; ++s) vs[s] = load(v + s * v_stride + j);
+    for (; j + kWide <= n; j += kWide) {
+        f16 vs[S];
+        for (int s = 0; s < S; ++s) vs[s] = load_wide(v + s * v_stride + j);
         for (int r = 0; r < R; ++r) {
-            const f8 wr = load(w + r * stride + j);
-            for (int s = 0; s < S; ++s) sum[r][s] += wr * vs[s];
+            const f16 wr = load_wide(w + r * stride + j);
+            for (int s = 0; s < S; ++s) sum[r][s] = fused(wr, vs[s], sum[r][s]);
         }
     }
     if (j < n) {
-        f8 vs[S];
-        for (int s = 0; s < S; ++s) vs[s] = load(v + s * v_stride + j);  // padded with zeros
+        f16 vs[S];
+        for (int s = 0; s < S; ++s) vs[s] = load_wide(v + s * v_stride + j);  // padded with zeros
         for (int r = 0; r < R; ++r) {
-            const f8 wr = load_first(w + r * stride + j, n - j);
-            for (int s = 0; s < S; ++s) sum[r][s] += wr * vs[s];
+            const f16 wr = load_first_wide(w + r * stride + j, n - j);
+            for (int s = 0; s < S; ++s) sum[r][s] = fused(wr, vs[s], sum[r][s]);
         }
     }
     for (int s = 0; s < S; ++s) {
-        if constexpr (R == 4) store_sums(y + s * y_stride, sum[0][s], sum[1][s], sum[2][s], sum[3][s]);
-        else for (int r = 0; r < R; ++r) y[s * y_stride + r] = sum_lanes(sum[r][s]);
+        int r = 0;
+        for (; r + 4 <= R; r += 4)
+            store_sums(y + s * y_stride + r, fold(sum[r][s]), fold(sum[r + 1][s]), fold(sum[r + 2][s]), fold(sum[r + 3][s]));
+        for (; r < R; ++r) y[s * y_stride + r] = sum_lanes(fold(sum[r][s]));
     }
 }
 
@@ -47,82 +68,95 @@ template <int R>
 TW_INLINE void dot_rows(const float* w, int64_t stride, const float* v, int64_t v_stride, int64_t n, float* y, int64_t y_stride,
                         int64_t samples) {
     int64_t s = 0;
-    for (; s + 3 <= samples; s += 3) dot_block<R, 3>(w, stride, v + s * v_stride, v_stride, n, y + s * y_stride, y_stride);
-    if (samples - s == 2) dot_block<R, 2>(w, stride, v + s * v_stride, v_stride, n, y + s * y_stride, y_stride);
-    else if (samples - s == 1) dot_block<R, 1>(w, stride, v + s * v_stride, v_stride, n, y + s * y_stride, y_stride);
+    for (; s + kDotSamples <= samples; s += kDotSamples)
+        dot_block<R, kDotSamples>(w, stride, v + s * v_stride, v_stride, n, y + s * y_stride, y_stride);
+    if (s == samples) return;
+    with_count<kDotSamples>(samples - s, [&]<int S>() {
+        dot_block<R, S>(w, stride, v + s * v_stride, v_stride, n, y + s * y_stride, y_stride);
+    });
 }
 
-// y[s, i] = sum_j w[i, j] v[s, j]; the rows of v are padded with zeros to whole vectors.
+// y[s, i] = sum_j w[i, j] v[s, j]; the rows of v are padded with zeros to whole wide vectors.
 void multiply(const float* w, int64_t rows, int64_t cols, const float* v, int64_t v_stride, float* y, int64_t y_stride,
               int64_t samples, int threads) {
-    for_blocks((rows + 3) / 4, threads_for(rows * cols * samples, kParallelProducts, threads), [&](int64_t b) {
-        const int64_t i = b * 4;
-        if (i + 4 <= rows) dot_rows<4>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride, samples);
-        else for (int64_t r = i; r < rows; ++r) dot_rows<1>(w + r * cols, cols, v, v_stride, cols, y + r, y_stride, samples);
+    constexpr int kAlone = 2 * kDotRows;  // rows under way when there is one sample only
+    const int64_t block = samples == 1 ? kAlone : kDotRows;
+    for_blocks((rows + block - 1) / block, threads_for(rows * cols * samples, kParallelProducts, threads), [&](int64_t b) {
+        int64_t i = b * block;
+        const int64_t end = i + block < rows ? i + block : rows;
+        if (end - i == block) {
+            if (samples == 1) dot_block<kAlone, 1>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride);
+            else dot_rows<kDotRows>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride, samples);
+            return;
+        }
+        for (; i < end; ++i) dot_rows<1>(w + i * cols, cols, v, v_stride, cols, y + i, y_stride, samples);
     });
 }
 
 // --- columns: y = W^T d ------------------------------------------------------------------------------------------------
 
 constexpr int64_t kPanelRows = 128;  // rows of a packed panel: it stays in the first cache while all samples use it
-constexpr int64_t kPanelVectors = 4;
 
 // S samples on V vectors of columns whose rows lie packed; sums go on from y unless this is the first panel.
 template <int V, int S>
 TW_INLINE void panel_block(const float* panel, int64_t rows, const float* d, int64_t d_stride, float* y, int64_t y_stride, bool first) {
-    f8 sum[S][V] = {};
+    f16 sum[S][V] = {};
     if (!first)
         for (int s = 0; s < S; ++s)
-            for (int c = 0; c < V; ++c) sum[s][c] = load(y + s * y_stride + c * kLanes);
+            for (int c = 0; c < V; ++c) sum[s][c] = load_wide(y + s * y_stride + c * kWide);
     for (int64_t i = 0; i < rows; ++i) {
-        f8 row[V];
-        for (int c = 0; c < V; ++c) row[c] = load(panel + (i * V + c) * kLanes);
+        f16 row[V];
+        for (int c = 0; c < V; ++c) row[c] = load_wide(panel + (i * V + c) * kWide);
         for (int s = 0; s < S; ++s) {
-            const f8 ds = splat(d[s * d_stride + i]);
-            for (int c = 0; c < V; ++c) sum[s][c] += row[c] * ds;
+            const f16 ds = splat_wide(d[s * d_stride + i]);
+            for (int c = 0; c < V; ++c) sum[s][c] = fused(row[c], ds, sum[s][c]);
         }
     }
     for (int s = 0; s < S; ++s)
-        for (int c = 0; c < V; ++c) store(y + s * y_stride + c * kLanes, sum[s][c]);
+        for (int c = 0; c < V; ++c) store_wide(y + s * y_stride + c * kWide, sum[s][c]);
 }
 
 // All samples on V vectors of columns, `used` columns of them real.
 template <int V>
 TW_INLINE void panel_columns(const float* w, int64_t stride, int64_t rows, int64_t used, const float* d, int64_t d_stride, float* y,
                              int64_t y_stride, int64_t samples) {
-    alignas(64) float panel[kPanelRows * V * kLanes];
+    alignas(64) float panel[kPanelRows * V * kWide];
     for (int64_t k = 0; k < rows; k += kPanelRows) {
         const int64_t n = rows - k < kPanelRows ? rows - k : kPanelRows;
         for (int64_t i = 0; i < n; ++i)
             for (int64_t c = 0; c < V; ++c)
-                store(panel + (i * V + c) * kLanes, load_first(w + (k + i) * stride + c * kLanes, used - c * kLanes));
+                store_wide(panel + (i * V + c) * kWide, load_first_wide(w + (k + i) * stride + c * kWide, used - c * kWide));
         int64_t s = 0;
-        for (; s + 2 <= samples; s += 2) panel_block<V, 2>(panel, n, d + s * d_stride + k, d_stride, y + s * y_stride, y_stride, k == 0);
-        if (s < samples) panel_block<V, 1>(panel, n, d + s * d_stride + k, d_stride, y + s * y_stride, y_stride, k == 0);
+        for (; s + kPanelSamples <= samples; s += kPanelSamples)
+            panel_block<V, kPanelSamples>(panel, n, d + s * d_stride + k, d_stride, y + s * y_stride, y_stride, k == 0);
+        if (s == samples) continue;
+        with_count<kPanelSamples>(samples - s, [&]<int S>() {
+            panel_block<V, S>(panel, n, d + s * d_stride + k, d_stride, y + s * y_stride, y_stride, k == 0);
+        });
     }
 }
 
 // One or two samples: rows stream past once, R at a time, and the sums stay in the first cache.
 template <int R, int S>
 TW_INLINE void stream_rows(const float* w, int64_t stride, int64_t cols, const float* d, int64_t d_stride, float* y, int64_t y_stride) {
-    f8 ds[R][S];
+    f16 ds[R][S];
     for (int r = 0; r < R; ++r)
-        for (int s = 0; s < S; ++s) ds[r][s] = splat(d[s * d_stride + r]);
+        for (int s = 0; s < S; ++s) ds[r][s] = splat_wide(d[s * d_stride + r]);
     int64_t j = 0;
-    for (; j + kLanes <= cols; j += kLanes) {
-        f8 sum[S];
-        for (int s = 0; s < S; ++s) sum[s] = load(y + s * y_stride + j);
+    for (; j + kWide <= cols; j += kWide) {
+        f16 sum[S];
+        for (int s = 0; s < S; ++s) sum[s] = load_wide(y + s * y_stride + j);
         for (int r = 0; r < R; ++r) {
-            const f8 row = load(w + r * stride + j);
-            for (int s = 0; s < S; ++s) sum[s] += row * ds[r][s];
+            const f16 row = load_wide(w + r * stride + j);
+            for (int s = 0; s < S; ++s) sum[s] = fused(row, ds[r][s], sum[s]);
         }
-        for (int s = 0; s < S; ++s) store(y + s * y_stride + j, sum[s]);
+        for (int s = 0; s < S; ++s) store_wide(y + s * y_stride + j, sum[s]);
     }
     if (j == cols) return;
     for (int s = 0; s < S; ++s) {
-        f8 sum = load(y + s * y_stride + j);
-        for (int r = 0; r < R; ++r) sum += load_first(w + r * stride + j, cols - j) * ds[r][s];
-        store(y + s * y_stride + j, sum);
+        f16 sum = load_wide(y + s * y_stride + j);
+        for (int r = 0; r < R; ++r) sum = fused(load_first_wide(w + r * stride + j, cols - j), ds[r][s], sum);
+        store_wide(y + s * y_stride + j, sum);
     }
 }
 
@@ -130,12 +164,14 @@ template <int S>
 TW_INLINE void stream_columns(const float* w, int64_t stride, int64_t rows, int64_t cols, const float* d, int64_t d_stride, float* y,
                               int64_t y_stride) {
     for (int s = 0; s < S; ++s) std::memset(y + s * y_stride, 0, (size_t)padded(cols) * sizeof(float));
+    constexpr int kTogether = kDotRows == 4 ? 8 : 4;
     int64_t i = 0;
-    for (; i + 4 <= rows; i += 4) stream_rows<4, S>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
+    for (; i + kTogether <= rows; i += kTogether)
+        stream_rows<kTogether, S>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
     for (; i < rows; ++i) stream_rows<1, S>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
 }
 
-// y[s, j] = sum_i d[s, i] w[i, j]; the rows of y hold whole vectors.
+// y[s, j] = sum_i d[s, i] w[i, j]; the rows of y hold whole wide vectors.
 void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float* d, int64_t d_stride, float* y,
                          int64_t y_stride, int64_t samples, int threads) {
     const int workers = threads_for(rows * cols * samples, kParallelProducts, threads);
@@ -149,11 +185,11 @@ void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float
         });
         return;
     }
-    const int64_t width = kPanelVectors * kLanes;
+    const int64_t width = kPanelVectors * kWide;
     for_blocks((cols + width - 1) / width, workers, [&](int64_t b) {
         int64_t j = b * width;
         if (j + width <= cols) panel_columns<kPanelVectors>(w + j, cols, rows, width, d, d_stride, y + j, y_stride, samples);
-        else for (; j < cols; j += kLanes) panel_columns<1>(w + j, cols, rows, cols - j, d, d_stride, y + j, y_stride, samples);
+        else for (; j < cols; j += kWide) panel_columns<1>(w + j, cols, rows, cols - j, d, d_stride, y + j, y_stride, samples);
     });
 }
 
@@ -164,45 +200,47 @@ constexpr int64_t kOuterSamples = 256;  // samples added at a time
 template <int V, int R>
 TW_INLINE void outer_block(const float* panel, int64_t samples, const float* d, int64_t rows, float scale, float* target,
                            int64_t stride, int64_t used) {
-    f8 sum[R][V] = {};
+    f16 sum[R][V] = {};
     for (int64_t s = 0; s < samples; ++s) {
-        f8 xs[V];
-        for (int c = 0; c < V; ++c) xs[c] = load(panel + (s * V + c) * kLanes);
+        f16 xs[V];
+        for (int c = 0; c < V; ++c) xs[c] = load_wide(panel + (s * V + c) * kWide);
         for (int r = 0; r < R; ++r) {
-            const f8 ds = splat(d[s * rows + r]);
-            for (int c = 0; c < V; ++c) sum[r][c] += xs[c] * ds;
+            const f16 ds = splat_wide(d[s * rows + r]);
+            for (int c = 0; c < V; ++c) sum[r][c] = fused(xs[c], ds, sum[r][c]);
         }
     }
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < V; ++c) {
-            float* at = target + r * stride + c * kLanes;
-            const int64_t lanes = used - c * kLanes;
-            store_first(at, load_first(at, lanes) + sum[r][c] * scale, lanes);
+            float* at = target + r * stride + c * kWide;
+            const int64_t lanes = used - c * kWide;
+            store_first_wide(at, fused(sum[r][c], splat_wide(scale), load_first_wide(at, lanes)), lanes);
         }
 }
 
 template <int V>
 TW_INLINE void outer_columns(const AccumulateArgs& o, int64_t j, int64_t used) {
-    alignas(64) float panel[kOuterSamples * V * kLanes];
+    alignas(64) float panel[kOuterSamples * V * kWide];
     for (int64_t k = 0; k < o.samples; k += kOuterSamples) {
         const int64_t n = o.samples - k < kOuterSamples ? o.samples - k : kOuterSamples;
         for (int64_t s = 0; s < n; ++s)
             for (int64_t c = 0; c < V; ++c)
-                store(panel + (s * V + c) * kLanes, load_first(o.x + (k + s) * o.cols + j + c * kLanes, used - c * kLanes));
+                store_wide(panel + (s * V + c) * kWide, load_first_wide(o.x + (k + s) * o.cols + j + c * kWide, used - c * kWide));
         int64_t i = 0;
         const float* d = o.d + k * o.rows;
-        for (; i + 2 <= o.rows; i += 2) outer_block<V, 2>(panel, n, d + i, o.rows, o.lr, o.accumulator + i * o.cols + j, o.cols, used);
-        if (i < o.rows) outer_block<V, 1>(panel, n, d + i, o.rows, o.lr, o.accumulator + i * o.cols + j, o.cols, used);
+        float* target = o.accumulator + j;
+        for (; i + kOuterRows <= o.rows; i += kOuterRows)
+            outer_block<V, kOuterRows>(panel, n, d + i, o.rows, o.lr, target + i * o.cols, o.cols, used);
+        for (; i < o.rows; ++i) outer_block<V, 1>(panel, n, d + i, o.rows, o.lr, target + i * o.cols, o.cols, used);
     }
 }
 
 // accumulator[i, j] += lr * sum_s d[s, i] x[s, j]
 void accumulate(const AccumulateArgs& o) {
-    const int64_t width = kPanelVectors * kLanes;
+    const int64_t width = kOuterVectors * kWide;
     for_blocks((o.cols + width - 1) / width, threads_for(o.rows * o.cols * o.samples, kParallelProducts, o.threads), [&](int64_t b) {
         int64_t j = b * width;
-        if (j + width <= o.cols) outer_columns<kPanelVectors>(o, j, width);
-        else for (; j < o.cols; j += kLanes) outer_columns<1>(o, j, o.cols - j);
+        if (j + width <= o.cols) outer_columns<kOuterVectors>(o, j, width);
+        else for (; j < o.cols; j += kWide) outer_columns<1>(o, j, o.cols - j);
     });
 }
 

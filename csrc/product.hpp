@@ -63,7 +63,7 @@ class Product {
     }
 
     static void zero_tail(float* row, int64_t n) {
-        if (n % kLanes) store(row + n / kLanes * kLanes, splat(0.0f));
+        if (n % kWide) store_wide(row + n / kWide * kWide, splat_wide(0.0f));
     }
 
     void report(int64_t s, float alpha, float rho, int32_t passes) const {

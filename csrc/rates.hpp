@@ -6,17 +6,25 @@
 namespace tilewright::TW_ISA {
 namespace {
 
-// Ten chains, so that neither multiplication nor addition waits for its predecessor.
+#if defined(__AVX512F__)
+typedef f16 Widest;
+TW_INLINE f8 narrowed(f16 v) { return fold(v); }
+#else
+typedef f8 Widest;
+TW_INLINE f8 narrowed(f8 v) { return v; }
+#endif
+
+// Ten chains in the widest registers, so that neither multiplication nor addition waits for its predecessor.
 inline float multiply_add(int64_t n) {
-    constexpr int kChains = 10;
-    f8 sum[kChains];
-    for (int c = 0; c < kChains; ++c) sum[c] = splat(1.0f + 0.01f * (float)c);
-    const f8 factor = splat(0.999999f), term = splat(1e-6f);
-    for (int64_t i = 0; i < n; i += kChains * kLanes * 2)
-        for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * factor + term;
-    f8 all = sum[0];
+    constexpr int kChains = 10, kWidth = sizeof(Widest) / sizeof(float);
+    Widest sum[kChains];
+    for (int c = 0; c < kChains; ++c) sum[c] = Widest{} + (1.0f + 0.01f * (float)c);
+    const Widest factor = Widest{} + 0.999999f, term = Widest{} + 1e-6f;
+    for (int64_t i = 0; i < n; i += kChains * kWidth * 2)
+        for (int c = 0; c < kChains; ++c) sum[c] = fused(sum[c], factor, term);
+    Widest all = sum[0];
     for (int c = 1; c < kChains; ++c) all = all + sum[c];
-    return sum_lanes(all);
+    return sum_lanes(narrowed(all));
 }
 
 inline float read_all(const float* a, int64_t n) {

@@ -13,6 +13,13 @@ struct RowWord {
     uint32_t pulses, signs;
 };
 
+// Pulses for each vector of a row below which they are taken from lists. Eight crosspoints that are brought together take
+// one step at once: the more a step costs, the longer that pays.
+inline double sparse_below(DeviceKind kind) {
+    const bool costly = kind == DeviceKind::ExpStep || kind == DeviceKind::PowStep || kind == DeviceKind::TableStep;
+    return costly ? 5 : 1.5;
+}
+
 constexpr uint32_t kSignBit = 0x80000000u;
 
 // The columns that fire in each slot, in ascending order; the top bit of an entry is the sign of the input.

@@ -15,6 +15,7 @@ struct ApplyTrains {
     const Trains& errors;
     const SnapshotIndex* snapshots;
     const SlotLists* lists;
+    float spread;
     uint64_t part;
     int64_t* pulses;
 
@@ -29,7 +30,7 @@ struct ApplyTrains {
         const int threads = threads_for(a.rows * a.cols * inputs.words, kParallelWork, u.threads);
         Scratch<RowWord> all_words(blocks * errors.words);
         return sum_blocks(blocks, threads, [&](int64_t block) {
-            RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, lists, part, block);
+            RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, lists, spread, part, block);
             RowWord* words = all_words.data + block * errors.words;
             const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
             for (int64_t i = block * kRowBlock; i < end; ++i) {
@@ -79,14 +80,16 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         if (u.snapshots) index_snapshots(u, slot.data, first, count, groups, start.data, event.data, boundary.data);
         const int64_t fired_x = fired(inputs, col_vectors), fired_d = fired(errors, row_vectors);
         // As if errors and inputs fired independently.
-        const double row_pulses = (double)fired_x * (double)fired_d / ((double)words * 32 * (double)a.rows);
-        const bool sparse = row_pulses < 2 * kSparse * (double)col_vectors && !u.snapshots && !u.raise_only;
+        const double met = (double)fired_x / ((double)words * 32);  // inputs that a pulse of a row coincides with
+        const double row_pulses = met * (double)fired_d / (double)a.rows;
+        const bool sparse = row_pulses < 2 * sparse_below(a.kind) * (double)col_vectors && !u.snapshots && !u.raise_only;
         Scratch<int64_t> list_start(sparse ? words * 32 + 1 : 0);
         Scratch<uint32_t> list_entries(sparse ? fired_x + 7 : 0);
         const SlotLists lists{list_start.data, list_entries.data};
         if (sparse) list_slots(inputs, col_vectors, list_start.data, list_entries.data);
         int64_t pulses = 0;
-        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, sparse ? &lists : nullptr, part, &pulses});
+        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, sparse ? &lists : nullptr,
+                                 (float)(met / (double)col_vectors), part, &pulses});
         u.stats->pulses += pulses;
         u.stats->slots += slot[count];
         first += count;

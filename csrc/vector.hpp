@@ -90,6 +90,77 @@ TW_INLINE void add_halves(int64_t* p, u8 low, u8 high, int64_t n) {
     for (int64_t i = 0; i < n; ++i) p[i] += both[i];
 }
 
+// a b + c, rounded once. Machines without the instruction compute the same bits from doubles.
+#if defined(__FMA__)
+TW_INLINE f8 fused(f8 a, f8 b, f8 c) { return (f8)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif defined(__ARM_FEATURE_FMA)
+TW_INLINE f8 fused(f8 a, f8 b, f8 c) {
+    for (int i = 0; i < kLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+}
+#else
+typedef double d4 __attribute__((vector_size(32)));
+typedef int64_t l4 __attribute__((vector_size(32)));
+TW_INLINE f4 fused(f4 a, f4 b, f4 c) {
+    const d4 product = __builtin_convertvector(a, d4) * __builtin_convertvector(b, d4);  // exact
+    const d4 term = __builtin_convertvector(c, d4), sum = product + term;
+    const d4 back = sum - product, rest = (product - (sum - back)) + (term - back);  // sum + rest is exact
+    // Rounding to the odd neighbour, so that rounding to single precision next is as if nothing had been rounded.
+    const l4 bits = (l4)sum, inexact = (l4)((rest > 0.0) | (rest < 0.0)), inwards = (l4)((rest < 0.0) ^ (sum < 0.0));
+    const l4 step = inexact & ((bits & 1) ^ 1);
+    return __builtin_convertvector((d4)(bits + ((step ^ inwards) - inwards)), f4);
+}
+TW_INLINE f8 fused(f8 a, f8 b, f8 c) {
+    const f4 low = fused(__builtin_shufflevector(a, a, 0, 1, 2, 3), __builtin_shufflevector(b, b, 0, 1, 2, 3),
+                         __builtin_shufflevector(c, c, 0, 1, 2, 3));
+    const f4 high = fused(__builtin_shufflevector(a, a, 4, 5, 6, 7), __builtin_shufflevector(b, b, 4, 5, 6, 7),
+                          __builtin_shufflevector(c, c, 4, 5, 6, 7));
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+#endif
+
+// Sixteen lanes: one register where the machine has such, several elsewhere.
+constexpr int64_t kWide = 16;
+#if defined(__AVX512F__)
+typedef float f16 __attribute__((vector_size(64)));
+TW_INLINE f16 splat_wide(float v) { return f16{} + v; }
+TW_INLINE f16 load_wide(const float* p) {
+    f16 v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+TW_INLINE void store_wide(float* p, f16 v) { std::memcpy(p, &v, sizeof v); }
+TW_INLINE f16 fused(f16 a, f16 b, f16 c) { return (f16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+TW_INLINE f8 fold(f16 v) {
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+#else
+struct f16 {
+    f8 low, high;
+};
+TW_INLINE f16 splat_wide(float v) { return {splat(v), splat(v)}; }
+TW_INLINE f16 load_wide(const float* p) { return {load(p), load(p + kLanes)}; }
+TW_INLINE void store_wide(float* p, f16 v) {
+    store(p, v.low);
+    store(p + kLanes, v.high);
+}
+TW_INLINE f16 fused(f16 a, f16 b, f16 c) { return {fused(a.low, b.low, c.low), fused(a.high, b.high, c.high)}; }
+TW_INLINE f8 fold(f16 v) { return v.low + v.high; }
+#endif
+// The first n lanes, n from 1; the others read as zero and are not written.
+TW_INLINE f16 load_first_wide(const float* p, int64_t n) {
+    if (n >= kWide) return load_wide(p);
+    float lanes[kWide] = {};
+    std::memcpy(lanes, p, (size_t)n * sizeof(float));
+    return load_wide(lanes);
+}
+TW_INLINE void store_first_wide(float* p, f16 v, int64_t n) {
+    if (n >= kWide) return store_wide(p, v);
+    float lanes[kWide];
+    store_wide(lanes, v);
+    std::memcpy(p, lanes, (size_t)n * sizeof(float));
+}
+
 TW_INLINE f8 as_float(u8 v) { return (f8)v; }
 TW_INLINE u8 as_bits(f8 v) { return (u8)v; }
 TW_INLINE f8 to_float(i8 v) { return __builtin_convertvector(v, f8); }
@@ -200,6 +271,11 @@ TW_INLINE uint32_t max_lanes_u(u8 v) {
     uint32_t m = v[0];
     for (int i = 1; i < kLanes; ++i) m = m < v[i] ? v[i] : m;
     return m;
+}
+TW_INLINE uint32_t sum_lanes_u(u8 v) {
+    uint32_t n = 0;
+    for (int i = 0; i < kLanes; ++i) n += v[i];
+    return n;
 }
 TW_INLINE uint32_t min_lanes_u(u8 v) {
     uint32_t m = v[0];

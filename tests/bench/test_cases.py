@@ -9,7 +9,17 @@ import torch
 
 from tilewright import configs
 from tilewright.bench import inputs, ours
-from tilewright.bench.cases import ALGORITHMS, BATCHES, DENSITIES, DEVICES, SIZES, STEP, all_cases, quick_cases
+from tilewright.bench.cases import (
+    ALGORITHMS,
+    BATCHES,
+    DENSITIES,
+    DEVICES,
+    SIZES,
+    STEP,
+    all_cases,
+    quick_cases,
+    table_cases,
+)
 from tilewright.bench.goals import GOALS
 from tilewright.tile import AnalogTile
 
@@ -38,6 +48,22 @@ def test_the_quick_selection_is_small_and_touches_every_kind_but_the_long_one():
     kinds = {case.kind for case in quick_cases()}
     assert kinds == {case.kind for case in all_cases()} - {"trace memory"}
     assert sum(case.expected for case in quick_cases()) < 20
+
+
+def test_the_table_shows_every_goal_and_takes_a_quarter_of_an_hour():
+    assert {case.goal for case in table_cases()} == {case.goal for case in all_cases()}
+    assert {case.name for case in quick_cases()} <= {case.name for case in table_cases()}
+    # Three turns of the reference and one to warm up, a fifth of that for ours, and some seconds for each case.
+    assert sum(4 * 1.2 * case.expected + 4 for case in table_cases()) < 900
+
+
+def test_start_weights_do_not_resemble_the_inputs():
+    """Correlation of 64 numbers: under 0.7 but for a chance below 1e-10."""
+    weights = inputs.start_weights(64, 64)
+    for batch in (1, 8):
+        for vectors in inputs.vectors(batch, 64, 64):
+            found = np.corrcoef(np.concatenate([vectors, weights]))[:batch, batch:]
+            assert np.abs(found).max() < 0.7
 
 
 @pytest.mark.parametrize("name", [name for name in DEVICES if hasattr(configs, name)])

@@ -86,7 +86,7 @@ def test_a_turn_resets_before_every_call_and_holds_at_most_its_calls():
     order = []
     prepared = Prepared(lambda: order.append("call"), lambda: order.append("reset"))
     times = timed_turn(prepared, seconds=60, most=3, cost=(0.0, 0.0))
-    assert order == ["reset", "call"] * 3
+    assert order == ["reset", "call"] * 4, "one to warm up"
     assert len(times["cpu"]) == len(times["wall"]) == 3
     assert all(value >= 0 for value in times["cpu"] + times["wall"])
     assert len(timed_turn(prepared, seconds=0, most=3, cost=(0.0, 0.0))["cpu"]) == 1

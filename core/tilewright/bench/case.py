@@ -18,6 +18,7 @@ class Case:
         goal: key of the goal it counts towards, see :mod:`tilewright.bench.goals`.
         settings: everything else a side needs, as JSON.
         quick: whether the quick selection holds it.
+        in_table: whether the selection that stands for every goal holds it.
         two_threads: whether our side is timed on two threads as well.
         expected: guess of one call of the reference in seconds, for planning and for leaving a case out.
     """
@@ -27,6 +28,7 @@ class Case:
     goal: str
     settings: dict[str, Any] = field(default_factory=dict)
     quick: bool = False
+    in_table: bool = False
     two_threads: bool = False
     expected: float = 1e-3
 

@@ -55,6 +55,11 @@ def quick_cases() -> list[Case]:
     return [case for case in all_cases() if case.quick]
 
 
+def table_cases() -> list[Case]:
+    """Every goal, updates and products at 512 x 512: what the table of the README shows."""
+    return [case for case in all_cases() if case.quick or case.in_table]
+
+
 def _updates() -> Iterator[Case]:
     for name in DEVICES:
         for size in SIZES:
@@ -71,12 +76,14 @@ def _updates() -> Iterator[Case]:
                             "density": density, "lr": learning_rate(density, STEP),
                         },
                         quick=size == 512 and batch in (1, 32) and name in QUICK_DEVICES,
+                        in_table=size == 512 and name in TABLE_DEVICES and (batch <= 32 or name == TABLE_DEVICES[0]),
                         two_threads=batch >= 32 and density >= 0.08,
                         expected=seconds,
                     )  # fmt: skip
 
 
 QUICK_DEVICES = ("ConstantStepDevice", "SoftBoundsReferenceDevice", "ExpStepDevice")
+TABLE_DEVICES = (*QUICK_DEVICES, "SoftBoundsDevice", "PowStepDevice")
 
 
 def _update_goal(name: str, batch: int, density: float) -> str:
@@ -100,6 +107,7 @@ def _products() -> Iterator[Case]:
                         f"{kind} B=1" if batch == 1 else f"{kind} B>=32",
                         {"device": device("ConstantStepDevice"), "size": size, "batch": batch, "layer": layer},
                         quick=size == 512 and batch in (1, 32),
+                        in_table=size == 512,
                         two_threads=batch >= 32,
                         expected=1e-10 * size * size * batch,
                     )
@@ -120,6 +128,7 @@ def _traces() -> Iterator[Case]:
         "trace memory",
         "trace million",
         {"device": device("SoftBoundsDevice"), "devices": 1_000_000, "pulses": 400, "loops": 1},
+        in_table=True,
         expected=10,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tilewright.bench import report
 from tilewright.bench.case import Case
-from tilewright.bench.cases import all_cases, quick_cases
+from tilewright.bench.cases import all_cases, quick_cases, table_cases
 from tilewright.bench.machine import load, machine
 from tilewright.bench.process import WorkerProcess
 from tilewright.bench.session import Pace, Row, measure
@@ -58,7 +58,7 @@ def chosen_cases(options: argparse.Namespace) -> list[Case]:
         if not cases:
             raise ValueError(f"no case matches {', '.join(options.only)}; --full --list names them all")
     else:
-        cases = all_cases() if options.full else quick_cases()
+        cases = all_cases() if options.full else table_cases() if options.goals else quick_cases()
     kept = [case for case in cases if case.kind != "update" or case.expected <= options.longest]
     if not kept:
         raise ValueError(f"every chosen update is expected to take more than {options.longest:g} s; raise --longest")

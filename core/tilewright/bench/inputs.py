@@ -28,7 +28,7 @@ def vectors(batch: int, inputs: int, outputs: int) -> tuple[Array, Array]:
 
 def start_weights(outputs: int, inputs: int, largest: float = 0.2) -> Array:
     """Weights ``U(-largest, largest)`` (outputs, inputs), float32, inside the window of almost every device."""
-    draw = np.random.default_rng([SEED, 1, outputs, inputs])
+    draw = np.random.default_rng([SEED, 0, outputs, inputs])  # no batch is empty: independent of every input
     return draw.uniform(-largest, largest, (outputs, inputs)).astype(np.float32)
 
 

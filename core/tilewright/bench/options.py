@@ -9,6 +9,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="the selection of a couple of minutes (default)")
+    extent.add_argument(
+        "--goals", action="store_true", help="every goal, updates and products at 512 x 512: under a quarter of an hour"
+    )
     extent.add_argument("--full", action="store_true", help="every case and size")
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN",

@@ -29,7 +29,7 @@ class Pace:
     seconds: float = 1.5
     fewest: int = 3
     most: int = 15
-    turn: float = 0.003
+    turn: float = 0.01
     calls: int = 50
 
 

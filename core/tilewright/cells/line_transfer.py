@@ -157,12 +157,13 @@ class LineTransferCell(Cell):
         self.seed = int(state[0])
 
     def _array(self, index: int) -> DeviceArray:
-        array = self.arrays[index]
-        assert isinstance(array, DeviceArray)
+        # Past the list's own index, which takes several times longer.
+        array = self._modules["arrays"]._modules[str(index)]  # type: ignore[union-attr]
+        assert type(array) is DeviceArray
         return array
 
     def _weights(self, index: int, weight: Tensor) -> Tensor:
-        return weight if self.hidden and index == len(self.arrays) - 1 else self.inner[index]
+        return weight if self.hidden and index == len(self.shares) - 1 else self.inner[index]
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -212,9 +213,11 @@ class LineTransferCell(Cell):
         after = period - 1 - start % period + period * torch.arange(n)
         reads = min(self.parameters_.n_reads_per_transfer, self.lines)
         starts = self._starts(k, n, reads)
-        line = ((starts[:, None] + torch.arange(reads)) % self.lines).flatten()
         self.counters[1 + 3 * k] = (int(starts[-1]) + reads) % self.lines
         self.counters[3 + 3 * k] += n
+        if reads == 1:
+            return Events(starts.to(torch.int32), after)
+        line = ((starts[:, None] + torch.arange(reads)) % self.lines).flatten()
         return Events(line.to(torch.int32), after.repeat_interleave(reads))
 
     def _starts(self, k: int, n: int, reads: int) -> Tensor:

@@ -165,7 +165,10 @@ class DeviceArray(nn.Module):
         """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. A plain float ``lr`` needs dense vectors."""
         position, buffers = self.position, self._buffers
         position.calls += 1
-        before = None if buffers["written"] is None else self._raw(visible).clone()
+        before = None
+        if buffers["written"] is not None:
+            visible = visible.detach()
+            before = self._raw(visible).clone()
         if isinstance(lr, float):
             updates = self._updates
             if updates is None or updates.settings is not settings:
@@ -217,13 +220,14 @@ class DeviceArray(nn.Module):
 
     def _write(self, visible: Tensor, raw: Tensor, noise: bool) -> None:
         """Clip a new state to the bounds and show it."""
-        raw = torch.minimum(torch.maximum(raw, self.min_bound), self.max_bound)
-        if self.persistent is not None:
-            self.persistent.copy_(raw)
-        shown = raw if self.reference is None else raw - self.reference
+        # In place: tensors on the way would push the array out of the caches.
+        state = torch.clamp(raw, self.min_bound, self.max_bound, out=self._raw(visible))
+        if self.reference is not None:
+            torch.sub(state, self.reference, out=visible)
+        elif state is not visible:
+            visible.copy_(state)
         if noise and self.write_noise > 0:
-            shown = shown + self.write_noise * self._noise()
-        visible.copy_(shown)
+            visible.add_(self.write_noise * self._noise())
 
     @torch.no_grad()
     def set_weights(self, visible: Tensor, wanted: Tensor) -> None:

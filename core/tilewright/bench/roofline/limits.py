@@ -38,7 +38,7 @@ class Limits:
         """Seconds that each resource needs by itself."""
         return {
             "memory": work.moved / self.bandwidth(work.access, work.working_set),
-            "arithmetic": work.operations / self.operations,
+            "arithmetic": work.operations / (self.operations if work.fused else self.operations / 2),
             "random": work.normals / self.normals + work.words / self.words,
         }
 

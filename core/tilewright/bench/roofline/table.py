@@ -220,8 +220,8 @@ def _rates(limits: Limits) -> str:
     )
     rates = [f"{value / 1e9:.3g} G" for value in (limits.operations, limits.normals, limits.words)]
     return (
-        f"One core: {rates[0]} operations/s (vector multiplication and addition, not fused, as the same bits "
-        f"everywhere demand), {rates[1]} normal numbers/s, {rates[2]} random words/s; {bandwidth}."
+        f"One core: {rates[0]} operations/s in products (a fused multiplication and addition counts two), half of it "
+        f"elsewhere, {rates[1]} normal numbers/s, {rates[2]} random words/s; {bandwidth}."
     )
 
 

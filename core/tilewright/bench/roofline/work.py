@@ -35,6 +35,7 @@ class Work:
         operations: arithmetic on 32-bit lanes.
         normals: normal random numbers.
         words: random 32-bit words.
+        fused: whether the arithmetic is multiplications each followed by an addition, which one instruction can do.
     """
 
     moved: float
@@ -43,6 +44,7 @@ class Work:
     operations: float
     normals: float = 0.0
     words: float = 0.0
+    fused: bool = False
 
 
 def train_lengths(x: NDArray[np.float32], d: NDArray[np.float32], lr: float, step: float, longest: int) -> list[int]:
@@ -111,6 +113,7 @@ def product_work(inputs: int, outputs: int, batch: int) -> Work:
         working_set=weight + vectors,
         operations=2.0 * inputs * outputs * batch + batch * (INPUT_OPERATIONS * inputs + OUTPUT_OPERATIONS * outputs),
         normals=batch * outputs,
+        fused=True,
     )
 
 
