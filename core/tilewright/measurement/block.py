@@ -74,11 +74,6 @@ class Block:
     segment_titles: list[str] = field(default_factory=list)
     segments_are_devices: bool = False
 
-    @property
-    def has_headers(self) -> bool:
-        """Whether any column has a header."""
-        return any(column.header for column in self.columns)
-
 
 def find_block(table: Table, options: ReadOptions) -> Block:
     """The block of numbers in ``table``.
