@@ -9,8 +9,8 @@ SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 studio: $(VENV)/studio.stamp  ## open the studio in the browser
 	$(BIN)/tilewright studio
 
-test: $(VENV)/test.stamp  ## run the test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/test.stamp  ## run the test suite, one process a processor
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp  ## lint, format and types
 	$(BIN)/ruff check .
