@@ -81,11 +81,12 @@ with settings:
     task = find_fit(name)
     busy = task is not None and task.running
     buttons = st.container(horizontal=True)
+    chosen = FitSettings(classes[model], ranges_of(table), method, free_start, weights)
     if buttons.button("Fit", type="primary", icon=":material/play_arrow:", disabled=busy, key="fit"):
-        start_fit(measurement, name, FitSettings(classes[model], ranges_of(table), method, free_start, weights))
+        start_fit(measurement, name, chosen)
         st.rerun()
     if buttons.button("Fit all models", disabled=busy, key="fit-all", help="Ranks the models by held-out error."):
-        start_fit_of_all(measurement, name)
+        start_fit_of_all(measurement, name, chosen)
         st.rerun()
     if buttons.button("Cancel", icon=":material/stop:", disabled=not busy, key="cancel-fit") and task:
         task.cancel()
@@ -114,6 +115,7 @@ def show_outcome(outcome: Outcome, seconds: float) -> None:
     device = with_noise(outcome) if noisy else outcome.fit.device
     device = with_typical_spread(device) if spread and not measured else device
     verdict = verdict_on(outcome, device, spread)
+    st.success(verdict.sentence(), icon=":material/verified:")
     show_details(outcome, verdict, device, name)
     with place:
         if next_step("Save and explore this device", "device"):

@@ -75,7 +75,6 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
     with found:
         _parameters(outcome, name)
     with worth, guarded():
-        st.markdown(f"**{verdict.sentence()}**")
         facts = st.columns(4)
         facts[0].metric("Symmetry point", significant(verdict.symmetry_point, 2))
         facts[1].metric("Its spread", significant(verdict.symmetry_spread, 2), help="Over devices, in weight units.")
@@ -83,6 +82,7 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
         facts[3].metric("Noise to signal", significant(verdict.noise_to_signal, 2), help="One read after one pulse.")
         show_figure(plot_error_floors(verdict), "floors", settings=f"Confidence {percent(verdict.confidence, 0)}")
         st.dataframe(advice_table(verdict), hide_index=True)
+        st.caption(verdict.not_judged)
         for doubt in verdict.doubts:
             st.caption(doubt)
         st.download_button(

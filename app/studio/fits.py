@@ -109,14 +109,17 @@ def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Tas
     return start_task(task_name(name), work)
 
 
-def start_fit_of_all(measurement: Measurement, name: str) -> Task:
-    """Fit every device class and rank them."""
+def start_fit_of_all(measurement: Measurement, name: str, settings: FitSettings) -> Task:
+    """Fit every device class over its default ranges and rank them; starts and weights are those of the settings."""
 
     def work(task: Task) -> Outcome:
         def begun(device_class: type[PulsedDevice]) -> None:
             task.report(device_class=device_class, values={}, stage=f"Fitting {device_class.__name__}")
 
-        ranking = fit_all_devices(measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun)
+        ranking = fit_all_devices(
+            measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun, weights=settings.weights,
+            free_start=settings.free_start,
+        )  # fmt: skip
         best = ranking.recommended.fit
         return Outcome(measurement, best, noise_of(measurement, best), ranking)
 
@@ -156,7 +159,9 @@ def _second_pass(outcome: Outcome, task: Task) -> Outcome:
 
 def _devices(outcome: Outcome, task: Task) -> Outcome:
     kind = type(outcome.fit.device)
-    found = fit_population(outcome.measurement, kind, cancelled=task.cancelled, share=_share(task))
+    found = fit_population(
+        outcome.measurement, kind, cancelled=task.cancelled, share=_share(task), weights=outcome.fit.weights
+    )
     return replace(outcome, population=found)
 
 

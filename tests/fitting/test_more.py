@@ -20,13 +20,17 @@ from tilewright.fitting import (
     bootstrap,
     device_verdict,
     estimate_noise,
+    fit_all_devices,
     fit_device,
     fit_population,
     fit_with_noise,
     markov_chain,
     profile_likelihood,
 )
-from tilewright.measurement import Measurement, Record
+from tilewright.fitting.residual_noise import RecordShape, ResidualNoise
+from tilewright.fitting.verdict import LABELS, NOT_JUDGED
+from tilewright.measurement import AffineMap, Measurement, Record
+from tilewright.runs.recommended import recommended_names
 
 NAME = "SoftBoundsDevice"
 
@@ -136,6 +140,72 @@ def test_weights_and_missing_samples_leave_samples_out():
     assert fit.n_points == 550
     with pytest.raises(FitError, match="2 weights for 1 records"):
         fit_device(measurement, SoftBoundsDevice, weights=[1.0, 1.0])
+
+
+def test_missing_samples_say_nothing_about_errors_and_noise():
+    """A tenth of the samples spoiled and marked missing: noise and errors stay those of the whole record, near enough.
+
+    Unmarked, the same samples raise the white noise tenfold.
+    """
+    measurement = noisy(NAME, 3, step=1.0, write=2.0)
+    (record,) = measurement.records
+    whole = fit_device(measurement, SoftBoundsDevice)
+    gone = np.sort(np.random.default_rng(1).choice(len(record), 60, replace=False))
+    spoiled = record.response.copy()
+    spoiled[gone] += 0.5
+    marked = dataclasses.replace(measurement, records=(dataclasses.replace(record, response=spoiled, missing=gone),))
+    fit = fit_device(marked, SoftBoundsDevice)
+    for name in SOFT:
+        assert fit[name].stderr == pytest.approx(whole[name].stderr, rel=0.35)
+        assert fit[name].value == pytest.approx(whole[name].value, abs=2 * whole[name].stderr)
+    noise, full = estimate_noise(marked, fit), estimate_noise(measurement, whole)
+    assert noise.white == pytest.approx(full.white, rel=0.15)
+    assert noise.dw_min_std == pytest.approx(full.dw_min_std, rel=0.5)
+    plain = dataclasses.replace(measurement, records=(dataclasses.replace(record, response=spoiled),))
+    assert estimate_noise(plain, fit_device(plain, SoftBoundsDevice)).white > 3 * full.white
+
+
+def test_pulses_between_kept_samples_add_up():
+    """Covariance of kept samples from the joined shape, against that of all samples with the others struck out."""
+    rng = np.random.default_rng(2)
+    shape = RecordShape(rng.uniform(0.9, 1.0, 30), rng.uniform(0.5, 1.5, 30))
+    kept = np.ones(30, dtype=bool)
+    kept[[4, 9, 10, 11, 25]] = False
+    noise = ResidualNoise(0.3, 0.7, 0.0, float("nan"))
+    everything = noise.covariance_of(shape, np.eye(30))[np.ix_(kept, kept)]
+    assert noise.covariance_of(shape.at(kept), np.eye(int(kept.sum()))) == pytest.approx(everything, rel=1e-12)
+
+
+def test_all_models_are_fitted_and_judged_by_the_weights():
+    measurement = noise_free(NAME)
+    (record,) = measurement.records
+    bent = record.response.copy()
+    bent[100:150] += 0.5
+    keep = np.ones(len(bent))
+    keep[100:150] = 0.0
+    spoiled = dataclasses.replace(measurement, records=(dataclasses.replace(record, response=bent),))
+    ranking = fit_all_devices(spoiled, [SoftBoundsDevice], weights=[keep])
+    assert ranking.best.held_out_rms < 1e-3
+    assert ranking.best.fit["dw_min"].value == pytest.approx(SOFT["dw_min"], rel=1e-3)
+    missing = dataclasses.replace(record, response=bent, missing=np.arange(100, 150))
+    ranking = fit_all_devices(dataclasses.replace(measurement, records=(missing,)), [SoftBoundsDevice])
+    assert ranking.best.held_out_rms < 1e-3
+
+
+def test_parameters_in_the_unit_of_the_measurement():
+    """Levels are shifted and scaled by the kept map, steps are scaled only."""
+    affine = AffineMap(offset=20.0, scale=-4.0, unit="µS")
+    fit = fit_device(dataclasses.replace(noise_free(NAME), affine=affine), SoftBoundsDevice)
+    assert fit["dw_min"].unit_value == pytest.approx(-4 * SOFT["dw_min"], rel=1e-3)
+    assert fit["w_max"].unit_value == pytest.approx(20 - 4 * SOFT["w_max"], rel=1e-3)
+    assert fit["w_min"].measured_text.endswith("µS")
+
+
+def test_what_the_verdict_does_not_judge_is_named():
+    judged = {"fp", *LABELS}
+    assert len(NOT_JUDGED) == len([name for name in recommended_names() if name not in judged])
+    sentence = device_verdict(SoftBoundsDevice()).not_judged
+    assert all(label in sentence for label in NOT_JUDGED)
 
 
 def test_the_verdict_follows_the_physics():

@@ -18,7 +18,7 @@ from tilewright.figures.palette import DOWN, MEASURED, MODEL, SEQUENCE, UP, algo
 if TYPE_CHECKING:
     from tilewright.devices.pulsed import PulsedDevice
     from tilewright.fitting import DeviceFit, DeviceVerdict, NoiseEstimate, PopulationFit, Ranking
-    from tilewright.measurement import Measurement
+from tilewright.measurement import Measurement
 
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 38
@@ -189,7 +189,7 @@ def extraction_report(
         f'<div class="pair"><div><h2>{html.escape(fit.class_name)}: parameters</h2>{_parameters(fit)}',
         f'<p class="soft">rms {fit.rms:.3g}, R² {fit.r2:.4f}, {fit.n_varied} varied; ± one standard error, '
         "which allows for noise that lasts from pulse to pulse.</p></div>",
-        f"<div><h2>Algorithms on this device</h2>{_algorithms(verdict)}",
+        f"<div><h2>Algorithms on this device</h2>{_algorithms(verdict)}<p>{verdict.not_judged}</p>",
         f'<p class="soft">Confidence {100 * verdict.confidence:.0f} %. G/F {verdict.asymmetry:.2f}, symmetry point '
         f"{verdict.symmetry_point:.2f} ± {verdict.symmetry_spread:.2f} over devices.</p></div></div>",
     ]

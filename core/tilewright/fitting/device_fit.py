@@ -234,6 +234,7 @@ def outcome(measurement: Measurement, objective: Objective, initial: Any, best: 
     varied = sum(item.vary for item in best.values())
     starts = tuple(float(values[s]) if isinstance(s, str) else float(s) for s in objective.starts)
     count = int(np.count_nonzero(weight))
+    ends = np.cumsum([np.count_nonzero(part) for part in np.split(weight, np.cumsum([len(r) for r in residuals])[:-1])])
     worth = float(np.sum(weight**2))
     return DeviceFit(
         device=device,
@@ -256,7 +257,7 @@ def outcome(measurement: Measurement, objective: Objective, initial: Any, best: 
         weights=tuple(np.broadcast_to(trace.weight, trace.response.shape) for trace in objective.traces),
         correlated_samples=max(uncertainty.inflation**2, 1.0),
         penalty=objective.penalty,
-        notes=remarks(measurement, rows, uncertainty, residuals),
+        notes=remarks(measurement, rows, uncertainty, np.split(joined[weight > 0], ends)),
     )
 
 
@@ -303,4 +304,5 @@ def _in_measured_unit(name: str, value: float, affine: AffineMap) -> tuple[float
     shifted = True if name.startswith("w0") else _IN_WEIGHT.get(name)
     if shifted is None or affine == AffineMap():
         return math.nan, ""
-    return value * affine.scale + (affine.offset if shifted else 0.0), affine.unit
+    measured = affine.to_measured(value) if shifted else affine.change_to_measured(value)
+    return float(measured), affine.unit

@@ -193,7 +193,10 @@ def markov_chain(
     walkers = walkers or max(3 * len(names) + (3 * len(names)) % 2, 16)
     if walkers < 2 * len(names):
         raise FitError(f"{len(names)} parameters need at least {2 * len(names)} walkers, found {walkers}")
-    shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
+    shapes = [
+        record_shape(fit.device, record, model).at(mark)
+        for record, model, mark in zip(measurement.records, fit.model, fit.kept, strict=True)
+    ]
     edges = np.cumsum([len(model) for model in fit.model])[:-1]
     total, done = walkers * steps, 0
 
@@ -204,8 +207,8 @@ def markov_chain(
         done += 1
         if share is not None and done % 200 == 0:
             share(min(done / total, 1.0))
-        parts = zip(shapes, np.split(residual, edges), strict=True)
-        return np.concatenate([fit.noise.whiten(shape, part[:, None])[0][:, 0] for shape, part in parts])
+        parts = zip(shapes, fit.kept, np.split(residual, edges), strict=True)
+        return np.concatenate([fit.noise.whiten(shape, part[mark, None])[0][:, 0] for shape, mark, part in parts])
 
     with contextlib.redirect_stdout(io.StringIO()):  # lmfit prints what the note below says
         chain = lmfit.Minimizer(whitened, inside(parameters)).emcee(

@@ -64,11 +64,12 @@ class NoiseEstimate:
 
 
 def variogram(parts: Sequence[Samples], lags: NDArray[np.int_]) -> tuple[Samples, NDArray[np.int_]]:
-    """Mean squared difference of samples ``lag`` apart, over all parts, and the number of pairs."""
+    """Mean squared difference of samples ``lag`` apart, over all parts, and the number of pairs; NaN is no sample."""
     values = np.full(len(lags), np.nan)
     counts = np.zeros(len(lags), dtype=int)
     for i, lag in enumerate(lags):
-        differences = [part[lag:] - part[:-lag] for part in parts if len(part) > lag]
+        pairs = [part[lag:] - part[:-lag] for part in parts if len(part) > lag]
+        differences = [found[np.isfinite(found)] for found in pairs]
         counts[i] = sum(len(d) for d in differences)
         if counts[i]:
             values[i] = sum(float(d @ d) for d in differences) / counts[i]
@@ -79,6 +80,7 @@ def estimate_noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate:
     """Step noise and write noise of the device from the residuals of ``fit``.
 
     A slow course of the residuals (a polynomial along each record) is a shortcoming of the model and counts as none.
+    Samples without weight in the fit, such as missing ones, are left out here too.
 
     Raises:
         FitError: fewer than 40 samples.
@@ -86,11 +88,16 @@ def estimate_noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate:
     if fit.n_points < FEWEST_SAMPLES:
         raise FitError(f"noise needs at least {FEWEST_SAMPLES} samples, found {fit.n_points}")
     shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
-    courses = [_slow_course(len(residual)) for residual in fit.residuals]
-    noise = fit_noise(shapes, fit.residuals, courses)
+    kept = fit.kept
+    full = [_slow_course(len(residual)) for residual in fit.residuals]
+    courses = [course[mark] for course, mark in zip(full, kept, strict=True)]
+    residuals = [residual[mark] for residual, mark in zip(fit.residuals, kept, strict=True)]
+    noise = fit_noise([shape.at(mark) for shape, mark in zip(shapes, kept, strict=True)], residuals, courses)
     longest = max(len(residual) for residual in fit.residuals)
     lags = np.unique(np.round(np.geomspace(1, max(min(longest // 4, 60), 4), 16)).astype(int))
-    levelled = [r - c @ np.linalg.lstsq(c, r, rcond=None)[0] for r, c in zip(fit.residuals, courses, strict=True)]
+    levelled = [np.full(len(mark), math.nan) for mark in kept]
+    for level, mark, r, c in zip(levelled, kept, residuals, courses, strict=True):
+        level[mark] = r - c @ np.linalg.lstsq(c, r, rcond=None)[0]
     measured, _ = variogram(levelled, lags)
     dw_min = fit.device.dw_min
     estimate = NoiseEstimate(

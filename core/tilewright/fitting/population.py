@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -97,6 +97,7 @@ def fit_population(
     cancelled: Cancelled | None = None,
     share: Callable[[float], None] | None = None,
     seed: int = 1,
+    weights: Sequence[float | Samples] | None = None,
 ) -> PopulationFit:
     """Fit every device of a measurement alone and find how they spread.
 
@@ -107,6 +108,7 @@ def fit_population(
         cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
         share: told the part of the work that is done.
         seed: of the draws behind the errors of the spreads.
+        weights: factor of the deviations of each record, as for :func:`fit_device`.
 
     Raises:
         FitError: fewer than two devices, or fewer than two that can be fitted.
@@ -117,9 +119,11 @@ def fit_population(
     fits: dict[str, DeviceFit] = {}
     failed: dict[str, str] = {}
     for number, name in enumerate(names):
-        part = replace(measurement, records=tuple(r for r in measurement.records if r.device == name))
+        own = [k for k, record in enumerate(measurement.records) if record.device == name]
+        part = replace(measurement, records=tuple(measurement.records[k] for k in own))
+        factors = None if weights is None else [weights[k] for k in own]
         try:
-            fits[name] = fit_device(part, device, parameters, cancelled=cancelled)
+            fits[name] = fit_device(part, device, parameters, cancelled=cancelled, weights=factors)
         except FitError as error:
             failed[name] = str(error)
         if share is not None:

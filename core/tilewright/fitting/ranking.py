@@ -140,6 +140,8 @@ def fit_all_devices(
     cancelled: Cancelled | None = None,
     seed: int = 0,
     begun: Callable[[type[PulsedDevice]], None] | None = None,
+    weights: Sequence[float | NDArray[np.float64]] | None = None,
+    free_start: bool | None = None,
 ) -> Ranking:
     """Fit several device classes and rank them by held-out error, BIC and what is determined.
 
@@ -155,6 +157,8 @@ def fit_all_devices(
         cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
         seed: deals the blocks to the folds; 0 deals them in turn. Also of the starts of the fits.
         begun: told of each class before it is fitted.
+        weights: factor of the deviations of each record, as for :func:`fit_device`; they judge left-out samples too.
+        free_start: as for :func:`fit_device`.
     """
     chosen = list(classes) if classes is not None else list(FITTABLE_CLASSES)
     fits: dict[type[PulsedDevice], tuple[DeviceFit, tuple[float, float, NDArray[np.float64]]]] = {}
@@ -163,7 +167,10 @@ def fit_all_devices(
         if kind not in fits:
             if begun is not None:
                 begun(kind)
-            fit = fit_device(measurement, kind, progress=progress, cancelled=cancelled, seed=seed)
+            fit = fit_device(
+                measurement, kind, progress=progress, cancelled=cancelled, seed=seed, weights=weights,
+                free_start=free_start,
+            )  # fmt: skip
             fits[kind] = fit, held_out_error(measurement, fit, cancelled, seed)
     rows = []
     for device_class in chosen:
@@ -225,19 +232,20 @@ def held_out_error(
     """
     rng = np.random.default_rng(seed) if seed else None
     errors: dict[tuple[int, int], float] = {}
-    sizes: dict[tuple[int, int], int] = {}
+    sizes: dict[tuple[int, int], float] = {}
     for _ in range(DEALS if rng is not None or len(measurement.records[0]) > FOLDS * BLOCK else 1):
         masks = [_folds(len(record), rng) for record in measurement.records]
         for fold in range(FOLDS):
             kept = [mask != fold for mask in masks]
             models = _refit(measurement, fit, kept, cancelled)
-            for number, (record, model, mask) in enumerate(zip(measurement.records, models, masks, strict=True)):
-                deviation = record.weights * (record.response - model) ** 2
+            rows = zip(measurement.records, models, masks, fit.weights, strict=True)
+            for number, (record, model, mask, weight) in enumerate(rows):
+                deviation = (weight * (record.response - model)) ** 2
                 size = _block_size(len(record))
                 for block in np.unique(np.flatnonzero(mask == fold) // size):
                     where, key = slice(block * size, (block + 1) * size), (number, int(block))
                     errors[key] = errors.get(key, 0.0) + float(np.sum(deviation[where]))
-                    sizes[key] = sizes.get(key, 0) + int(np.sum(record.weights[where]))
+                    sizes[key] = sizes.get(key, 0.0) + float(np.sum(weight[where] ** 2))
         rng = rng or np.random.default_rng(1)
     total, count = sum(errors.values()), sum(sizes.values())
     mean = total / count

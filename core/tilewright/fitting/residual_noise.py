@@ -41,6 +41,18 @@ class RecordShape:
     damping: Samples
     kick: Samples
 
+    def at(self, kept: NDArray[np.bool_]) -> RecordShape:
+        """The same for the samples that are kept: what the pulses between two of them do, taken together."""
+        if kept.all():
+            return self
+        where = np.flatnonzero(kept)
+        damping, kick = self.damping[where], self.kick[where] ** 2
+        for j in np.flatnonzero(np.diff(where) > 1):
+            for k in range(where[j] + 1, where[j + 1]):
+                damping[j] *= self.damping[k]
+                kick[j] = self.damping[k] ** 2 * kick[j] + self.kick[k] ** 2
+        return RecordShape(damping, np.sqrt(kick))
+
 
 @dataclass(frozen=True)
 class ResidualNoise:

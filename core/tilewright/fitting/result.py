@@ -139,6 +139,13 @@ class DeviceFit:
     penalty: Penalty | None = None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def kept(self) -> list[NDArray[np.bool_]]:
+        """Samples of each record that had a weight in the fit; missing ones had none."""
+        if not self.weights:
+            return [np.ones(len(residual), dtype=bool) for residual in self.residuals]
+        return [weight > 0 for weight in self.weights]
+
     def __getitem__(self, name: str) -> FittedParameter:
         """The parameter of that name."""
         for item in self.parameters:

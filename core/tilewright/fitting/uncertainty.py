@@ -49,7 +49,7 @@ def estimate_uncertainty(
 
     The covariance C of the residuals is found by restricted maximum likelihood (:mod:`residual_noise`), which knows how
     far the fit bent towards its own noise; the errors are those of least squares under it,
-    ``(J'J)^-1 J'CJ (J'J)^-1``.
+    ``(J'WJ)^-1 J'WCWJ (J'WJ)^-1`` with W the squares of the weights.
 
     Args:
         residual: the residual vector at given values.
@@ -57,28 +57,31 @@ def estimate_uncertainty(
         limits: free parameters and the range they may move in.
         shapes: how step noise spreads along each record, in the order of the residual.
         penalty: what else the fit kept small.
-        weights: factor of each sample in the fit; the residual comes without them.
+        weights: factor of each sample in the fit; the residual comes without them. Samples of weight 0 say nothing
+            about the noise either.
     """
     names = list(limits)
     rest = residual(values)
-    lengths = [len(shape.damping) for shape in shapes]
-    edges = np.cumsum(lengths)[:-1]
+    weight = np.ones(len(rest)) if weights is None else weights
+    kept = weight > 0
+    marks = np.split(kept, np.cumsum([len(shape.damping) for shape in shapes])[:-1])
+    shapes = [shape.at(mark) for shape, mark in zip(shapes, marks, strict=True)]
+    edges = np.cumsum([np.count_nonzero(mark) for mark in marks])[:-1]
     jacobian = jacobian_of(residual, values, limits)
-    size = np.linalg.norm(jacobian, axis=0) if names else np.zeros(0)
+    size = np.linalg.norm(jacobian * weight[:, None], axis=0) if names else np.zeros(0)
     known = size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)
     scaled = jacobian[:, known] / size[known] if known.any() else np.zeros((len(rest), 0))
-    noise = fit_noise(shapes, np.split(rest, edges), np.split(scaled, edges), spare=True)
+    noise = fit_noise(shapes, np.split(rest[kept], edges), np.split(scaled[kept], edges), spare=True)
     stderr = dict.fromkeys(names, float("nan"))
     correlation = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     full = np.full((len(names), len(names)), np.nan)
     silent = [name for name, ok in zip(names, known, strict=True) if not ok]
-    if not known.any() or len(rest) <= known.sum():
+    if not known.any() or np.count_nonzero(kept) <= known.sum():
         return Uncertainty(stderr, full, correlation, silent, [], 1.0, noise, np.zeros(len(rest)))
     kept_names = [name for name, ok in zip(names, known, strict=True) if ok]
-    weight = np.ones(len(rest)) if weights is None else weights
     pulled = scaled * weight[:, None]
     if penalty is not None:
-        pulled = np.vstack([scaled, penalty.strength * penalty.matrix(kept_names) / size[known]])
+        pulled = np.vstack([pulled, penalty.strength * penalty.matrix(kept_names) / size[known]])
     _, singular, vt = np.linalg.svd(pulled, full_matrices=False)
     weak = singular < 1e-6 * singular[0]
     loose: set[int] = set()
@@ -86,9 +89,10 @@ def estimate_uncertainty(
         loose |= {int(j) for j in np.flatnonzero(np.abs(row) > 0.1)}
     entangled = [kept_names[j] for j in sorted(loose)]
     inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
-    freedom = max(len(rest) - int((~weak).sum()), 1)
+    freedom = max(np.count_nonzero(kept) - int((~weak).sum()), 1)
     plain = np.diag(inverse) * float((weight * rest) @ (weight * rest)) / freedom
-    middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, np.split(scaled, edges), strict=True))
+    parts = np.split((scaled * weight[:, None] ** 2)[kept], edges)
+    middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, parts, strict=True))
     covariance = np.asarray(inverse @ middle @ inverse)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     for j, name in enumerate(kept_names):

@@ -43,6 +43,8 @@ LABELS = {
     "sgd": "in-memory SGD", "mp": "mixed precision", "tiki-taka": "Tiki-Taka", "ttv2": "TTv2", "c-ttv2": "c-TTv2",
     "agad": "AGAD",
 }  # fmt: skip
+# Their error floors follow from no rule that was held against training yet.
+NOT_JUDGED = ("residual learning v2", "RIDER", "E-RIDER", "multi-tile residual learning")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,11 @@ class DeviceVerdict:
         """Algorithms whose own part of the error hardly differs from that of the best, the best among them."""
         least = self.advice[0].own
         return [item.algorithm for item in self.advice if item.own <= ALIKE * least]
+
+    @property
+    def not_judged(self) -> str:
+        """A sentence on the algorithms that it says nothing about."""
+        return f"Not judged: {_listed([*NOT_JUDGED])}; their error floors have not been held against training."
 
     def sentence(self) -> str:
         """The verdict as a colleague would say it."""
