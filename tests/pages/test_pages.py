@@ -256,7 +256,7 @@ def test_expressions_weights_and_intervals_of_a_fit(filled):
     app.button(key="more-profile").click().run()
     settled(app)
     assert messages(app) == []
-    assert any("Start with" in text.value for text in app.markdown)
+    assert any("Start with" in text.value for text in app.success)
     app.button(key="verdict-tile").click().run()
     assert messages(app) == []
     assert type(filled.devices.load("ramp")).__name__ == "SoftBoundsDevice"

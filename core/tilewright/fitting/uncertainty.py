@@ -89,7 +89,7 @@ def estimate_uncertainty(
         loose |= {int(j) for j in np.flatnonzero(np.abs(row) > 0.1)}
     entangled = [kept_names[j] for j in sorted(loose)]
     inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
-    freedom = max(np.count_nonzero(kept) - int((~weak).sum()), 1)
+    freedom = max(int(np.count_nonzero(kept)) - int((~weak).sum()), 1)
     plain = np.diag(inverse) * float((weight * rest) @ (weight * rest)) / freedom
     parts = np.split((scaled * weight[:, None] ** 2)[kept], edges)
     middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, parts, strict=True))
