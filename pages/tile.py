@@ -11,7 +11,7 @@ from studio.numbers import percent
 from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
 from studio.saving import keep, save_as
-from studio.tiles import ALGORITHMS, differences, new_tile, pasted, probed, tile_form
+from studio.tiles import differences, new_tile, pasted, probed, tile_form
 from studio.workspace import workspace
 from tilewright.configs import RPUConfig
 from tilewright.figures import (
@@ -35,7 +35,7 @@ def choose_base() -> tuple[str, RPUConfig, tuple[str, ...]]:
         return tile, workspace().tiles.load(tile), ()
     device_name, device = choose_device()
     algorithm = st.pills(
-        "Algorithm", ALGORITHMS, default="ttv2", required=True, format_func=algorithm_label, key="algorithm",
+        "Algorithm", recommended_names(), default="ttv2", required=True, format_func=algorithm_label, key="algorithm",
         bind="query-params", wrap=True,
     )  # fmt: skip
     recommended = st.toggle(

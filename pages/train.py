@@ -12,12 +12,11 @@ from studio.places import go, heading, next_step
 from studio.planning import estimating, show_estimate
 from studio.plots import show_figure
 from studio.run_list import choose_shown, show_run
-from studio.tiles import ALGORITHMS
 from studio.training import curves_of
 from studio.workspace import engine, workspace
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label, plot_losses
-from tilewright.runs import Grid, RunSpec, recommend
+from tilewright.runs import Grid, RunSpec, recommend, recommended_names
 
 CURVES = 12
 
@@ -28,7 +27,7 @@ def choose_grid() -> tuple[Grid | None, list[str], PulsedDevice, str]:
     """What to train; the grid is None while something is missing."""
     device_name, device = choose_device()
     algorithms = st.pills(
-        "Algorithms", ALGORITHMS, selection_mode="multi", default=["sgd", "ttv2", "mp"], format_func=algorithm_label,
+        "Algorithms", recommended_names(), selection_mode="multi", default=["sgd", "ttv2", "mp"], format_func=algorithm_label,
         key="algorithms", bind="query-params", wrap=True, help="Each with the settings recommended for the device.",
     )  # fmt: skip
     own = workspace().tiles.names()

@@ -13,9 +13,6 @@ from tilewright.figures.probe import TileProbe, probe_tile
 from tilewright.parameters import Parameters
 from tilewright.runs import recommend
 
-ALGORITHMS = (
-    "sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "residual-v2", "rider", "e-rider", "multi-tile-residual", "mp", "fp",
-)  # fmt: skip
 SECTIONS = {
     "device": "Algorithm",
     "forward": "Forward",

@@ -131,6 +131,17 @@ def test_networks_are_chosen(empty, network):
         assert "did you mean 'flatten'" in message
 
 
+def test_an_algorithm_with_a_rule_appears_by_itself(empty, monkeypatch):
+    from tilewright.runs import recommended
+
+    monkeypatch.setitem(recommended._RULES, "of-tomorrow", recommended._RULES["mp"])
+    app = open_page("train", data="digits8x8", algorithms=["of-tomorrow"])
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 1 run"
+    app = open_page("tile", algorithm="of-tomorrow")
+    assert messages(app) == []
+
+
 def test_values_are_learned_too(empty):
     app = open_page("train", data="linear20", algorithms=["sgd"], epochs=1, images=50)
     app.button(key="launch").click().run()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import time
 
+import psutil
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from tilewright.runs import (
     StoreError,
     SyncEngine,
     cost_table,
+    environment,
     open_engine,
     train,
     trained_network,
@@ -161,7 +164,14 @@ def test_a_full_disk_fails_the_run_in_words_and_keeps_the_last_checkpoint(engine
     engine.wait(run_id, 60)
 
 
-def test_an_unexpected_error_is_kept_in_a_file_not_on_the_page(engine, monkeypatch):
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        (False, "training met an error that it does not expect (KeyError: 'surprise'); details"),
+        (True, f"Tilewright was updated on disk while process {os.getpid()} ran, which cannot train any longer; end it"),
+    ],
+)
+def test_an_unexpected_error_is_a_sentence_and_its_details_are_in_a_file(engine, monkeypatch, replaced, message):
     import tilewright.runs.execution as execution
 
     def broken(*args, **kwargs):
@@ -169,12 +179,27 @@ def test_an_unexpected_error_is_kept_in_a_file_not_on_the_page(engine, monkeypat
         yield
 
     monkeypatch.setattr(execution, "train", broken)
+    monkeypatch.setattr(execution, "sources_replaced", lambda: replaced)
     run_id = engine.submit(small_spec())
     row = engine.wait(run_id, 60)
     assert row.state == "failed"
-    assert "KeyError" in row.message
+    assert row.message.startswith(message)
     assert "Traceback" not in row.message
     assert "Traceback" in (engine.store.run_folder(run_id) / "error.txt").read_text()
+
+
+def test_replaced_sources_are_noticed(tmp_path, monkeypatch):
+    package = tmp_path / "tilewright"
+    package.mkdir()
+    module = package / "__init__.py"
+    module.touch()
+    monkeypatch.setattr(environment.tilewright, "__file__", str(module))
+    began = psutil.Process().create_time()
+    monkeypatch.setattr(environment.psutil.Process, "create_time", lambda self: module.stat().st_ctime + 1)
+    assert not environment.sources_replaced()
+    monkeypatch.setattr(environment.psutil.Process, "create_time", lambda self: began)
+    os.utime(module, (began - 1e6, began - 1e6))  # as an unpacked file, which keeps its age
+    assert environment.sources_replaced()
 
 
 def test_only_the_last_checkpoint_is_kept(engine):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
+
+import psutil
 
 import tilewright
 
@@ -31,3 +34,14 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def sources_replaced() -> bool:
+    """Whether the package was updated on disk after this process began: it may then hold modules of two releases."""
+    began = psutil.Process().create_time()
+    sources = Path(tilewright.__file__).parent.rglob("*.py")
+    try:
+        # The time of the change as well: an unpacked file may keep the time at which it was written elsewhere.
+        return any(max(status.st_mtime, status.st_ctime) > began for status in map(Path.stat, sources))
+    except OSError:
+        return True  # a file went away while it was looked at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from contextlib import suppress
@@ -13,7 +14,7 @@ from torch import nn
 from tilewright.data import DataError
 from tilewright.parameters import ParameterError
 from tilewright.runs.checkpoints import load_checkpoint, save_checkpoint, save_ledger
-from tilewright.runs.environment import versions
+from tilewright.runs.environment import sources_replaced, versions
 from tilewright.runs.snapshots import save_snapshot
 from tilewright.runs.spec import build_network
 from tilewright.runs.store import Claim, RunLost, RunStore, StoreError
@@ -72,14 +73,20 @@ def _checksum(store: RunStore, claim: Claim) -> str:
 
 
 def _unexpected(folder: Path, error: Exception) -> str:
+    """What to tell of an error that nobody worded: that training stopped, what may be behind it, where it is kept."""
     text = "".join(traceback.format_exception(error))
     try:
         (folder / "error.txt").write_text(text)
         where = f"; details are in {folder / 'error.txt'}"
     except OSError:
         where = ""
+    if sources_replaced():
+        return (
+            f"Tilewright was updated on disk while process {os.getpid()} ran, which cannot train any longer; end it "
+            f"(a worker is replaced at once, a studio or script has to be started again), then resume{where}"
+        )
     reason = (str(error).strip().splitlines() or ["no further information"])[0]
-    return f"{type(error).__name__}: {reason}{where}"
+    return f"training met an error that it does not expect ({type(error).__name__}: {reason}){where}"
 
 
 @dataclass
