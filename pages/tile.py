@@ -23,6 +23,7 @@ from tilewright.figures import (
     relative_error,
 )
 from tilewright.figures.probe import visible_device
+from tilewright.runs import recommended_names
 
 NEW = "New tile"
 

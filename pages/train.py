@@ -27,8 +27,9 @@ def choose_grid() -> tuple[Grid | None, list[str], PulsedDevice, str]:
     """What to train; the grid is None while something is missing."""
     device_name, device = choose_device()
     algorithms = st.pills(
-        "Algorithms", recommended_names(), selection_mode="multi", default=["sgd", "ttv2", "mp"], format_func=algorithm_label,
-        key="algorithms", bind="query-params", wrap=True, help="Each with the settings recommended for the device.",
+        "Algorithms", recommended_names(), selection_mode="multi", default=["sgd", "ttv2", "mp"],
+        format_func=algorithm_label, key="algorithms", bind="query-params", wrap=True,
+        help="Each with the settings recommended for the device.",
     )  # fmt: skip
     own = workspace().tiles.names()
     if not set(st.session_state.get("tiles", [])) <= set(own):

@@ -17,11 +17,11 @@ from tilewright.figures import algorithm_label, plot_against, plot_bands, plot_h
 from tilewright.report import interval_figure, metric_words, scale_of, setting_curves
 from tilewright.runs import RunRow, figures_of, fresh_accuracies
 from tilewright.runs.comparison import swept_fields
+from tilewright.runs.grouping import SETTING, groupings, setting_names
 from tilewright.runs.side_by_side import (
     interval_text,
     runs_table,
     setting_differences,
-    setting_names,
     settings_table,
     value_text,
 )
@@ -34,6 +34,11 @@ SMOOTH = 15
 NOTE = (
     "95 % intervals: Student's t over runs that differ in their seeds only; where every seed ran on every device draw, "
     "both count as random (Satterthwaite)."
+)
+
+GROUP_NOTE = (
+    "95 % intervals (Student's t) over all runs of a group: they hold what settings within it do differently, too. "
+    "Groups compare fairly where each has the same other settings."
 )
 
 
@@ -56,8 +61,25 @@ def code_of(chosen: Sequence[str]) -> str:
     )
 
 
+def choose_grouping(rows: list[RunRow]) -> str:
+    """What makes runs one group: their setting, or any one thing in which they differ."""
+    options = groupings(rows)
+    if st.session_state.get("group") not in options:
+        st.session_state["group"] = SETTING
+    return st.selectbox(
+        "Group by", options, key="group", width=280, format_func=_group_words,
+        help="Setting: runs that differ in their seeds only. Anything else puts runs together that share it alone.",
+    )  # fmt: skip
+
+
+def _group_words(by: str) -> str:
+    words = by.rpartition(".")[2].replace("_", " ")
+    return words[:1].upper() + words[1:] + (f" ({by.partition('.')[0]})" if by.count(".") else "")
+
+
 def show_curves(rows: list[RunRow]) -> None:
     """Mean curves of the settings with bands from the lowest to the highest run."""
+    by = choose_grouping(rows)
     shown = st.segmented_control(
         "Curve", [name for name in CURVES if name == "loss" or any(name in figures_of(row) for row in rows)],
         default="loss", required=True, format_func=lambda n: METRIC_NAMES.get(n, metric_words(n)), key="curve",
@@ -65,10 +87,11 @@ def show_curves(rows: list[RunRow]) -> None:
     )  # fmt: skip
     loss = shown == "loss"
     figure = plot_bands(
-        setting_curves(workspace().runs, rows, shown), y_title=METRIC_NAMES.get(shown, metric_words(shown)),
+        setting_curves(workspace().runs, rows, shown, by), y_title=METRIC_NAMES.get(shown, metric_words(shown)),
         log_y="loss" in shown, smooth=SMOOTH if loss else 1, key=f"compare-{shown}",
     )  # fmt: skip
-    note = f"Mean of {SMOOTH} values, averaged over seeds" if loss else "After each epoch, averaged over seeds"
+    over = "seeds" if by == SETTING else "the runs of a group"
+    note = f"Mean of {SMOOTH} values, averaged over {over}" if loss else f"After each epoch, averaged over {over}"
     show_figure(
         figure,
         "compare-curves",
@@ -82,24 +105,31 @@ METRIC_NAMES = {"loss": "Training loss"}
 
 def show_settings(rows: list[RunRow], metric: str) -> None:
     """The table of settings with intervals, the figure of it, and paired differences."""
+    by = choose_grouping(rows)
     left, right = st.columns([1.1, 1], gap="medium")
     with left:
-        table = settings_table(rows, metric)
+        table = settings_table(rows, metric, by)
         words = [interval_text(r.mean, r.low, r.high, metric) for r in table.itertuples()]
         shown = pd.DataFrame(
             {
-                "Setting": table.setting, "Algorithm": [algorithm_label(name) for name in table.algorithm],
+                _group_words(by): table.setting,
+                **(
+                    {}
+                    if by == "algorithm"
+                    else {"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]}
+                ),
                 "Finished": [f"{r.finished} of {r.runs}" for r in table.itertuples()],
-                metric_words(metric).removesuffix(" (%)"): words, "Time (s)": table.seconds.round(1),
+                metric_words(metric).removesuffix(" (%)"): words,
+                "Time (s)": table.seconds.round(1),
             }
-        )  # fmt: skip
+        )
         st.dataframe(shown, hide_index=True)
-        st.caption(NOTE)
+        st.caption(NOTE if by == SETTING else GROUP_NOTE)
     with right:
-        show_figure(interval_figure(rows, metric), "compare-settings", settings="Diamond: mean; dots: each run")
-    differences = [d for d in setting_differences(rows, metric) if d.pairs > 1]
+        show_figure(interval_figure(rows, metric, by), "compare-settings", settings="Diamond: mean; dots: each run")
+    differences = [d for d in setting_differences(rows, metric, by) if d.pairs > 1]
     if not differences:
-        st.caption("Paired differences appear when settings have two seeds or more in common.")
+        st.caption("Paired differences appear when two groups have two seeds or more in common.")
         return
     st.subheader("Paired differences", anchor=False)
     st.dataframe(

@@ -14,13 +14,13 @@ import plotly.graph_objects as go
 
 from tilewright.figures.comparison import plot_bands, plot_intervals
 from tilewright.figures.training import Curve
-from tilewright.runs.comparison import figures_of, settings_of
+from tilewright.runs.comparison import figures_of
+from tilewright.runs.grouping import SETTING, common_algorithm, grouped
 from tilewright.runs.side_by_side import (
     PER_CENT,
     interval_text,
     runs_table,
     setting_differences,
-    setting_names,
     settings_table,
 )
 from tilewright.runs.store import RunRow, RunStore
@@ -48,28 +48,30 @@ def scale_of(metric: str) -> float:
     return 100.0 if metric.endswith(PER_CENT) else 1.0
 
 
-def setting_curves(store: RunStore, rows: Sequence[RunRow], metric: str) -> dict[str, list[Curve]]:
-    """The curves of a metric by the name of their setting."""
-    names, scale = setting_names(rows), scale_of(metric)
+def setting_curves(store: RunStore, rows: Sequence[RunRow], metric: str, by: str = SETTING) -> dict[str, list[Curve]]:
+    """The curves of a metric by the name of their setting, or other group."""
+    scale = scale_of(metric)
     found: dict[str, list[Curve]] = {}
-    for digest, group in settings_of(rows).items():
+    for name, group in grouped(rows, by).items():
+        algorithm = common_algorithm(group)
         for row in group:
             values = store.metrics(row.id, [metric])
             batch = row.spec.batch_size
-            curve = Curve(row.name, row.algorithm, [v.step * batch for v in values], [v.value * scale for v in values])
-            found.setdefault(names[digest], []).append(curve)
+            curve = Curve(row.name, algorithm, [v.step * batch for v in values], [v.value * scale for v in values])
+            found.setdefault(name, []).append(curve)
     return found
 
 
-def interval_figure(rows: Sequence[RunRow], metric: str) -> go.Figure:
-    """The mean of each setting with its interval and its runs."""
-    scale, names = scale_of(metric), setting_names(rows)
-    values: dict[str, list[float]] = {}
-    for digest, group in settings_of(rows).items():
-        values[names[digest]] = [scale * figures_of(row).get(metric, math.nan) for row in group]
+def interval_figure(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> go.Figure:
+    """The mean of each setting, or other group, with its interval and its runs."""
+    scale = scale_of(metric)
+    values = {
+        name: [scale * figures_of(row).get(metric, math.nan) for row in group]
+        for name, group in grouped(rows, by).items()
+    }
     entries = [
         (row.setting, row.algorithm, scale * row.mean, scale * row.low, scale * row.high)
-        for row in settings_table(rows, metric).itertuples()
+        for row in settings_table(rows, metric, by).itertuples()
     ]
     return plot_intervals(entries, values, x_title=metric_words(metric))
 

@@ -1,10 +1,9 @@
 """The whole path in a real browser, on the bundled example: from a measurement to compared runs."""
 
 import re
-import time
 
 import pytest
-from visitor import Visitor
+from visitor import Visitor, wait_until
 
 from tilewright.workspace import Workspace
 
@@ -76,13 +75,6 @@ def test_the_whole_path(studio, chromium):
     shown = f"names => names.every(name => ({NAMES_OF_MARKS}).some(mark => mark.startsWith(name)))"
     page.wait_for_function(shown, arg=expected)
     visitor.close()
-
-
-def wait_until(condition, complaint, seconds=90):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, complaint
-        time.sleep(0.2)
 
 
 def test_a_wrong_file_is_refused_in_words(studio, chromium):

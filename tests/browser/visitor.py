@@ -1,9 +1,17 @@
 """Somebody at the studio, who notices whatever goes wrong."""
 
+import time
 from urllib.parse import urlparse
 
 PATIENCE = 60_000
 PROBES = ("/_stcore/health", "/_stcore/host-config")
+
+
+def wait_until(condition, complaint, seconds=90):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, complaint
+        time.sleep(0.2)
 
 
 class Visitor:

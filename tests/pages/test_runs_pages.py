@@ -1,5 +1,6 @@
 """Train and Compare: what is chosen, launched, followed, steered, compared and taken out."""
 
+import sys
 import time
 
 import pytest
@@ -42,6 +43,11 @@ def test_every_view_of_a_sweep(swept, view):
         assert list(tables[0]["Finished"]) == ["2 of 2"] * 4
         assert all("to" in words for words in tables[0]["Test accuracy"])
         assert list(tables[1]["Pairs"]) == [2] * 6
+        app.selectbox(key="group").set_value("learning_rate").run()
+        assert messages(app) == []
+        tables = [table.value for table in app.dataframe]
+        assert sorted(tables[0]["Learning rate"]) == ["learning_rate 0.05", "learning_rate 0.2"]
+        assert list(tables[0]["Finished"]) == ["4 of 4"] * 2
     if view == "Runs":
         assert len(tables[0]) == 8
 
@@ -55,6 +61,14 @@ def test_trained_weights_are_tested_on_fresh_devices(swept):
     assert all("fresh_test_accuracy" in row.results for row in swept.runs.list() if row.batch)
     app.selectbox(key="figure").set_value("fresh_test_accuracy").run()
     assert messages(app) == []
+
+
+def test_logs_for_tensorboard_are_written_or_what_is_missing_is_named(filled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    app = open_page("compare")
+    app.button(key="tensorboard").click().run()
+    (message,) = messages(app)
+    assert "install it with: pip install tensorboard" in message
 
 
 def test_an_archive_is_taken_in(empty, filled_folder):

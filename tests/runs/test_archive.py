@@ -167,6 +167,21 @@ def test_logs_for_tensorboard_or_the_name_of_what_is_missing(finished, tmp_path,
         tensorboard_logs(source, ids, tmp_path / "logs")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TensorBoard's own packages
+def test_logs_for_tensorboard_hold_every_value_once(finished, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    source, ids = finished
+    for _ in range(2):  # the second time replaces what the first one wrote
+        tensorboard_logs(source, ids, tmp_path)
+    for run_id in ids:
+        log = accumulator.EventAccumulator(str(tmp_path / run_id), size_guidance={accumulator.SCALARS: 0})
+        log.Reload()
+        read = [(name, e.step, e.value) for name in log.Tags()["scalars"] for e in log.Scalars(name)]
+        kept = [(row.name, row.step, torch.tensor(row.value).item()) for row in source.metrics(run_id)]
+        assert sorted(read) == sorted(kept), "values are kept in single precision"
+        assert "specification/text_summary" in log.Tags()["tensors"]
+
+
 def test_fresh_devices_are_others_and_hold_the_same_weights(finished):
     source, ids = finished
     values = list(fresh_accuracies(source, ids[0], instances=3))

@@ -168,7 +168,10 @@ def test_a_full_disk_fails_the_run_in_words_and_keeps_the_last_checkpoint(engine
     ("replaced", "message"),
     [
         (False, "training met an error that it does not expect (KeyError: 'surprise'); details"),
-        (True, f"Tilewright was updated on disk while process {os.getpid()} ran, which cannot train any longer; end it"),
+        (
+            True,
+            f"Tilewright was updated on disk while process {os.getpid()} ran, which cannot train any longer; end it",
+        ),
     ],
 )
 def test_an_unexpected_error_is_a_sentence_and_its_details_are_in_a_file(engine, monkeypatch, replaced, message):

@@ -8,40 +8,24 @@ from typing import Any
 
 import pandas as pd
 
-from tilewright.runs.comparison import figures_of, setting_interval, settings_of, varied_fields
+from tilewright.runs.comparison import figures_of, setting_interval, varied_fields
+from tilewright.runs.grouping import SETTING, common_algorithm, grouped
 from tilewright.runs.paired import PairedDifference, paired_differences
 from tilewright.runs.store import RunRow
 
 PER_CENT = ("accuracy", "saturated_weights", "truncated_updates", "empty_updates")
 
 
-def setting_names(rows: Sequence[RunRow]) -> dict[str, str]:
-    """A name for each setting: that of its first run without the seed, with what differs where names are alike."""
-    groups = settings_of(rows)
-    names = {digest: group[0].name.partition(", seed ")[0] for digest, group in groups.items()}
-    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    if twice:
-        firsts = [group[0] for group in groups.values()]
-        varied = varied_fields(firsts)
-        for number, digest in enumerate(groups):
-            if names[digest] in twice:
-                alike = [k for k, other in enumerate(groups) if names[other] == names[digest]]
-                differing = [p for p, values in varied.items() if len({str(values[k]) for k in alike}) > 1]
-                words = [f"{path.rpartition('.')[2]} {varied[path][number]}" for path in differing[:3]]
-                names[digest] = f"{names[digest]} ({', '.join(words)})" if words else names[digest]
-    return names
-
-
-def settings_table(rows: Sequence[RunRow], metric: str) -> pd.DataFrame:
-    """One row per setting: ``setting``, ``algorithm``, ``runs``, ``finished``, ``mean``, ``low``, ``high``,
-    ``seconds`` (mean), best mean first."""
-    names, found = setting_names(rows), []
-    for digest, group in settings_of(rows).items():
+def settings_table(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> pd.DataFrame:
+    """One row per setting, or other group (see :func:`groupings`): ``setting``, ``algorithm`` (empty where several),
+    ``runs``, ``finished``, ``mean``, ``low``, ``high``, ``seconds`` (mean), best mean first."""
+    found = []
+    for name, group in grouped(rows, by).items():
         mean, low, high = setting_interval(group, metric)
         times = [row.seconds for row in group]
         found.append(
             {
-                "setting": names[digest], "algorithm": group[0].algorithm, "runs": len(group),
+                "setting": name, "algorithm": common_algorithm(group), "runs": len(group),
                 "finished": sum(row.state == "finished" for row in group), "mean": mean, "low": low, "high": high,
                 "seconds": sum(times) / len(times),
             }
@@ -55,15 +39,19 @@ def lower_is_better(metric: str) -> bool:
     return "accuracy" not in metric and metric != "throughput"
 
 
-def setting_differences(rows: Sequence[RunRow], metric: str) -> list[PairedDifference]:
-    """Paired differences of a figure between all settings; pairs are runs with equal seeds."""
-    names = setting_names(rows)
+def setting_differences(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> list[PairedDifference]:
+    """Paired differences of a figure between all settings, or other groups; pairs are runs with equal seeds.
+
+    Where several runs of a group have the same seeds, their mean counts.
+    """
     values: dict[str, dict[object, float]] = {}
-    for digest, group in settings_of(rows).items():
+    for name, group in grouped(rows, by).items():
+        found: dict[object, list[float]] = {}
         for row in group:
             seeds = row.spec.seeds
             value = figures_of(row).get(metric, math.nan)
-            values.setdefault(names[digest], {})[seeds.data, seeds.weights, seeds.devices] = value
+            found.setdefault((seeds.data, seeds.weights, seeds.devices), []).append(value)
+        values[name] = {key: sum(several) / len(several) for key, several in found.items()}
     return paired_differences(values)
 
 

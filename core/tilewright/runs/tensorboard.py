@@ -15,6 +15,8 @@ class MissingPackage(RuntimeError):
 def tensorboard_logs(store: RunStore, run_ids: Sequence[str], folder: Path) -> None:
     """Write one log per run below ``folder``; look at them with ``tensorboard --logdir FOLDER``.
 
+    A log that was written there before is replaced.
+
     Raises:
         MissingPackage: the package ``tensorboard`` is not installed.
         StoreError: there is no run of one of the ids.
@@ -28,6 +30,8 @@ def tensorboard_logs(store: RunStore, run_ids: Sequence[str], folder: Path) -> N
         ) from None
     for run_id in run_ids:
         row = store.get(run_id)
+        for earlier in (folder / run_id).glob("events.out.tfevents.*"):
+            earlier.unlink()
         with SummaryWriter(str(folder / run_id)) as writer:
             writer.add_text("specification", f"```yaml\n{row.spec_yaml}\n```")
             for found in store.metrics(run_id):
