@@ -5,6 +5,7 @@ import streamlit as st
 from studio.background import find_task
 from studio.comparing import (
     FRESH,
+    choose_grouping,
     known_metrics,
     offer_fresh_devices,
     show_costs,
@@ -22,9 +23,11 @@ from studio.workspace import workspace
 from tilewright.figures import algorithm_label
 from tilewright.report import metric_words
 from tilewright.runs import RunRow
+from tilewright.runs.grouping import SETTING
 
 LATEST = 6
 VIEWS = ("Settings", "Curves", "Sweep", "Costs", "Runs")
+GROUPED = ("Settings", "Curves")
 
 place = heading("Compare", "Settings in one plot and one table: what each algorithm makes of a device.")
 rows = workspace().runs.list()
@@ -73,9 +76,14 @@ if not chosen:
     st.stop()
 task = find_task(FRESH)
 busy = any(row.active for row in chosen) or (task is not None and task.running)
-view = st.segmented_control(
+bar = st.container(horizontal=True, vertical_alignment="center")
+view = bar.segmented_control(
     "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
 )
+by = SETTING
+if view in GROUPED:
+    with bar:
+        by = choose_grouping(chosen)
 
 
 @live(run_every=2 if busy and view != "Runs" else None)
@@ -89,7 +97,7 @@ def show() -> None:
     if waiting:
         st.caption(f"{len(runs) - waiting} of {len(runs)} runs are over; the rest is waiting or training.")
     if view == "Curves":
-        show_curves(runs)
+        show_curves(runs, by)
     elif view == "Sweep":
         show_sweep(runs, metric)
     elif view == "Costs":
@@ -98,7 +106,7 @@ def show() -> None:
     elif view == "Runs":
         show_list(runs)
     else:
-        show_settings(runs, metric)
+        show_settings(runs, metric, by)
     offer_fresh_devices(runs)
 
 

@@ -37,7 +37,7 @@ NOTE = (
 )
 
 GROUP_NOTE = (
-    "95 % intervals (Student's t) over all runs of a group: they hold what settings within it do differently, too. "
+    "95 % intervals (Student's t) over all runs of a group: they include how the settings within it differ. "
     "Groups compare fairly where each has the same other settings."
 )
 
@@ -67,19 +67,17 @@ def choose_grouping(rows: list[RunRow]) -> str:
     if st.session_state.get("group") not in options:
         st.session_state["group"] = SETTING
     return st.selectbox(
-        "Group by", options, key="group", width=280, format_func=_group_words,
-        help="Setting: runs that differ in their seeds only. Anything else puts runs together that share it alone.",
+        "Group by", options, key="group", width=300, format_func=lambda by: f"By {_group_words(by)}",
+        label_visibility="collapsed",
     )  # fmt: skip
 
 
 def _group_words(by: str) -> str:
-    words = by.rpartition(".")[2].replace("_", " ")
-    return words[:1].upper() + words[1:] + (f" ({by.partition('.')[0]})" if by.count(".") else "")
+    return by.removeprefix("rpu_config.") if "." in by else by.replace("_", " ")
 
 
-def show_curves(rows: list[RunRow]) -> None:
-    """Mean curves of the settings with bands from the lowest to the highest run."""
-    by = choose_grouping(rows)
+def show_curves(rows: list[RunRow], by: str) -> None:
+    """Mean curves of the settings, or other groups, with bands from the lowest to the highest run."""
     shown = st.segmented_control(
         "Curve", [name for name in CURVES if name == "loss" or any(name in figures_of(row) for row in rows)],
         default="loss", required=True, format_func=lambda n: METRIC_NAMES.get(n, metric_words(n)), key="curve",
@@ -103,16 +101,15 @@ def show_curves(rows: list[RunRow]) -> None:
 METRIC_NAMES = {"loss": "Training loss"}
 
 
-def show_settings(rows: list[RunRow], metric: str) -> None:
-    """The table of settings with intervals, the figure of it, and paired differences."""
-    by = choose_grouping(rows)
+def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
+    """The table of settings, or other groups, with intervals, the figure of it, and paired differences."""
     left, right = st.columns([1.1, 1], gap="medium")
     with left:
         table = settings_table(rows, metric, by)
         words = [interval_text(r.mean, r.low, r.high, metric) for r in table.itertuples()]
         shown = pd.DataFrame(
             {
-                _group_words(by): table.setting,
+                _group_words(by)[:1].upper() + _group_words(by)[1:]: table.setting,
                 **(
                     {}
                     if by == "algorithm"
@@ -235,8 +232,9 @@ def offer_fresh_devices(rows: list[RunRow]) -> None:
         return
     if task is not None and task.error is not None:
         show_error(task.error)
+    some = "1 run" if len(ready) == 1 else f"{len(ready)} runs"
     pressed = st.button(
-        f"Test {len(ready)} runs on fresh devices", icon=":material/casino:", disabled=not ready, key="fresh",
+        f"Test {some} on fresh devices", icon=":material/casino:", disabled=not ready, key="fresh",
         help="Programs the trained weights onto five newly drawn sets of devices and tests there. "
         "The result is kept as “Accuracy on fresh devices”.",
     )  # fmt: skip
