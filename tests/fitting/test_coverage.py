@@ -43,7 +43,8 @@ def test_coverage_of_200_simulations(name):
     """The share over 200 simulations agrees with a true one between 0.90 and 0.98.
 
     Rejected from 4.76 standard errors off (p < 1e-6), about 0.05 where the parameters of a fit miss together. It fails
-    where errors are called a third too small.
+    where errors are called a third too small. Of three classes tried, power steps
+    are the lowest with 0.881, short of the aim but not proven so at this rate.
     """
     share, error, _ = share_inside(name, 200)
     assert share + 4.76 * error > 0.90
