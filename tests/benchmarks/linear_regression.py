@@ -4,7 +4,8 @@
 
 An 8 x 4 layer without bias learns a uniform W* within +-0.5 from batches of ten uniform inputs, with half the summed
 squared error as loss, through the default periphery, from W = 0. Devices have 200 states: constant steps, soft bounds,
-and soft bounds whose down step is half the up step. Settings are the recommended ones. Half a minute in all.
+and soft bounds whose down step is half the up step. Settings are the recommended ones. About a minute
+of CPU time in all.
 """
 
 from __future__ import annotations
