@@ -6,6 +6,7 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+constexpr int64_t kSharedWork = 1 << 17;  // work below which threads do not pay, see ApplyTrains
 constexpr int64_t kLineWords = 1 << 17;  // words of pulse trains held at a time: they should stay in the second cache
 
 struct ApplyTrains {
@@ -16,6 +17,7 @@ struct ApplyTrains {
     const SnapshotIndex* snapshots;
     const SlotLists* lists;
     float spread;
+    int64_t work;  // pulses to come, and a quarter of the crosspoint words: about 2 ns each
     uint64_t part;
     int64_t* pulses;
 
@@ -27,7 +29,7 @@ struct ApplyTrains {
     template <class Device, bool Mult, bool Noisy>
     int64_t rows() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
-        const int threads = threads_for(a.rows * a.cols * inputs.words, kParallelWork, u.threads);
+        const int threads = threads_for(work, kSharedWork, u.threads);
         Scratch<RowWord> all_words(blocks * errors.words);
         return sum_blocks(blocks, threads, [&](int64_t block) {
             RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, lists, spread, part, block);
@@ -82,6 +84,7 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         // As if errors and inputs fired independently.
         const double met = (double)fired_x / ((double)words * 32);  // inputs that a pulse of a row coincides with
         const double row_pulses = met * (double)fired_d / (double)a.rows;
+        const int64_t work = (int64_t)(met * (double)fired_d) + a.rows * a.cols * words / 4;
         const bool sparse = row_pulses < 2 * sparse_below(a.kind) * (double)col_vectors && !u.snapshots && !u.raise_only;
         Scratch<int64_t> list_start(sparse ? words * 32 + 1 : 0);
         Scratch<uint32_t> list_entries(sparse ? fired_x + 7 : 0);
@@ -89,7 +92,7 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         if (sparse) list_slots(inputs, col_vectors, list_start.data, list_entries.data);
         int64_t pulses = 0;
         with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, sparse ? &lists : nullptr,
-                                 (float)(met / (double)col_vectors), part, &pulses});
+                                 (float)(met / (double)col_vectors), work, part, &pulses});
         u.stats->pulses += pulses;
         u.stats->slots += slot[count];
         first += count;
