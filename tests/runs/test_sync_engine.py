@@ -173,6 +173,7 @@ def test_a_full_disk_fails_the_run_in_words_and_keeps_the_last_checkpoint(engine
             f"Tilewright was updated on disk while process {os.getpid()} ran, which cannot train any longer; end it",
         ),
     ],
+    ids=["plain", "sources replaced"],  # the number of the process would be in the name
 )
 def test_an_unexpected_error_is_a_sentence_and_its_details_are_in_a_file(engine, monkeypatch, replaced, message):
     import tilewright.runs.execution as execution
