@@ -205,7 +205,7 @@ struct CarryArgs {
     int32_t* sent_row = nullptr;    // (sent) rows that hold at least one step
 };
 
-// accumulator += lr * sum_s outer(d_s, x_s), skipping what is zero.
+// accumulator += lr * sum_s outer(d_s, x_s), zeros included, in one fixed order.
 struct AccumulateArgs {
     float* accumulator = nullptr;  // (rows, cols)
     int64_t rows = 0, cols = 0, samples = 0;

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tilewright import measurement
 from tilewright.atomic_write import write_atomically
 from tilewright.configs import ConstantStepDevice, build_config
 from tilewright.presets import DEVICE_PRESETS, TutorialRRAMPresetDevice
@@ -85,7 +86,6 @@ def test_tiles_come_back_as_they_were(workspace, algorithm):
 
 
 def test_measurements_come_back_as_they_were(workspace):
-    measurement = pytest.importorskip("tilewright.measurement")
     found = measurement.load_example(measurement.example_names()[0])
     name = workspace.measurements.save("my first chip (lot 3)", found)
     again = workspace.measurements.load(name)
