@@ -1,0 +1,70 @@
+"""The only door to the compiled kernels: checks tensors once, passes addresses, gives clear errors.
+
+Kernels own nothing. They read and write the tensors they are given, use no hidden random state (each call names its
+seed and counter) and give the same bits for any number of threads and on any instruction set.
+"""
+
+import torch  # noqa: F401  before the compiled module, so that both share one OpenMP runtime
+
+from tilewright._cpu import (
+    DeviceModel,
+    ProductStats,
+    ReadSettings,
+    StepShape,
+    TransferPlan,
+    UpdateSettings,
+    UpdateStats,
+)
+from tilewright.kernels.accumulators import accumulate_outer, carry_steps
+from tilewright.kernels.arrays import Crosspoints
+from tilewright.kernels.machine import RATE_KINDS, capabilities, exercise
+from tilewright.kernels.products import TileReads, matrix_product
+from tilewright.kernels.random import derive_seed, normal_field, normal_rows, uniform_field, uniform_rows
+from tilewright.kernels.responses import nominal_response, pulse_trace, whiten
+from tilewright.kernels.transfers import (
+    Relative,
+    Transfers,
+    TransferState,
+    follow_reads,
+    plan_transfers,
+    read_into_buffer,
+    read_lines,
+)
+from tilewright.kernels.updates import ArrayUpdates, Snapshots, pulsed_update, split_counts
+
+__all__ = [
+    "RATE_KINDS",
+    "ArrayUpdates",
+    "Crosspoints",
+    "DeviceModel",
+    "ProductStats",
+    "ReadSettings",
+    "Relative",
+    "Snapshots",
+    "StepShape",
+    "TileReads",
+    "TransferPlan",
+    "TransferState",
+    "Transfers",
+    "UpdateSettings",
+    "UpdateStats",
+    "accumulate_outer",
+    "capabilities",
+    "carry_steps",
+    "derive_seed",
+    "exercise",
+    "follow_reads",
+    "matrix_product",
+    "nominal_response",
+    "normal_field",
+    "normal_rows",
+    "plan_transfers",
+    "pulse_trace",
+    "pulsed_update",
+    "read_into_buffer",
+    "read_lines",
+    "split_counts",
+    "uniform_field",
+    "uniform_rows",
+    "whiten",
+]

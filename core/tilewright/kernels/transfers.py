@@ -1,0 +1,216 @@
+"""Reads of single lines, and what the transfer cells do with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tilewright import _cpu
+from tilewright._cpu import ReadSettings, TransferPlan
+from tilewright.kernels.arrays import address_of, rows_of
+
+
+@dataclass(slots=True)
+class TransferState:
+    """State of a transfer schedule, updated in place."""
+
+    counters: Tensor  # int64 (4): vectors seen, next line, sweeps done, reads done
+    maxima: Tensor  # float64 (2): running maxima of |x| and |d|
+    in_chop: Tensor  # int8 (lines)
+    out_chop: Tensor  # int8 (length of a line)
+    switched: Tensor | None = None  # int8 (lines): chopper flipped since the last read; dynamic plans only
+
+
+@dataclass(slots=True)
+class Relative:
+    """Reads taken relative to a reference (AGAD): the running mean of the reads, frozen at each flip of a chopper."""
+
+    reference: Tensor  # (outputs, inputs)
+    mean: Tensor  # (outputs, inputs)
+    rate: float  # of the running mean
+
+
+@dataclass(slots=True)
+class Transfers:
+    """What a mini-batch of a transfer cell does: inputs for the fast array and the reads on the way."""
+
+    x: Tensor
+    d: Tensor
+    fast_lr: Tensor
+    after: Tensor
+    line: Tensor
+    lr: Tensor
+    line_sign: Tensor
+    out_sign: Tensor
+    fresh: Tensor | None = None
+    writes: Tensor | None = None
+
+
+def plan_transfers(
+    plan: TransferPlan,
+    state: TransferState,
+    x: Tensor,
+    d: Tensor,
+    *,
+    columns: bool,
+    chopped: bool,
+    period: int,
+    lr: float,
+    seed: int,
+) -> Transfers:
+    """Settle the learning rate of each vector, the reads and the choppers of a mini-batch; advances ``state``."""
+    x, d = rows_of(x, x.shape[-1], "x"), rows_of(d, d.shape[-1], "d")
+    samples, inputs, outputs = x.shape[0], x.shape[1], d.shape[1]
+    length = outputs if columns else inputs
+    out = Transfers(
+        x=torch.empty_like(x) if chopped else x,
+        d=torch.empty_like(d) if chopped else d,
+        fast_lr=torch.empty(samples, dtype=torch.float32),
+        after=torch.empty(samples, dtype=torch.int32),
+        line=torch.empty(samples, dtype=torch.int32),
+        lr=torch.empty(samples, dtype=torch.float32),
+        line_sign=torch.empty(samples, dtype=torch.int8),
+        out_sign=torch.empty((samples, length), dtype=torch.int8),
+    )
+    if state.switched is not None:
+        out.fresh, out.writes = torch.empty(samples, dtype=torch.int8), torch.empty(samples, dtype=torch.int8)
+    events = _cpu.plan_transfers(
+        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
+        (
+            state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr(),
+            address_of(state.switched),
+        ),
+        (
+            out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
+            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
+            out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
+        ),
+    )  # fmt: skip
+    out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
+    out.line_sign, out.out_sign = out.line_sign[:events], out.out_sign[:events]
+    return out
+
+
+def read_into_buffer(
+    settings: ReadSettings,
+    lines: Tensor,
+    line: Tensor,
+    buffer: Tensor,
+    gain: Tensor,
+    *,
+    columns: bool,
+    read_input: float,
+    momentum: float,
+    forget: bool,
+    max_pulses: int,
+    seed: int,
+    first_event: int,
+    restart: bool = False,
+    cap: float = 0.0,
+    signs: tuple[Tensor, Tensor] | None = None,
+    relative: Relative | None = None,
+    transfers: Transfers | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Read the copied lines, add them to the buffer (outputs, inputs) in place, and return minus the pulses to send.
+
+    Args:
+        settings: periphery of the reads.
+        lines: (events, length) the lines as they stood at their reads.
+        line: int32 (events,) which lines.
+        buffer: in units of its threshold.
+        gain: (events,) buffer units per unit of weight.
+        columns: lines are inputs; otherwise outputs.
+        read_input: the one of a read, after the DAC.
+        momentum: part of the buffer that stays after a pulse.
+        forget: keep ``momentum * buffer`` after a pulse; otherwise subtract what was sent.
+        max_pulses: most pulses of one write.
+        seed: key of the noise.
+        first_event: number of the first read in the life of the cell.
+        restart: the buffer starts from 0 at each read.
+        cap: limit of the buffer in units of ``max_pulses``, when not forgetting; 0 is none.
+        signs: int8 choppers of the lines (events,) and of their elements (events, length).
+        relative: reference and running mean of the reads; needs ``transfers``.
+        transfers: tells which reads follow a flip and which may write.
+
+    Returns:
+        pulses (sent, length) float32: whole numbers, the error vectors of the writes onto the slow array;
+        event (sent,) int32 that each write comes from. Reads that fill no step send nothing.
+    """
+    events, length = lines.shape
+    pulses = torch.empty((events, length), dtype=torch.float32)
+    sent_event = torch.empty(events, dtype=torch.int32)
+    inputs = buffer.shape[1]
+    line_sign, out_sign = (0, 0) if signs is None else (signs[0].data_ptr(), signs[1].data_ptr())
+    planes, rate = (0, 0, 0, 0), 0.0
+    if relative is not None and transfers is not None:
+        rate = relative.rate
+        planes = (
+            relative.reference.data_ptr(),
+            relative.mean.data_ptr(),
+            address_of(transfers.fresh),
+            address_of(transfers.writes),
+        )
+    sent = _cpu.buffer(
+        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), line_sign, out_sign,
+        buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1, gain.data_ptr(), momentum, forget,
+        restart, max_pulses, cap, planes, rate, pulses.data_ptr(), sent_event.data_ptr(), seed, first_event,
+    )  # fmt: skip
+    return pulses[:sent], sent_event[:sent]
+
+
+def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed: int, first_event: int) -> Tensor:
+    """What reads of single lines deliver: weights (events, length) through the periphery, with fresh noise.
+
+    One on the line and zero elsewhere: the distribution of a full product at the cost of the line.
+    """
+    lines = rows_of(lines, lines.shape[1], "lines")
+    values = torch.empty_like(lines)
+    _cpu.read_lines(
+        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), values.data_ptr(), seed, first_event
+    )
+    return values
+
+
+def follow_reads(
+    settings: ReadSettings,
+    lines: Tensor,
+    line: Tensor,
+    mean: Tensor,
+    rate: float,
+    *,
+    columns: bool,
+    read_input: float,
+    seed: int,
+    first_event: int,
+    frozen: Tensor | None = None,
+    threshold: float | None = None,
+) -> Tensor:
+    """Read the copied lines, let a running mean follow the reads in place, and return minus what the reads deliver.
+
+    Args:
+        settings: periphery of the reads.
+        lines: (events, length) the lines as they stood at their reads.
+        line: int32 (events,) which lines.
+        mean: (outputs, inputs) running mean of the reads.
+        rate: share of each read in the mean.
+        columns: lines are inputs; otherwise outputs.
+        read_input: the one of a read, after the DAC.
+        seed: key of the noise.
+        first_event: number of the first read in the life of the cell.
+        frozen: (outputs, inputs) what is taken from the reads; None takes the mean, this read included.
+        threshold: deliver the mean instead, where it is larger than this.
+
+    Returns:
+        minus ``read - reference``, or minus the mean, (events, length): the error vectors of the writes.
+    """
+    lines = rows_of(lines, lines.shape[1], "lines")
+    errors = torch.empty_like(lines)
+    inputs = mean.shape[1]
+    _cpu.follow(
+        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), line.data_ptr(), mean.data_ptr(), rate,
+        1 if columns else inputs, inputs if columns else 1, address_of(frozen),
+        -1.0 if threshold is None else threshold, errors.data_ptr(), seed, first_event,
+    )  # fmt: skip
+    return errors
