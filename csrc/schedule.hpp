@@ -4,10 +4,6 @@
 #include "vector.hpp"
 
 namespace tilewright::TW_ISA {
-namespace {
-
-// The next whole number, where single-precision inputs that mean a whole number count as that number.
-inline double whole_pulses(double asked) { return __builtin_ceil(asked * (1 - 1e-6)); }
 
 // Train length and the factors that turn errors (a) and inputs (b) into pulse probabilities.
 struct Schedule {
@@ -15,6 +11,11 @@ struct Schedule {
     float a = 0, b = 0;
     bool truncated = false;
 };
+
+namespace {
+
+// The next whole number, where single-precision inputs that mean a whole number count as that number.
+inline double whole_pulses(double asked) { return __builtin_ceil(asked * (1 - 1e-6)); }
 
 inline Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_max) {
     Schedule s;

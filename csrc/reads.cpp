@@ -1,7 +1,6 @@
-// Digital memory beside the arrays: a buffer that noisy reads of single lines fill until they make whole pulses, and an
-// accumulator that gives up its whole steps.
-#pragma once
+// Noisy reads of single lines, and the digital buffer that they fill until it makes whole pulses.
 #include "converter.hpp"
+#include "entries.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -44,12 +43,6 @@ class LineNoise {
     NormalBlock noise_ = {}, weight_noise_ = {};
 };
 
-void read_lines(const BufferArgs& b) {
-    LineNoise line(b);
-    for (int64_t e = 0; e < b.events; ++e)
-        for (int64_t j = 0; j < b.length; j += kLanes) store_first(b.pulses + e * b.length + j, line.read(e, j), b.length - j);
-}
-
 // Part of a line of a digital array, gathered and scattered with the stride of its elements.
 TW_INLINE f8 gather(const float* at, int64_t stride, int64_t used) {
     f8 v = {};
@@ -70,6 +63,14 @@ TW_INLINE f8 relative_read(const BufferArgs& b, f8 value, int64_t e, int64_t at,
     }
     scatter(b.mean + at, b.element_stride, used, mean + b.mean_rate * (value - mean));
     return value - reference;
+}
+
+}  // namespace
+
+void read_lines(const BufferArgs& b) {
+    LineNoise line(b);
+    for (int64_t e = 0; e < b.events; ++e)
+        for (int64_t j = 0; j < b.length; j += kLanes) store_first(b.pulses + e * b.length + j, line.read(e, j), b.length - j);
 }
 
 // The running mean follows each read; delivered is the read less its reference, or the mean where it is large enough.
@@ -120,48 +121,4 @@ int64_t buffer(const BufferArgs& b) {
     return sent;
 }
 
-// What a train cannot hold stays in the accumulator.
-int64_t carry(const CarryArgs& c) {
-    int64_t sent = 0;
-    for (int64_t r = 0; r < c.n_rows; ++r) {
-        float* row = c.accumulator + c.rows[r] * c.cols;
-        float* steps = c.steps + sent * c.cols;
-        f8 most = splat(0.0f);
-        for (int64_t j = 0; j < c.cols; j += kLanes) {
-            const int64_t lanes = c.cols - j;
-            const f8 whole = to_float(to_int(load_first(row + j, lanes) / c.step));
-            most = maximum(magnitude(whole), most);
-            store_first(steps + j, whole, lanes);
-        }
-        const float largest = max_lanes(most);
-        if (largest == 0) continue;
-        const float taken = c.step * (largest > c.most_steps ? c.most_steps / largest : 1.0f);
-        for (int64_t j = 0; j < c.cols; j += kLanes) {
-            const int64_t lanes = c.cols - j;
-            store_first(row + j, load_first(row + j, lanes) - load_first(steps + j, lanes) * taken, lanes);
-        }
-        c.sent_row[sent++] = c.rows[r];
-    }
-    return sent;
-}
-
-void normals(const NormalArgs& a) {
-    const Key key = make_key(a.seed, kField);
-    for (int64_t r = 0; r < a.rows; ++r) {
-        float* out = a.out + r * a.n;
-        const uint64_t counter = a.counter + (uint64_t)r;
-        for (int64_t i = 0; i < a.n; i += 32) {
-            const uint32_t block = (uint32_t)(i / 32), high = (uint32_t)((uint64_t)i >> 37);
-            if (a.uniform) {
-                const Words w = philox(key, lane_index() + splat_u(block * 8), high, counter);
-                for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(out + i + k * 8, unit_uniform(w.w[k]), a.n - i - k * 8);
-            } else {
-                const NormalBlock block_of = normal_block(key, block, high, counter);
-                for (int k = 0; k < 4 && i + k * 8 < a.n; ++k) store_first(out + i + k * 8, block_of.normals[k], a.n - i - k * 8);
-            }
-        }
-    }
-}
-
-}  // namespace
 }  // namespace tilewright::TW_ISA

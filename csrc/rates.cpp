@@ -1,5 +1,5 @@
 // What this machine can do at most: bandwidth and rates, measured with the very vectors and generators of the kernels.
-#pragma once
+#include "entries.hpp"
 #include "kernel_table.hpp"
 #include "random.hpp"
 
@@ -65,6 +65,8 @@ inline float words_drawn(int64_t n) {
     return (float)all[0];
 }
 
+}  // namespace
+
 float rate(const RateArgs& r) {
     switch (r.kind) {
         case RateKind::MultiplyAdd: return multiply_add(r.n);
@@ -77,5 +79,4 @@ float rate(const RateArgs& r) {
     return 0;
 }
 
-}  // namespace
 }  // namespace tilewright::TW_ISA

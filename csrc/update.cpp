@@ -1,6 +1,5 @@
 // The pulsed rank-one update: plans, trains, rows.
-#pragma once
-#include "counted.hpp"
+#include "entries.hpp"
 #include "exact_rows.hpp"
 
 namespace tilewright::TW_ISA {
@@ -99,6 +98,8 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
     }
 }
 
+}  // namespace
+
 void update(const DeviceArgs& a, const UpdateArgs& u) {
     Scratch<Schedule> plan(u.samples);
     for (int64_t s = 0; s < u.samples; ++s) {
@@ -118,5 +119,4 @@ void update(const DeviceArgs& a, const UpdateArgs& u) {
     else counted_update(a, u, plan.data);
 }
 
-}  // namespace
 }  // namespace tilewright::TW_ISA

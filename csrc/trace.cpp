@@ -1,6 +1,6 @@
 // Pulse responses: every device takes the same sequence of single pulses.
-#pragma once
 #include "devices.hpp"
+#include "entries.hpp"
 #include "parallel.hpp"
 #include "random.hpp"
 
@@ -37,7 +37,8 @@ struct TraceDevices {
     }
 };
 
+}  // namespace
+
 void trace(const TraceArgs& t) { with_device(t.device, TraceDevices{t}); }
 
-}  // namespace
 }  // namespace tilewright::TW_ISA

@@ -1,8 +1,8 @@
 // The analog matrix-vector product: scale, DAC, array, noise, ADC, and repetition of saturated samples.
 // Samples pass in blocks that stay in the cache from the DAC to the digital result; noise belongs to a sample's number.
-#pragma once
 #include "array_errors.hpp"
 #include "converter.hpp"
+#include "entries.hpp"
 #include "matmul.hpp"
 
 namespace tilewright::TW_ISA {
@@ -273,7 +273,8 @@ class Product {
     float average_ = 0;
 };
 
+}  // namespace
+
 void product(const ProductArgs& p) { Product(p).run(); }
 
-}  // namespace
 }  // namespace tilewright::TW_ISA

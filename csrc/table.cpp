@@ -1,9 +1,5 @@
-// One build of the kernels. CMake compiles this file once for each instruction set, with TW_ISA naming the build.
-#include "buffer.hpp"
-#include "product.hpp"
-#include "rates.hpp"
-#include "trace.hpp"
-#include "update.hpp"
+// The kernels of one build, by name.
+#include "entries.hpp"
 
 #define TW_TEXT(name) #name
 #define TW_NAME(name) TW_TEXT(name)

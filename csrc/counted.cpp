@@ -1,5 +1,5 @@
 // Updates without random trains: counted pulses, or the exact product clipped to the bounds.
-#pragma once
+#include "entries.hpp"
 #include "exact_rows.hpp"
 #include "parallel.hpp"
 
@@ -122,6 +122,8 @@ void write_levels(const UpdateArgs& u, const Side& side, const Schedule* plan, f
     }
 }
 
+}  // namespace
+
 // Samples up to each copy, the copy, and so on.
 void counted_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule* plan) {
     Scratch<float> x_level(u.samples * a.cols), d_level(u.samples * a.rows);
@@ -139,5 +141,4 @@ void counted_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule* pl
     }
 }
 
-}  // namespace
 }  // namespace tilewright::TW_ISA
