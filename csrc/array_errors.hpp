@@ -3,6 +3,7 @@
 #pragma once
 #include "converter.hpp"
 #include "matmul.hpp"
+#include "random.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {

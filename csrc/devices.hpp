@@ -1,4 +1,5 @@
-// The step of each device model, written once for vectors of crosspoints and for single numbers. kSums says that steps do
+// The step of each device model, written once for vectors of crosspoints, for single ones on a graphics processor, and in
+// double precision. kSums says that steps do
 // not depend on the weight, so that many may be taken as their sum.
 #pragma once
 #include "elementary.hpp"
@@ -7,6 +8,7 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+#if !defined(__CUDACC__)
 // The same operations on one number in double precision, for the nominal response.
 TW_INLINE double blend(bool mask, double yes, double no) { return mask ? yes : no; }
 TW_INLINE double minimum(double a, double b) { return a < b ? a : b; }
@@ -16,8 +18,9 @@ TW_INLINE double binary_power(double v) { return __builtin_exp2(v); }
 TW_INLINE double power(double base, double exponent) { return __builtin_pow(base, exponent); }
 TW_INLINE double gather(const double* table, double index) { return table[(int)index]; }
 TW_INLINE double whole_part(double v) { return __builtin_floor(v); }
+#endif
 
-// State and parameters of one crosspoint (V = double) or eight (V = f8). The slopes of a power step are its exponents.
+// State and parameters of one crosspoint (V = float or double) or eight (V = f8). The slopes of a power step are its exponents.
 template <class V>
 struct Crosspoints {
     V state, up, down, max_bound, min_bound, slope_up, slope_down, inverse_range;
@@ -144,41 +147,32 @@ struct TableStep {
     }
 };
 
-TW_INLINE f8 plane_at(const Plane& p, int64_t index, int64_t lanes) {
-    return p.uniform ? splat(*p.data) : load_first(p.data + index, lanes);
+template <class V, class M>
+TW_INLINE V inverse_or_zero(V v, M valid) {
+    return blend(valid, 1.0f / blend(valid, v, V{} + 1.0f), V{});
 }
-TW_INLINE f8 inverse_or_zero(f8 v, i8 valid) { return blend(valid, 1.0f / blend(valid, v, splat(1.0f)), splat(0.0f)); }
 
-// Eight neighbouring crosspoints of an array.
-template <class Device>
-TW_INLINE Crosspoints<f8> load_crosspoints(const DeviceArgs& a, int64_t index, int64_t lanes) {
-    Crosspoints<f8> c;
-    c.state = load_first((a.persistent ? a.persistent : a.visible) + index, lanes);
-    c.up = plane_at(a.up, index, lanes);
-    c.down = plane_at(a.down, index, lanes);
-    c.max_bound = plane_at(a.max_bound, index, lanes);
-    c.min_bound = plane_at(a.min_bound, index, lanes);
-    c.slope_up = c.slope_down = splat(0.0f);
+// State and parameters of crosspoints of an array; at(plane) gives the values of a parameter there.
+template <class Device, class V, class At>
+TW_INLINE Crosspoints<V> crosspoints_of(const DeviceArgs& a, V state, const At& at) {
+    Crosspoints<V> c;
+    c.state = state;
+    c.up = at(a.up);
+    c.down = at(a.down);
+    c.max_bound = at(a.max_bound);
+    c.min_bound = at(a.min_bound);
+    c.slope_up = c.slope_down = V{};
     if (Device::kRange) c.inverse_range = inverse_or_zero(c.max_bound - c.min_bound, c.max_bound > c.min_bound);
     if (Device::kSlope) {
         if (a.kind == DeviceKind::SoftBounds) {  // a bound on the wrong side of zero leaves the step constant
             c.slope_up = inverse_or_zero(c.max_bound, c.max_bound > 0.0f);
             c.slope_down = inverse_or_zero(c.min_bound, c.min_bound < 0.0f);
         } else {
-            c.slope_up = plane_at(a.slope_up, index, lanes);
-            c.slope_down = plane_at(a.slope_down, index, lanes);
+            c.slope_up = at(a.slope_up);
+            c.slope_down = at(a.slope_down);
         }
     }
     return c;
-}
-
-// The weight the network sees: state less reference, plus fresh write noise where the mask says so.
-template <class Noise>
-TW_INLINE f8 visible_weight(const DeviceArgs& a, f8 state, int64_t index, int64_t lanes, uint32_t mask, Noise& noise) {
-    f8 w = state;
-    if (a.reference.data) w = w - plane_at(a.reference, index, lanes);
-    if (a.write_noise > 0) w = w + a.write_noise * noise.take(mask);
-    return w;
 }
 
 // Calls body<Device, mult_noise>() for the array's model.

@@ -2,7 +2,7 @@
 // and take the pulses of all samples in order, which is exact and spares the memory traffic of one pass a sample.
 // Two vectors of a row travel together, so that the arithmetic of one fills the waits of the other.
 #pragma once
-#include "devices.hpp"
+#include "crosspoints.hpp"
 #include "snapshots.hpp"
 #include "sparse_rows.hpp"
 #include "summed_rows.hpp"

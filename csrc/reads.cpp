@@ -1,6 +1,7 @@
 // Noisy reads of single lines, and the digital buffer that they fill until it makes whole pulses.
 #include "converter.hpp"
 #include "entries.hpp"
+#include "random.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {

@@ -1,7 +1,7 @@
 // From learning rate to train length and pulse probabilities, sample by sample.
 #pragma once
 #include "kernel_table.hpp"
-#include "vector.hpp"
+#include "lanes.hpp"
 
 namespace tilewright::TW_ISA {
 
@@ -15,9 +15,9 @@ struct Schedule {
 namespace {
 
 // The next whole number, where single-precision inputs that mean a whole number count as that number.
-inline double whole_pulses(double asked) { return __builtin_ceil(asked * (1 - 1e-6)); }
+TW_INLINE double whole_pulses(double asked) { return __builtin_ceil(asked * (1 - 1e-6)); }
 
-inline Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_max) {
+TW_INLINE Schedule schedule(const UpdateArgs& u, double lr, double x_max, double d_max) {
     Schedule s;
     lr = __builtin_fabs(lr);
     if (lr == 0) return s;

@@ -1,7 +1,7 @@
 // Pulses of rows that get few: the columns that fire in a slot are listed once for all rows, and a row takes eight
 // columns of a list at a time wherever they lie. Time goes with the number of pulses, not with the size of the array.
 #pragma once
-#include "devices.hpp"
+#include "crosspoints.hpp"
 #include "trains.hpp"
 
 namespace tilewright::TW_ISA {

@@ -3,7 +3,7 @@
 // often each crosspoint is pulsed, and its weight before the batch, decide whether that is so; the noise has no say, so
 // choosing between the sum and single steps favours no outcome.
 #pragma once
-#include "devices.hpp"
+#include "crosspoints.hpp"
 #include "sparse_rows.hpp"
 
 namespace tilewright::TW_ISA {

@@ -1,5 +1,5 @@
 // Pulse responses: every device takes the same sequence of single pulses.
-#include "devices.hpp"
+#include "crosspoints.hpp"
 #include "entries.hpp"
 #include "parallel.hpp"
 #include "random.hpp"

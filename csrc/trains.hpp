@@ -1,5 +1,6 @@
 // Pulse trains: the random bits of every line, packed in words.
 #pragma once
+#include "chances.hpp"
 #include "parallel.hpp"
 #include "random.hpp"
 #include "schedule.hpp"
@@ -7,17 +8,7 @@
 namespace tilewright::TW_ISA {
 namespace {
 
-TW_INLINE f8 quantised(f8 p, float res, bool stochastic, Key key, u8 line, uint64_t sample) {
-    if (res <= 0) return p;
-    f8 steps = p / res;
-    if (stochastic) steps = steps + (unit_uniform(philox(key, line, 0, sample).w[0]) - 0.5f);
-    return round_even(steps) * res;
-}
-
-inline float resolution_width(float res) { return res > 1 ? 1.0f / res : res; }
-
-constexpr uint32_t kShortTrain = 0x80000000u;  // keeps the counters of short trains apart from those of long ones
-constexpr int64_t kParallelBits = 1 << 17;     // bits of one side below which threads do not pay
+constexpr int64_t kParallelBits = 1 << 17;  // bits of one side below which threads do not pay
 
 // Pulse trains of a set of lines, eight lines to a vector: for each word a plane of pulses and one of signs.
 struct Trains {
@@ -25,26 +16,7 @@ struct Trains {
     int64_t words;
 };
 
-struct Side {  // the inputs or the errors of a chunk of samples
-    const float* values;
-    const int32_t* hot;
-    int64_t lines;
-    Purpose bits, rounding;
-    bool errors;
-};
-
-constexpr int64_t kQuad = 4;  // vectors of lines that are written together
-
-// Eight lines of a sample, about to be turned into bits: a line fires where 31 random bits are below the threshold.
-struct Chances {
-    i8 threshold, always;
-    u8 negative;
-};
-TW_INLINE Chances chances(f8 p, u8 negative) {
-    const i8 always = p >= 1.0f;
-    return {to_int(blend(always, splat(0.0f), p) * 2147483648.0f), always, negative & 1u};
-}
-TW_INLINE u8 fires(const Chances& c, u8 random) { return (u8)(((i8)(random >> 1) < c.threshold) | c.always) & 1u; }
+using Chances = ChancesOf<f8>;
 
 TW_INLINE void add_bits(const Trains& t, int64_t vec, int64_t word, u8 pulses, u8 signs) {
     uint32_t* at = t.bits + (vec * t.words + word) * 16;

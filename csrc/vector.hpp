@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lanes.hpp"
 #include "out_of_memory.hpp"
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -21,11 +22,28 @@ typedef uint32_t u8 __attribute__((vector_size(32)));
 typedef uint64_t q4 __attribute__((vector_size(32)));
 typedef int64_t l8 __attribute__((vector_size(64)));
 
-#define TW_INLINE inline __attribute__((always_inline))
+// The words and the whole numbers that go with a lane type.
+template <class V>
+struct LaneTypes;
+template <>
+struct LaneTypes<f8> {
+    using Bits = u8;
+    using Whole = i8;
+};
+template <>
+struct LaneTypes<u8> {
+    using Number = f8;
+};
 
 TW_INLINE f8 splat(float v) { return f8{} + v; }
 TW_INLINE u8 splat_u(uint32_t v) { return u8{} + v; }
 TW_INLINE i8 splat_i(int32_t v) { return i8{} + v; }
+
+// The numbers of eight neighbouring lanes, the first of them `first` places into its line.
+template <class U>
+TW_INLINE U places(uint32_t first) {
+    return U{0, 1, 2, 3, 4, 5, 6, 7} + first;
+}
 
 TW_INLINE f8 load(const float* p) {
     f8 v;

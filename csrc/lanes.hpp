@@ -1,0 +1,15 @@
+// What arithmetic is written in. Steps of devices, noise and converters are templates over a lane type: eight numbers of a
+// processor's vector here, one number for a thread of a graphics processor. Both do the same operations in the same order.
+#pragma once
+
+#if defined(__CUDACC__)
+#define TW_INLINE __host__ __device__ __forceinline__
+#else
+#define TW_INLINE inline __attribute__((always_inline))
+#endif
+
+#if defined(TW_ONE_LANE)
+#include "one_lane.hpp"
+#else
+#include "vector.hpp"
+#endif
