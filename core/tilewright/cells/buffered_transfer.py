@@ -62,7 +62,7 @@ class BufferedTransferCell(TransferCell):
         self.register_buffer("digital", torch.zeros(len(self.arrays) - 1, *shape))
         slower = [device.granularity for device in parameters.unit_cell_devices[1:]]
         self._thresholds = [parameters.thres_scale * granularity for granularity in slower]
-        self._write_lr = [torch.tensor([parameters.step * g], dtype=torch.float32) for g in slower]
+        self._write_lr = [parameters.step * granularity for granularity in slower]
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
         p = self.parameters_
@@ -82,13 +82,13 @@ class BufferedTransferCell(TransferCell):
             forget=p.forget_buffer,
             max_pulses=p.transfer_update.desired_bl,
             cap=p.buffer_cap,
-            seed=kernels.derive_seed(self.seed, "read", k),
+            seed=self._read_key(k),
             first_event=first_read,
         )
         if event.numel() == 0:
             return None
-        sent = event.long()
-        return self._writes(events.line[sent], pulses, self._write_lr[k], events.after[sent])
+        after = [events.after[read] for read in event.tolist()]
+        return self._writes(events.line[event.long()], pulses, self._write_lr[k], after)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -29,6 +29,7 @@ class Cell(nn.Module):
         super().__init__()
         # What the last update sent, for health readings; not part of the state.
         self.last_update: dict[str, int] = {}
+        self._ages: bool | None = None  # whether any array does; asked in every step
 
     @abstractmethod
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
@@ -58,7 +59,10 @@ class Cell(nn.Module):
 
     def pass_time(self, weight: Tensor) -> None:
         """What happens once per optimiser step: diffusion and decay."""
-        self.act_on_arrays(weight, DeviceArray.pass_time)
+        if self._ages is None:
+            self._ages = any(array.ages for array in self.modules() if isinstance(array, DeviceArray))
+        if self._ages:
+            self.act_on_arrays(weight, DeviceArray.pass_time)
 
     def drift_weights(self, weight: Tensor, delta_t: float) -> None:
         """Let every array drift for a time."""

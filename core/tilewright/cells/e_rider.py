@@ -65,7 +65,7 @@ class EnhancedRiderCell(RiderCell):
 
     def _gradient(self, x: Tensor, d: Tensor, lr: float) -> Writes:
         writes = super()._gradient(x, d, lr)
-        writes.lr = writes.lr * self.sign
+        writes.lr = writes.lr * float(self.sign)
         return writes
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:

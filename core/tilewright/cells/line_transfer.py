@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -97,7 +100,8 @@ class Events:
     """Reads of one array in a mini-batch, in time order."""
 
     line: Tensor  # int32
-    after: Tensor  # int64: vector of the mini-batch after which the line is read
+    after: list[int]  # vector of the mini-batch after which each line is read
+    at_end: bool = False  # all of them after the last vector
 
 
 @dataclass
@@ -106,8 +110,8 @@ class Writes:
 
     x: Tensor
     d: Tensor
-    lr: Tensor
-    after: Tensor | None = None  # None: vector by vector
+    lr: Tensor | float
+    after: list[int] | None = None  # None: vector by vector
 
 
 class LineTransferCell(Cell):
@@ -147,6 +151,8 @@ class LineTransferCell(Cell):
             SettingsCache(scheme, device.granularity) for scheme, device in zip(schemes, devices, strict=True)
         ]
         self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
+        self._read_keys: dict[int, int] = {}
+        self._numbers = torch.arange(self.lines, dtype=torch.int32)
 
     def get_extra_state(self) -> Tensor:
         """Key of the reads and selections."""
@@ -155,6 +161,7 @@ class LineTransferCell(Cell):
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
         self.seed = int(state[0])
+        self._read_keys = {}
 
     def _array(self, index: int) -> DeviceArray:
         # Past the list's own index, which takes several times longer.
@@ -167,14 +174,13 @@ class LineTransferCell(Cell):
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Write a mini-batch onto the first array and pass on what falls due."""
         if lr == 0:
             return
-        p, samples = self.parameters_, x.shape[0]
-        start = int(self.counters[0])
-        self.counters[0] += samples
+        p, samples, counters = self.parameters_, x.shape[0], self._counters()
+        start = int(counters[0])
+        counters[0] += samples
         rates = p.transfer_rates(lr)
         totals = PulseTotals()
         first = self._first_array()
@@ -182,17 +188,32 @@ class LineTransferCell(Cell):
         for k, every in enumerate(p.periods(self.lines)):
             if k < first:
                 continue
-            events = self._due(k, start, samples, _period(every, samples, p.units_in_mbatch))
+            events = (
+                self._due(k, start, samples, _period(every, samples, p.units_in_mbatch), counters)
+                if every > 0
+                else None
+            )
+            if writes is None and events is None:
+                continue
             lines = self._write(k, self._weights(k, weight), writes, events, totals)
             writes = None
-            if events is None:
+            if events is None or lines is None:
                 continue
-            first_read = int(self.counters[2 + 3 * k])
-            self.counters[2 + 3 * k] += lines.shape[0]
+            first_read = int(counters[2 + 3 * k])
+            counters[2 + 3 * k] += lines.shape[0]
             writes = self._transfer(k, events, lines, rates[k], first_read)
-        self.last_update = totals.reading(samples)
+        # Past the module's own way to set an attribute, which is slow.
+        self.__dict__["last_update"] = totals.reading(samples)
         self._end_batch()
-        self._show(weight)
+        if not self.hidden:
+            with torch.no_grad():
+                self._show(weight)
+
+    def _counters(self) -> NDArray[np.int64]:
+        """The counters, sharing their memory: single numbers of a tensor take many times longer to read."""
+        counters: Any = self._buffers["counters"]
+        shared: NDArray[np.int64] = counters.numpy()
+        return shared
 
     def _first_array(self) -> int:
         """The array that takes the gradient."""
@@ -200,60 +221,70 @@ class LineTransferCell(Cell):
 
     def _gradient(self, x: Tensor, d: Tensor, lr: float) -> Writes:
         """What the first array is given."""
-        return Writes(x, d, torch.tensor([self.parameters_.rate_of_fast_array(lr)], dtype=torch.float32))
+        return Writes(x, d, float(self.parameters_.rate_of_fast_array(lr)))
 
     def _end_batch(self) -> None:
         """What is due after a mini-batch, before the weight is shown."""
 
-    def _due(self, k: int, start: int, samples: int, period: int) -> Events | None:
+    def _due(self, k: int, start: int, samples: int, period: int, counters: NDArray[np.int64]) -> Events | None:
         """Reads of array ``k`` in the next ``samples`` vectors."""
-        n = (start + samples) // period - start // period if period else 0
+        n = (start + samples) // period - start // period
         if n == 0:
             return None
-        after = period - 1 - start % period + period * torch.arange(n)
+        soonest = period - 1 - start % period
         reads = min(self.parameters_.n_reads_per_transfer, self.lines)
-        starts = self._starts(k, n, reads)
-        self.counters[1 + 3 * k] = (int(starts[-1]) + reads) % self.lines
-        self.counters[3 + 3 * k] += n
-        if reads == 1:
-            return Events(starts.to(torch.int32), after)
-        line = ((starts[:, None] + torch.arange(reads)) % self.lines).flatten()
-        return Events(line.to(torch.int32), after.repeat_interleave(reads))
+        starts = self._starts(k, n, reads, counters)
+        counters[1 + 3 * k] = (starts[-1] + reads) % self.lines
+        counters[3 + 3 * k] += n
+        if n == 1 and starts[0] + reads <= self.lines:
+            line = self._numbers[starts[0] : starts[0] + reads]  # quicker than a new tensor
+            return Events(line, [soonest] * reads, soonest == samples - 1)
+        lines = [(first + step) % self.lines for first in starts for step in range(reads)]
+        after = [soonest + period * event for event in range(n) for _ in range(reads)]
+        return Events(torch.tensor(lines, dtype=torch.int32), after, n == 1 and soonest == samples - 1)
 
-    def _starts(self, k: int, n: int, reads: int) -> Tensor:
+    def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         """First line of each of the next ``n`` transfers from array ``k``."""
-        return (int(self.counters[1 + 3 * k]) + reads * torch.arange(n)) % self.lines
+        line = int(counters[1 + 3 * k])
+        return [(line + reads * event) % self.lines for event in range(n)]
 
     def _write(
         self, k: int, weights: Tensor, writes: Writes | None, events: Events | None, totals: PulseTotals
-    ) -> Tensor:
-        """Pulse array ``k``; returns copies of the lines to read, each as it stands after its vector."""
-        columns = self.parameters_.transfer_columns
-        n = 0 if events is None else events.line.numel()
-        lines = torch.empty((n, self.length))
+    ) -> Tensor | None:
+        """Pulse array ``k``; returns copies of the lines to read, if any, each as it stands after its vector."""
         reset = None if events is None else self._resets(k, events)
-        if writes is None and reset is not None:  # one vector of zeros, so that there is an update to reset in
-            writes = Writes(
-                torch.zeros(1, self.shape[1]), torch.zeros(1, self.shape[0]), torch.zeros(1), torch.tensor([1 << 40])
-            )
-        if events is not None and writes is None:
-            index = events.line.long()
-            lines[:] = weights[:, index].t() if columns else weights[index]
-        if writes is None:
-            return lines
-        snapshots = None
-        if events is not None:
-            # Number of the last write that each read sees; -1 where it sees the array as it is.
-            seen = (
-                events.after if writes.after is None else torch.searchsorted(writes.after, events.after, right=True) - 1
-            )
-            snapshots = kernels.Snapshots(events.line, seen.to(torch.int32), lines, rows=not columns, reset=reset)
-        stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, self._settings[k].get(), snapshots)
+        if events is None or ((events.at_end or writes is None) and reset is None):
+            # Nothing is read on the way: the update needs no copies, and the lines are there to be looked at.
+            if writes is not None:
+                self._pulse(k, weights, writes, None, totals)
+            return None if events is None else self._lines(weights, events.line)
+        if writes is None:  # one vector of zeros, so that there is an update to reset in
+            writes = Writes(torch.zeros(1, self.shape[1]), torch.zeros(1, self.shape[0]), 0.0, [1 << 40])
+        # Number of the last write that each read sees; -1 where it sees the array as it is.
+        seen = torch.tensor(events.after)
+        if writes.after is not None:
+            seen = torch.searchsorted(torch.tensor(writes.after), seen, right=True) - 1
+        lines = torch.empty((events.line.numel(), self.length))
+        rows = not self.parameters_.transfer_columns
+        copies = kernels.Snapshots(events.line, seen.to(torch.int32), lines, rows=rows, reset=reset)
+        self._pulse(k, weights, writes, copies, totals)
+        return lines
+
+    def _pulse(
+        self, k: int, weights: Tensor, writes: Writes, copies: kernels.Snapshots | None, totals: PulseTotals
+    ) -> None:
+        settings = self._settings[k].get()
+        stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, settings, copies)
         if k == self._first_array():
             totals.add(stats)
         else:
             totals.pulses += stats.pulses
-        return lines
+
+    def _lines(self, weights: Tensor, line: Tensor) -> Tensor:
+        """Lines (events, length) of an array as it stands."""
+        if not self.parameters_.transfer_columns:
+            return weights.index_select(0, line)
+        return weights.index_select(1, line).t().contiguous()
 
     def _resets(self, k: int, events: Events) -> tuple[Tensor, Tensor] | None:
         """New states and visible weights (events, length) of devices that are reset after their read."""
@@ -271,7 +302,13 @@ class LineTransferCell(Cell):
             first_read: number of the first read in the life of the array.
         """
 
-    def _writes(self, line: Tensor, errors: Tensor, lr: Tensor, after: Tensor) -> Writes:
+    def _read_key(self, k: int) -> int:
+        """Key of the noise in the reads of array ``k``."""
+        if k not in self._read_keys:
+            self._read_keys[k] = kernels.derive_seed(self.seed, "read", k)
+        return self._read_keys[k]
+
+    def _writes(self, line: Tensor, errors: Tensor, lr: Tensor | float, after: list[int]) -> Writes:
         x, d = (line, errors) if self.parameters_.transfer_columns else (errors, line)
         return Writes(x, d, lr, after)
 
@@ -327,7 +364,5 @@ class LineTransferCell(Cell):
 
 
 def _period(every: float, samples: int, units_in_mbatch: bool) -> int:
-    """Vectors between reads; 0 is never."""
-    if every <= 0:
-        return 0
+    """Vectors between reads."""
     return max(1, math.ceil(every * samples) if units_in_mbatch else round(every))

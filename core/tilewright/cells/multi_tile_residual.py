@@ -6,7 +6,6 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.line_transfer import Events, Writes
 from tilewright.cells.residual import ResidualCell, ResidualCompound
@@ -150,8 +149,8 @@ class MultiTileResidualCell(ResidualCell):
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
         if rate == 0:
             return None
-        read = self._reader.read(lines, kernels.derive_seed(self.seed, "read", k), first_read)
-        return self._writes(events.line, -read, torch.tensor([rate], dtype=torch.float32), events.after)
+        read = self._reader.read(lines, self._read_key(k), first_read)
+        return self._writes(events.line, read.neg_(), rate, events.after)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -68,13 +68,13 @@ class ResidualLearningCell(ResidualCell):
             self.parameters_.buffer_rate,
             columns=self.parameters_.transfer_columns,
             read_input=self._reader.input,
-            seed=kernels.derive_seed(self.seed, "read", k),
+            seed=self._read_key(k),
             first_event=first_read,
             threshold=self._threshold,
         )
         if rate == 0:
             return None
-        return self._writes(events.line, errors, torch.tensor([rate], dtype=torch.float32), events.after)
+        return self._writes(events.line, errors, rate, events.after)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -68,13 +68,13 @@ class RiderCell(ResidualCell):
             self.parameters_.eta,
             columns=self.parameters_.transfer_columns,
             read_input=self._reader.input,
-            seed=kernels.derive_seed(self.seed, "read", k),
+            seed=self._read_key(k),
             first_event=first_read,
             frozen=self._reference(),
         )
         if rate == 0:
             return None
-        return self._writes(events.line, errors, torch.tensor([rate], dtype=torch.float32), events.after)
+        return self._writes(events.line, errors, rate, events.after)
 
     def _show(self, weight: Tensor) -> None:
         self._show_residual(weight, self.tracked, self.parameters_.gamma)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
@@ -81,12 +82,13 @@ class TransferCell(LineTransferCell):
 
     parameters_: TransferCompound
 
-    def _starts(self, k: int, n: int, reads: int) -> Tensor:
+    def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:
-            return super()._starts(k, n, reads)
-        done = int(self.counters[3 + 3 * k])
+            return super()._starts(k, n, reads, counters)
+        done = int(counters[3 + 3 * k])
         draws = kernels.uniform_rows(n, 1, kernels.derive_seed(self.seed, "line", k), done).flatten()
-        return (draws * self.lines).long().clamp(max=self.lines - 1)
+        starts: list[int] = (draws * self.lines).long().clamp(max=self.lines - 1).tolist()
+        return starts
 
     def _resets(self, k: int, events: Events) -> tuple[Tensor, Tensor] | None:
         probability = self.parameters_.with_reset_prob
@@ -100,5 +102,5 @@ class TransferCell(LineTransferCell):
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
         if rate == 0:
             return None
-        read = self._reader.read(lines, kernels.derive_seed(self.seed, "read", k), first_read)
-        return self._writes(events.line, -read, torch.tensor([rate], dtype=torch.float32), events.after)
+        read = self._reader.read(lines, self._read_key(k), first_read)
+        return self._writes(events.line, read.neg_(), rate, events.after)

@@ -109,6 +109,7 @@ class DeviceArray(nn.Module):
             self.count_pulses()
         self._model: kernels.DeviceModel | None = None
         self._updates: kernels.ArrayUpdates | None = None
+        self._rate = 0.0, torch.zeros(1)
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as before, and what was sent."""
@@ -162,13 +163,15 @@ class DeviceArray(nn.Module):
         settings: kernels.UpdateSettings,
         snapshots: kernels.Snapshots | None = None,
     ) -> kernels.UpdateStats:
-        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. A plain float ``lr`` needs dense vectors."""
+        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`, quickest with one ``lr`` and dense vectors."""
         position, buffers = self.position, self._buffers
         position.calls += 1
         before = None
         if buffers["written"] is not None:
             visible = visible.detach()
             before = self._raw(visible).clone()
+        if isinstance(lr, float) and (snapshots or x.dtype is torch.int32 or d.dtype is torch.int32):
+            lr = self._shared_rate(lr)
         if isinstance(lr, float):
             updates = self._updates
             if updates is None or updates.settings is not settings:
@@ -198,6 +201,12 @@ class DeviceArray(nn.Module):
         if before is not None:
             self._note_writes(self._raw(visible) != before, visible)
         return stats
+
+    def _shared_rate(self, lr: float) -> Tensor:
+        """One learning rate for all vectors, as the kernels take it; seldom another than the last."""
+        if self._rate[0] != lr:
+            self._rate = lr, torch.tensor([lr], dtype=torch.float32)
+        return self._rate[1]
 
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint from now on."""
@@ -237,10 +246,14 @@ class DeviceArray(nn.Module):
         if self.written is not None:
             self._note_writes(torch.ones(self.shape, dtype=torch.bool), visible)
 
+    @property
+    def ages(self) -> bool:
+        """Whether its devices diffuse or decay."""
+        return self._buffers["diffusion_rate"] is not None or self._buffers["decay_factor"] is not None
+
     def pass_time(self, visible: Tensor) -> bool:
         """Diffusion, then decay, of one optimiser step; returns whether the weights changed."""
-        buffers = self._buffers
-        if buffers["diffusion_rate"] is None and buffers["decay_factor"] is None:
+        if not self.ages:
             return False
         self._age(visible)
         return True
