@@ -8,6 +8,7 @@ from studio.findings import show_tile_findings
 from studio.forms import named_choice, slug
 from studio.networks import show_network
 from studio.numbers import percent
+from studio.periphery import show_periphery
 from studio.places import carry, go, heading, next_step
 from studio.plots import show_figure
 from studio.saving import keep, save_as
@@ -75,8 +76,8 @@ def show_probe(config: RPUConfig, seed: int) -> None:
 
 
 def show_details(base: RPUConfig, config: RPUConfig) -> None:
-    names = ["Pulse response", "Network", "Python", "YAML", "Changes", "Paste"]
-    response, network, code, yaml, diff, paste = st.tabs(names)
+    names = ["Pulse response", "Periphery", "Network", "Python", "YAML", "Changes", "Paste"]
+    response, periphery, network, code, yaml, diff, paste = st.tabs(names)
     device = visible_device(config)
     with response:
         if device is None:
@@ -85,6 +86,8 @@ def show_details(base: RPUConfig, config: RPUConfig) -> None:
             show_figure(
                 plot_device_compact(device), "tile-response", settings="The device whose weight the network sees"
             )
+    with periphery, guarded():
+        show_periphery(config)
     with network, guarded():
         show_network(config)
     code.code(config.to_python("rpu_config"), language="python")

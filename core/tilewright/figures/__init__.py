@@ -22,7 +22,14 @@ from tilewright.figures.measurement import branches, plot_fit, plot_measurement,
 from tilewright.figures.palette import algorithm_colour, algorithm_label
 from tilewright.figures.spread import plot_f_and_g, plot_spread_histograms, plot_step_bands
 from tilewright.figures.symmetry_search import plot_symmetry_search
-from tilewright.figures.tile import agreement, plot_mvm_scatter, plot_update_scatter, relative_error
+from tilewright.figures.tile import (
+    agreement,
+    plot_converters,
+    plot_error_sources,
+    plot_mvm_scatter,
+    plot_update_scatter,
+    relative_error,
+)
 from tilewright.figures.training import Curve, plot_comparison, plot_losses, running_mean
 
 __all__ = [
@@ -36,9 +43,11 @@ __all__ = [
     "plot_against",
     "plot_bands",
     "plot_comparison",
+    "plot_converters",
     "plot_correlation",
     "plot_device_compact",
     "plot_error_floors",
+    "plot_error_sources",
     "plot_f_and_g",
     "plot_fit",
     "plot_heat_map",

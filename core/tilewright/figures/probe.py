@@ -41,6 +41,13 @@ def visible_device(config: RPUConfig) -> PulsedDevice | None:
     return member if isinstance(member, PulsedDevice) else None
 
 
+def probed_weights(config: RPUConfig) -> float:
+    """Largest weight of the probe's products: half of what the device reaches in both directions."""
+    device = visible_device(config)
+    low, high = visible_window(device) if device is not None else (-1.0, 1.0)
+    return 0.5 * (min(-low, high) if low < 0 < high else high - low)
+
+
 def probe_tile(
     config: RPUConfig, n_out: int = 16, n_in: int = 24, n_vectors: int = 24, n_updates: int = 500, seed: int = 1
 ) -> TileProbe:
@@ -55,8 +62,7 @@ def probe_tile(
             for up to ``UPDATE_SHARE`` of the weight range.
         seed: of weights, vectors, devices and noise.
     """
-    device = visible_device(config)
-    low, high = visible_window(device) if device is not None else (-1.0, 1.0)
+    largest = probed_weights(config)
     draw = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -66,15 +72,14 @@ def probe_tile(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         tile = AnalogTile(n_out, n_in, config, seed=seed)
-        span = min(-low, high) if low < 0 < high else high - low
-        tile.set_weights(0.5 * span * uniform(n_out, n_in))
+        tile.set_weights(largest * uniform(n_out, n_in))
         weights = tile.get_weights().detach().clone()
         x, d = uniform(n_vectors, n_in), uniform(n_vectors, n_out)
         forward, backward = tile.forward(x), tile.backward(d)
         tile.set_weights(torch.zeros(n_out, n_in))
         before = tile.get_weights().detach().clone()
         x_one, d_one = uniform(1, n_in), uniform(1, n_out)
-        d_one *= UPDATE_SHARE * span / (LEARNING_RATE * n_updates)
+        d_one *= UPDATE_SHARE * 2 * largest / (LEARNING_RATE * n_updates)
         for _ in range(n_updates):
             tile.update(x_one, d_one, LEARNING_RATE)
         change = tile.get_weights().detach() - before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from tilewright.error_sources import ConverterCurve, SourceError
 from tilewright.figures.frame import empty_figure, framed, thinned
 from tilewright.figures.palette import DOWN, REFERENCE, UP
 
@@ -51,6 +53,54 @@ def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
         "yaxis": {"title": "Weight change made"},
     }
     return framed(traces, axes, key="update", height=380)
+
+
+def plot_error_sources(errors: Sequence[SourceError]) -> go.Figure:
+    """Error of the products from each part of the periphery alone, in percent of the exact product, largest on top."""
+    if not errors:
+        return empty_figure("Every part of the periphery is exact.")
+    sources = [one.source for one in errors]
+    traces = [
+        {
+            "type": "bar", "orientation": "h", "x": [100 * value for value in values], "y": sources, "name": name,
+            "marker": {"color": colour}, "hovertemplate": f"%{{y}}: %{{x:.3g}} %<extra>{name}</extra>",
+        }
+        for name, colour, values in (
+            ("Forward", DOWN, [one.forward for one in errors]),
+            ("Backward", UP, [one.backward for one in errors]),
+        )
+    ]  # fmt: skip
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": "Error alone (% of the exact product)"},
+        "yaxis": {"autorange": "reversed"},
+    }
+    return framed(traces, axes, key="error-sources", height=380, barmode="group")
+
+
+def plot_converters(dac: ConverterCurve, adc: ConverterCurve) -> go.Figure:
+    """What the converters make of a value: the DAC on the left, the ADC on the right; dashed is no conversion."""
+    traces: list[dict[str, Any]] = []
+    for curve, name, colour, place in ((dac, "DAC", UP, ""), (adc, "ADC", DOWN, "2")):
+        ends = [float(curve.given[0]), float(curve.given[-1])]
+        axes_of = {"xaxis": f"x{place}", "yaxis": f"y{place}"}
+        traces += [
+            {
+                "x": ends, "y": ends, "mode": "lines", "hoverinfo": "skip", "showlegend": False,
+                "line": {"color": REFERENCE, "width": 1, "dash": "dash"}, **axes_of,
+            },
+            {
+                "x": curve.given, "y": curve.delivered, "mode": "lines", "name": name,
+                "line": {"color": colour, "width": 2},
+                "hovertemplate": f"%{{x:.3g}} becomes %{{y:.3g}}<extra>{name}</extra>", **axes_of,
+            },
+        ]  # fmt: skip
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": "DAC: scaled input", "domain": [0, 0.44]},
+        "yaxis": {"title": "Delivered"},
+        "xaxis2": {"title": "ADC: product of the array", "domain": [0.56, 1], "anchor": "y2"},
+        "yaxis2": {"anchor": "x2"},
+    }
+    return framed(traces, axes, key="converters", height=380, legend=False)
 
 
 def relative_error(wanted: Array, delivered: Array) -> float:
