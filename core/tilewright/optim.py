@@ -39,6 +39,9 @@ class AnalogSGD(SGD):
         if param_group.get("maximize", self.defaults["maximize"]):
             raise ValueError("tiles only descend: leave maximize off and change the sign of the loss instead")
         super().add_param_group(param_group)
+        for parameter in self.param_groups[-1]["params"]:
+            if isinstance(parameter, AnalogWeight):
+                parameter.pulsed = True
 
     def regroup_param_groups(self, model: nn.Module | None = None) -> None:
         """Accepted so that existing scripts run; tiles are found in any group, which keeps its own options."""

@@ -135,3 +135,10 @@ def __getattr__(name: str) -> Any:
 
         return getattr(tile_presets, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All names, those of whole tiles and cells among them, for completion."""
+    from tilewright import tile_presets
+
+    return sorted({*globals(), *tile_presets.TILE_PRESETS, *tile_presets.CELL_PRESETS, "TILE_PRESETS"})

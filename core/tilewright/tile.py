@@ -40,6 +40,7 @@ class AnalogWeight(nn.Parameter):
     """The visible weight of a tile. Torch optimisers list it and pass it over; :class:`AnalogSGD` pulses its tile."""
 
     tile: AnalogTile
+    pulsed = False  # whether an optimiser holds it that sends pulses
 
     def __new__(cls, data: Tensor, requires_grad: bool = True) -> AnalogWeight:
         """Wrap a tensor."""

@@ -267,6 +267,24 @@ def test_tiles_that_no_optimiser_steps_are_noticed(monkeypatch):
         loss.backward()
 
 
+def test_an_optimiser_of_torch_alone_with_tiles_is_noticed_at_once():
+    _, analog = pair()
+    optimiser = torch.optim.Adam(analog.parameters(), lr=0.1)
+    loss_of(analog, 0).backward()
+    with pytest.warns(UserWarning, match=r"Adam passes over 2 analog tiles.*AnalogSGD\(model.parameters") as caught:
+        optimiser.step()
+    assert caught[0].filename == __file__
+    optimiser.step()  # said once; further warnings are errors here
+
+
+def test_an_optimiser_of_torch_may_list_tiles_that_are_pulsed_or_frozen():
+    _, analog = pair()
+    AnalogSGD(analog[0].parameters(), lr=0.1)
+    analog[3].tile.weight.requires_grad_(False)
+    loss_of(analog, 0).backward()
+    torch.optim.Adam(analog.parameters(), lr=0.1).step()
+
+
 def test_frozen_layers_and_frozen_tiles():
     digital, analog = pair()
     digital[0].weight.requires_grad_(False)

@@ -48,6 +48,10 @@ def test_all_names_are_there():
     assert len(wanted) >= 50
 
 
+def test_names_can_be_completed():
+    assert set(TILE_PRESETS) | {"IdealizedPresetDevice", "TILE_PRESETS"} <= set(dir(presets))
+
+
 @pytest.mark.parametrize("name", TILE_PRESETS)
 def test_every_preset_is_what_its_tables_say(name):
     row = TILE_PRESETS[name]

@@ -1,5 +1,6 @@
 """Torch layers on analog tiles, and the conversion of digital models."""
 
+from tilewright.nn import forgotten_tiles as _forgotten_tiles  # noqa: F401  its import sets the watch
 from tilewright.nn.containers import AnalogSequential as AnalogSequential
 from tilewright.nn.containers import named_analog_layers as named_analog_layers
 from tilewright.nn.containers import named_analog_tiles as named_analog_tiles
