@@ -14,10 +14,9 @@ import plotly.graph_objects as go
 
 from tilewright.figures.comparison import plot_bands, plot_intervals
 from tilewright.figures.training import Curve
-from tilewright.runs.comparison import figures_of
+from tilewright.runs.comparison import SHARES, figures_of
 from tilewright.runs.grouping import SETTING, common_algorithm, grouped
 from tilewright.runs.side_by_side import (
-    PER_CENT,
     interval_text,
     runs_table,
     setting_differences,
@@ -40,12 +39,12 @@ METRIC_WORDS = {
 def metric_words(metric: str) -> str:
     """The name of a figure as people write it."""
     words = METRIC_WORDS.get(metric) or metric.replace("_", " ").capitalize()
-    return f"{words} (%)" if metric.endswith(PER_CENT) else words
+    return f"{words} (%)" if metric.endswith(SHARES) else words
 
 
 def scale_of(metric: str) -> float:
     """100 for shares, which are shown as per cent."""
-    return 100.0 if metric.endswith(PER_CENT) else 1.0
+    return 100.0 if metric.endswith(SHARES) else 1.0
 
 
 def setting_curves(store: RunStore, rows: Sequence[RunRow], metric: str, by: str = SETTING) -> dict[str, list[Curve]]:

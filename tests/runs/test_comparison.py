@@ -46,6 +46,15 @@ def test_runs_that_differ_by_seeds_make_one_row_with_an_interval(store):
     assert math.isnan(single.pulses)
 
 
+def test_the_interval_of_a_share_ends_where_shares_do_and_that_of_a_loss_does_not(store):
+    for seed, accuracy in enumerate([0.90, 0.99]):
+        finished(store, small_spec("ttv2", seeds=Seeds(data=seed)), loss=accuracy, accuracy=accuracy)
+    row = compare(store).table.iloc[0]
+    half = 12.7062 * 0.045  # Student's t for one degree of freedom, and the standard error
+    assert (row.test_accuracy_low, row.test_accuracy_high) == (pytest.approx(0.945 - half, rel=1e-4), 1.0)
+    assert row.final_loss_high == pytest.approx(0.945 + half, rel=1e-4)
+
+
 def test_chosen_runs_keep_their_order_and_curves_are_long(store):
     ids = [finished(store, small_spec(epochs=epochs, name=str(epochs)), 0.1, 0.9) for epochs in (1, 2)]
     comparison = compare(store, ids)

@@ -13,6 +13,7 @@ import pandas as pd
 from tilewright.runs.paired import mean_interval, two_way_interval
 from tilewright.runs.store import RunRow, RunStore
 
+SHARES = ("accuracy", "saturated_weights", "truncated_updates", "empty_updates")  # ends of names of figures in [0, 1]
 CURVE_METRICS = ("loss", "train_accuracy", "test_accuracy")
 DECIDE_NO_SETTING = ("seeds.", "name", "versions.", "data.checksum")
 
@@ -64,6 +65,7 @@ def setting_interval(rows: Sequence[RunRow], metric: str) -> tuple[float, float,
 
     Where every seed ran on every device instance, seeds and devices are crossed random effects and the interval holds
     for new seeds on new devices (:func:`two_way_interval`); otherwise the runs count as independent (Student's t).
+    An interval of a share, such as an accuracy, ends at 0 and 1, beyond which there is nothing to cover.
     """
     cells: dict[tuple[int, int], float] = {}
     values = []
@@ -76,8 +78,13 @@ def setting_interval(rows: Sequence[RunRow], metric: str) -> tuple[float, float,
     seeds_there, devices_there = {key[0] for key in cells}, {key[1] for key in cells}
     crossed = len(cells) == len(values) == len(seeds_there) * len(devices_there)
     if crossed and min(len(seeds_there), len(devices_there)) > 1:
-        return two_way_interval([[cells[s, d] for d in sorted(devices_there)] for s in sorted(seeds_there)])
-    return mean_interval(values)
+        table = [[cells[s, d] for d in sorted(devices_there)] for s in sorted(seeds_there)]
+        mean, low, high = two_way_interval(table)
+    else:
+        mean, low, high = mean_interval(values)
+    if metric.endswith(SHARES) and math.isfinite(low):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return mean, low, high
 
 
 def varied_fields(rows: Sequence[RunRow]) -> dict[str, list[Any]]:

@@ -8,12 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from tilewright.runs.comparison import figures_of, setting_interval, varied_fields
+from tilewright.runs.comparison import SHARES, figures_of, setting_interval, varied_fields
 from tilewright.runs.grouping import SETTING, common_algorithm, grouped
 from tilewright.runs.paired import PairedDifference, paired_differences
 from tilewright.runs.store import RunRow
-
-PER_CENT = ("accuracy", "saturated_weights", "truncated_updates", "empty_updates")
 
 
 def settings_table(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> pd.DataFrame:
@@ -77,7 +75,7 @@ def value_text(value: float, metric: str) -> str:
     """A figure as people read it."""
     if not math.isfinite(value):
         return "-"
-    return f"{100 * value:.1f} %" if metric.endswith(PER_CENT) else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if metric.endswith(SHARES) else f"{value:.4g}"
 
 
 def interval_text(mean: float, low: float, high: float, metric: str) -> str:
