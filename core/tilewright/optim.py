@@ -72,11 +72,13 @@ class AnalogSGD(SGD):
         return loss
 
     def note_loss(self, loss: float) -> None:
-        """Tell every tile the loss of a mini-batch, for algorithms that act on a plateau of it.
+        """Tell tiles the loss of a mini-batch: those whose algorithm acts on a plateau of it.
 
         Replicas hear the mean of all processes.
         """
-        tiles = [tile for tile, _ in self.tiles()]
+        tiles = [tile for tile, _ in self.tiles() if tile.cell.follows_loss]
+        if not tiles:
+            return
         loss = mean_of_replicas(loss, tiles)
         for tile in tiles:
             tile.cell.note_loss(loss)

@@ -88,7 +88,7 @@ def test_the_learning_rate_sends_the_density_it_is_named_for(density):
     device = configs.ConstantStepDevice(dw_min=STEP, dw_min_dtod=0.0)
     tile = AnalogTile(size, size, configs.SingleRPUConfig(device=device), seed=3)
     tile.update(torch.from_numpy(x), torch.from_numpy(d), inputs.learning_rate(density, STEP))
-    sent = tile.cell.last_update["pulses"] / (size * size * batch)
+    sent = tile.cell.totals.pulses / (size * size * batch)
     asked = density * np.abs(x).mean() * np.abs(d).mean() / (inputs.MEAN_ABS_X * inputs.MEAN_ABS_D)
     assert sent == pytest.approx(asked, rel=7 / np.sqrt(batch))
 

@@ -54,12 +54,11 @@ def test_sums_follow_the_bit_loop(distance, side):
     start = np.tile(side * (BOUND - np.repeat(distance, COLUMNS // 3)), (2, 1))
     tile = AnalogTile(2, COLUMNS, config, seed=5)
     inputs, errors, weights = (torch.tensor(v, dtype=torch.float32) for v in (x, d, start))
-    found, pulses = np.empty((n, 2, COLUMNS)), []
+    found = np.empty((n, 2, COLUMNS))
     for k in range(n):
         tile.set_weights(weights)
         tile.update(inputs, errors, lr)
         found[k] = tile.get_weights().numpy()
-        pulses.append(tile.cell.last_update["pulses"])
     after, rng = np.tile(start, (n, 1, 1)), np.random.default_rng(3)
     expected_pulses = 0.0
     for sample in range(len(x)):
@@ -70,7 +69,7 @@ def test_sums_follow_the_bit_loop(distance, side):
             config.update, rng,
         )  # fmt: skip
     assert expected_pulses / (2 * COLUMNS) > 50, "many pulses at each crosspoint"
-    assert np.mean(pulses) == pytest.approx(expected_pulses, rel=0.01)
+    assert tile.cell.totals.pulses / n == pytest.approx(expected_pulses, rel=0.01)
     assert np.abs(found).max() <= BOUND + 1e-6
     assert_same_distribution(found.reshape(n, -1), after.reshape(n, -1), "weight", rounding=1e-6)
 
@@ -83,7 +82,7 @@ def test_the_sum_is_normal():
     tile = AnalogTile(*shape, config, seed=7)
     x, d = torch.ones(3, shape[1]), torch.tensor([[-1.0], [1.0], [1.0]]).expand(3, shape[0]).contiguous()
     tile.update(x, d, 10.0)
-    assert tile.cell.last_update["pulses"] == 93 * shape[0] * shape[1]
+    assert tile.cell.totals.pulses == 93 * shape[0] * shape[1]
     scores = (tile.get_weights().numpy().ravel() + 31 * STEP) / (STEP * NOISE * np.sqrt(93))
     assert kstest(scores, "norm").pvalue > FALSE_ALARM
 
@@ -96,5 +95,5 @@ def test_counters_and_single_pulses_agree():
     x, d = (torch.tensor(rng.uniform(-1, 1, (6, size)), dtype=torch.float32) for size in (21, 5))
     tile.update(x, d, 0.05)
     up, down = tile.pulse_counts()["W"]
-    assert int((up + down).sum()) == tile.cell.last_update["pulses"]
+    assert int((up + down).sum()) == tile.cell.totals.pulses
     assert tile.get_weights().numpy() == pytest.approx((STEP * (up - down)).numpy(), abs=1e-6)

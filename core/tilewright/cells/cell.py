@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +26,12 @@ ArrayAction = Callable[[DeviceArray, Tensor], bool]
 class Cell(nn.Module):
     """Runtime of a crosspoint array. The tile owns the visible weight (outputs, inputs) and passes it to each call."""
 
+    follows_loss: ClassVar[bool] = False  # whether `note_loss` does anything
+
     def __init__(self) -> None:
         super().__init__()
-        # What the last update sent, for health readings; not part of the state.
-        self.last_update: dict[str, int] = {}
+        # What the updates of this object have sent, for health readings; not part of the state.
+        self.totals = PulseTotals()
         self._ages: bool | None = None  # whether any array does; asked in every step
 
     @abstractmethod
@@ -102,23 +105,20 @@ class Cell(nn.Module):
         return UpdateWork(slots, slots, digital, digital_all)
 
 
-@dataclass
+@dataclass(slots=True)
 class PulseTotals:
-    """Sums over the arrays of a cell of what their updates report."""
+    """Sums over updates, and over the arrays of a cell, of what these report; 0 samples where nothing is counted."""
 
     pulses: int = 0
     truncated: int = 0
     empty: int = 0
+    samples: int = 0
 
-    def add(self, stats: kernels.UpdateStats) -> None:
-        """Count one more array."""
+    def add(self, stats: kernels.UpdateStats | PulseTotals) -> None:
+        """Count what one more array has sent."""
         self.pulses += stats.pulses
         self.truncated += stats.truncated
         self.empty += stats.empty
-
-    def reading(self, samples: int) -> dict[str, int]:
-        """For the health readings of a run."""
-        return {"pulses": self.pulses, "truncated": self.truncated, "empty": self.empty, "samples": samples}
 
 
 class PulsedCell(Cell):
@@ -143,9 +143,9 @@ class PulsedCell(Cell):
         """Pulse the mini-batch."""
         if lr == 0:
             return
-        totals = self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32))
+        self.totals.add(self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32)))
+        self.totals.samples += x.shape[0]
         self.end_batch(weight)
-        self.last_update = totals.reading(x.shape[0])
 
 
 def member_arrays(

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, Cell, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, single_pulse_update, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, buffered_work
@@ -236,13 +236,13 @@ class ChoppedTransferCell(Cell):
         lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
         copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
         fast_settings = self._fast_settings.get()
-        totals = PulseTotals()
+        totals = self.totals
+        totals.samples += x.shape[0]
         totals.add(
             self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
         )
         if transfers.line.numel():
             totals.pulses += self._transfer(weight, transfers, lines, lr, first_event)
-        self.last_update = totals.reading(x.shape[0])
         if p.gamma > 0:
             self._show(weight)
 

@@ -14,7 +14,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, Cell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, Cell, SettingsCache, member_arrays
 from tilewright.cells.line_reads import LineReader, check_line_reads, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
@@ -182,7 +182,6 @@ class LineTransferCell(Cell):
         start = int(counters[0])
         counters[0] += samples
         rates = p.transfer_rates(lr)
-        totals = PulseTotals()
         first = self._first_array()
         writes: Writes | None = self._gradient(x, d, lr)
         for k, every in enumerate(p.periods(self.lines)):
@@ -195,15 +194,14 @@ class LineTransferCell(Cell):
             )
             if writes is None and events is None:
                 continue
-            lines = self._write(k, self._weights(k, weight), writes, events, totals)
+            lines = self._write(k, self._weights(k, weight), writes, events)
             writes = None
             if events is None or lines is None:
                 continue
             first_read = int(counters[2 + 3 * k])
             counters[2 + 3 * k] += lines.shape[0]
             writes = self._transfer(k, events, lines, rates[k], first_read)
-        # Past the module's own way to set an attribute, which is slow.
-        self.__dict__["last_update"] = totals.reading(samples)
+        self.totals.samples += samples
         self._end_batch()
         if not self.hidden:
             with torch.no_grad():
@@ -248,15 +246,13 @@ class LineTransferCell(Cell):
         line = int(counters[1 + 3 * k])
         return [(line + reads * event) % self.lines for event in range(n)]
 
-    def _write(
-        self, k: int, weights: Tensor, writes: Writes | None, events: Events | None, totals: PulseTotals
-    ) -> Tensor | None:
+    def _write(self, k: int, weights: Tensor, writes: Writes | None, events: Events | None) -> Tensor | None:
         """Pulse array ``k``; returns copies of the lines to read, if any, each as it stands after its vector."""
         reset = None if events is None else self._resets(k, events)
         if events is None or ((events.at_end or writes is None) and reset is None):
             # Nothing is read on the way: the update needs no copies, and the lines are there to be looked at.
             if writes is not None:
-                self._pulse(k, weights, writes, None, totals)
+                self._pulse(k, weights, writes, None)
             return None if events is None else self._lines(weights, events.line)
         if writes is None:  # one vector of zeros, so that there is an update to reset in
             writes = Writes(torch.zeros(1, self.shape[1]), torch.zeros(1, self.shape[0]), 0.0, [1 << 40])
@@ -267,18 +263,16 @@ class LineTransferCell(Cell):
         lines = torch.empty((events.line.numel(), self.length))
         rows = not self.parameters_.transfer_columns
         copies = kernels.Snapshots(events.line, seen.to(torch.int32), lines, rows=rows, reset=reset)
-        self._pulse(k, weights, writes, copies, totals)
+        self._pulse(k, weights, writes, copies)
         return lines
 
-    def _pulse(
-        self, k: int, weights: Tensor, writes: Writes, copies: kernels.Snapshots | None, totals: PulseTotals
-    ) -> None:
+    def _pulse(self, k: int, weights: Tensor, writes: Writes, copies: kernels.Snapshots | None) -> None:
         settings = self._settings[k].get()
         stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, settings, copies)
         if k == self._first_array():
-            totals.add(stats)
+            self.totals.add(stats)
         else:
-            totals.pulses += stats.pulses
+            self.totals.pulses += stats.pulses
 
     def _lines(self, weights: Tensor, line: Tensor) -> Tensor:
         """Lines (events, length) of an array as it stands."""

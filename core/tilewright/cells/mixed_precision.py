@@ -113,9 +113,10 @@ class MixedPrecisionCell(Cell):
         d = self._quantised(d, p.n_d_bins, p.stoc_round_d, "d")
         kernels.accumulate_outer(self.chi, x, d, lr)
         self.batches += 1
-        pulses = self._transfer(weight) if self.batches % p.transfer_every == 0 else 0
+        if self.batches % p.transfer_every == 0:
+            self.totals.pulses += self._transfer(weight)
+        self.totals.samples += x.shape[0]
         self.analog.end_batch(weight)
-        self.last_update = {"pulses": pulses, "samples": x.shape[0]}
 
     def _quantised(self, values: Tensor, bins: int, stochastic: bool, name: str) -> Tensor:
         if bins == 0:

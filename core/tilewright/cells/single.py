@@ -30,11 +30,9 @@ class SingleDeviceCell(PulsedCell):
         if lr == 0:
             return
         array: Any = self._modules["array"]
-        stats = array.update(weight, x, d, lr, self._settings.get())
-        # Past the module's own way to set an attribute, which takes longer than a small update.
-        self.__dict__["last_update"] = {
-            "pulses": stats.pulses, "truncated": stats.truncated, "empty": stats.empty, "samples": x.shape[0],
-        }  # fmt: skip
+        totals = self.totals
+        totals.add(array.update(weight, x, d, lr, self._settings.get()))
+        totals.samples += x.shape[0]
 
     def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
         """Pulse the array."""

@@ -168,8 +168,7 @@ def dry_run(spec: RunSpec, dataset: Dataset | None = None) -> DryRun:
         loss = loss_of(output, labels, dataset.task)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        counts = UpdateCounts()
-        counts.add(tiles_of(model))
+        counts = UpdateCounts.of(tiles_of(model))
         with torch.no_grad():
             after = loss_of(model(images), labels, dataset.task)
     readings = counts.readings()
@@ -197,7 +196,7 @@ def _probe(spec: RunSpec, dataset: Dataset, runs: int) -> tuple[SettingEstimate,
     with torch.random.fork_rng(devices=[]):
         model = build_network(spec)
         optimizer = make_optimizer(model, spec)
-        counts, losses = UpdateCounts(), []
+        losses = []
         taken, done, start = 0.0, 0, 0
         while done < min(MOST_STEPS, steps) and taken < PROBE_SECONDS:
             images = dataset.train_images[start : start + spec.batch_size]
@@ -211,7 +210,6 @@ def _probe(spec: RunSpec, dataset: Dataset, runs: int) -> tuple[SettingEstimate,
             if done or steps == 1:  # the first step also loads and compiles
                 taken += time.process_time() - begin
             losses.append(loss.item())
-            counts.add(tiles_of(model))
             done += 1
         batch = batch_for(model, dataset.image_shape)
         begin = time.process_time()
@@ -227,7 +225,7 @@ def _probe(spec: RunSpec, dataset: Dataset, runs: int) -> tuple[SettingEstimate,
         spec.name.partition(", seed ")[0], runs, steps * step_seconds + spec.epochs * looked, step_seconds,
         3 * size + images_bytes, size,
     )  # fmt: skip
-    words = _cautions(spec) + concerns(counts.readings(), [], 0)
+    words = _cautions(spec) + concerns(UpdateCounts.of(tiles_of(model)).readings(), [], 0)
     if not all(map(math.isfinite, losses)):
         words.append("the loss is not finite within the first steps; lower the learning rate")
     return found, words

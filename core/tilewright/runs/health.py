@@ -48,7 +48,7 @@ def health_readings(model: nn.Module) -> dict[str, float]:
 
 @dataclass
 class UpdateCounts:
-    """What the tiles of a network were sent, summed over steps. Zero ``samples`` means that nothing counts."""
+    """What the tiles of a network were sent. Zero ``samples`` means that nothing counts."""
 
     pulses: int = 0
     truncated: int = 0
@@ -56,16 +56,28 @@ class UpdateCounts:
     samples: int = 0
     crosspoints: int = 0
 
-    def add(self, tiles: Sequence[AnalogTile]) -> None:
-        """Count one optimiser step; tiles whose algorithm does not count pulses are left out."""
+    @classmethod
+    def of(cls, tiles: Sequence[AnalogTile]) -> UpdateCounts:
+        """All that these tiles were sent since they were made or loaded."""
+        found = cls()
         for tile in tiles:
-            last = tile.cell.last_update
-            if "pulses" in last:
-                self.pulses += last["pulses"]
-                self.truncated += last.get("truncated", 0)
-                self.empty += last.get("empty", 0)
-                self.samples += last["samples"]
-                self.crosspoints += last["samples"] * tile.weight.numel()
+            sent = tile.cell.totals
+            found.pulses += sent.pulses
+            found.truncated += sent.truncated
+            found.empty += sent.empty
+            found.samples += sent.samples
+            found.crosspoints += sent.samples * tile.out_size * tile.in_size
+        return found
+
+    def added(self, other: UpdateCounts, sign: int = 1) -> UpdateCounts:
+        """Sum with other counts, or with ``sign`` -1 what is left without them."""
+        return UpdateCounts(
+            self.pulses + sign * other.pulses,
+            self.truncated + sign * other.truncated,
+            self.empty + sign * other.empty,
+            self.samples + sign * other.samples,
+            self.crosspoints + sign * other.crosspoints,
+        )
 
     def readings(self) -> dict[str, float]:
         """``pulse_density`` (per crosspoint and sample), ``truncated_updates`` and ``empty_updates`` (shares of them).

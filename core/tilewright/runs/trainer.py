@@ -29,6 +29,7 @@ from tilewright.runs.spec import RunSpec, build_network, check_data
 CHECKPOINT_FORMAT = 2
 POINTS_PER_RUN = 400  # values of each step metric, whatever the length of the run
 CANCEL_CHECK = 0.05  # seconds between looks at the cancel flag
+MARKED_AT_ONCE = 64  # steps whose answers are compared with the labels together
 # Sums over all tiles since the start of the run, once per epoch; slots and operations by the published accounting.
 COST_METRICS = {"line_reads": "line_reads", "update_slots": "slots", "digital_operations": "digital"}
 
@@ -160,7 +161,10 @@ class _Training:
         self.at = _Position()
         if resume is not None:
             self._restore(resume)
+        self.follows_loss = any(tile.cell.follows_loss for tile in self.tiles)
         self.counts = UpdateCounts(**self.at.counts)
+        self._counted = UpdateCounts.of(self.tiles)
+        self._unmarked: list[tuple[Tensor, Tensor]] = []
         self._cancelled = cancelled
         self._clock = self._next_look = self._window_start = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
@@ -232,20 +236,32 @@ class _Training:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         value = loss.item()
-        note = getattr(self.optimizer, "note_loss", None)  # the optimiser of a network without tiles has none
-        if note is not None:
-            note(value)
+        if self.follows_loss:
+            self.optimizer.note_loss(value)  # type: ignore[attr-defined]
         at, count = self.at, len(index)
         at.step, at.batch = at.step + 1, at.batch + 1
         at.window_loss, at.window_steps = at.window_loss + value, at.window_steps + 1
         at.epoch_loss, at.epoch_seen = at.epoch_loss + value * count, at.epoch_seen + count
         if self.task == CLASSES:
-            at.epoch_correct += int((output.argmax(dim=1) == labels).sum())
-        before = self.counts.pulses
-        self.counts.add(self.tiles)
-        at.pulses += self.counts.pulses - before
+            self._unmarked.append((output.detach(), labels))
+            if len(self._unmarked) == MARKED_AT_ONCE:
+                self._mark()
         self._window_images += count
         return value
+
+    def _mark(self) -> None:
+        """Count the right answers of the last steps: many at once, since each look takes longer than its arithmetic."""
+        if self._unmarked:
+            outputs, labels = (torch.cat(parts) for parts in zip(*self._unmarked, strict=True))
+            self.at.epoch_correct += int((outputs.argmax(dim=1) == labels).sum())
+            self._unmarked.clear()
+
+    def _count(self) -> None:
+        """Take note of the pulses since the last time."""
+        so_far = UpdateCounts.of(self.tiles)
+        new, self._counted = so_far.added(self._counted, -1), so_far
+        self.counts = self.counts.added(new)
+        self.at.pulses += new.pulses
 
     # --- what events carry --------------------------------------------------------------------------------------------
 
@@ -257,6 +273,7 @@ class _Training:
         return Event(kind, self.at.step, epoch, self.at.seconds, values or {}, **fields)
 
     def _window_event(self) -> Event:
+        self._count()
         now = time.monotonic()
         values = {
             "loss": self.at.window_loss / self.at.window_steps,
@@ -271,6 +288,7 @@ class _Training:
         return self._event("step", values)
 
     def _epoch_values(self) -> dict[str, float]:
+        self._mark()
         values = {"train_loss": self.at.epoch_loss / self.at.epoch_seen}
         if self.task == CLASSES:
             values["train_accuracy"] = self.at.epoch_correct / self.at.epoch_seen
@@ -292,6 +310,7 @@ class _Training:
 
     def _results(self, values: dict[str, float]) -> dict[str, float]:
         """Figures of the run so far that are kept with it: the last of each epoch's, pulses and processor time."""
+        self._count()
         self._event("step")  # brings the clocks up to date
         kept = {**values, "cpu_seconds": self.at.cpu_seconds}
         if self.at.pulses:
@@ -308,6 +327,8 @@ class _Training:
 
     def _checkpoint(self) -> Event:
         self._last_checkpoint = time.monotonic()
+        self._mark()
+        self._count()
         event = self._event("checkpoint")
         state = {
             "format": CHECKPOINT_FORMAT,

@@ -18,7 +18,16 @@ import sqlalchemy as sql
 from tilewright.atomic_write import write_atomically
 from tilewright.ledger import Ledger, LedgerError
 from tilewright.runs.spec import RunSpec
-from tilewright.runs.store.index import ARTIFACTS, METRICS, RUNS, find_run, open_index, replace_artifact, run_row
+from tilewright.runs.store.index import (
+    ARTIFACTS,
+    METRICS,
+    RUNS,
+    find_run,
+    insert_metrics,
+    open_index,
+    replace_artifact,
+    run_row,
+)
 from tilewright.runs.store.records import ACTIVE_STATES, ArtifactRow, MetricRow, RunRow, StoreError
 
 LONGEST_TAG, MOST_TAGS, LONGEST_NOTE = 40, 20, 4000
@@ -108,11 +117,9 @@ class RunCatalogue:
             write_atomically(path, checkpoint)
             file = ArtifactRow("checkpoint", path.name, hashlib.sha256(checkpoint).hexdigest(), len(checkpoint), now)
             values |= {"checkpoint": path.name, "checkpoint_step": fields["step"]}
-        rows = [{"run_id": row.id, "name": n, "step": step, "value": v, "t": now} for n, step, v in metrics]
         with self._writing.begin() as connection:
             connection.execute(RUNS.update().where(RUNS.c.id == row.id).values(values))
-            if rows:
-                connection.execute(METRICS.insert(), rows)
+            insert_metrics(connection, row.id, metrics, now)
             if file is not None:
                 replace_artifact(connection, row.id, file)
         return row.id

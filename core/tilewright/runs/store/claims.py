@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import sqlalchemy as sql
-from sqlalchemy.engine import RowMapping
-
 from tilewright.runs.store.catalogue import RunCatalogue
-from tilewright.runs.store.index import METRICS, RUNS, find_run, replace_artifact
+from tilewright.runs.store.index import METRICS, RUNS, find_run, glance, insert_metrics, replace_artifact
 from tilewright.runs.store.queue import give_up
 from tilewright.runs.store.records import ACTIVE_STATES, ArtifactRow, Claim, RunLost
+
+_WANTED = "SELECT cancel_requested, pause_requested, attempt, state FROM run WHERE id = ?"
 
 
 class RunClaims(RunCatalogue):
@@ -38,7 +37,7 @@ class RunClaims(RunCatalogue):
                 return None
             if submission is not None and found["submission"] != submission:
                 return None
-            if stop := _wanted_end(found):
+            if stop := _wanted_end(found["cancel_requested"], found["pause_requested"]):
                 connection.execute(this.values(state=stop, ended=now, message=stop))
                 return None
             if give_up(connection, found, ""):
@@ -69,13 +68,10 @@ class RunClaims(RunCatalogue):
         Raises:
             RunLost: the claim no longer holds.
         """
-        columns = (RUNS.c.cancel_requested, RUNS.c.pause_requested, RUNS.c.attempt, RUNS.c.state)
-        with self._engine.connect() as connection:
-            query = sql.select(*columns).where(RUNS.c.id == claim.run_id)
-            found = connection.execute(query).mappings().one_or_none()
-        if found is None or found["attempt"] != claim.attempt or found["state"] != "running":
+        found = glance(self._engine, self.path, _WANTED, claim.run_id)
+        if found is None or found[2:] != (claim.attempt, "running"):
             raise RunLost(f"run {claim.run_id} is no longer this worker's")
-        return _wanted_end(found)
+        return _wanted_end(*found[:2])
 
     def record(
         self,
@@ -102,10 +98,6 @@ class RunClaims(RunCatalogue):
             values |= {"checkpoint": checkpoint.path, "checkpoint_step": fields["step"], "tries": 0}
         if fields.get("state", "running") != "running":
             values["ended"] = now
-        rows = [
-            {"run_id": claim.run_id, "name": name, "step": step, "value": value, "t": now}
-            for name, step, value in metrics
-        ]
         with self._writing.begin() as connection:
             held = (RUNS.c.id == claim.run_id, RUNS.c.attempt == claim.attempt, RUNS.c.state == "running")
             if connection.execute(RUNS.update().where(*held).values(values)).rowcount != 1:
@@ -113,12 +105,11 @@ class RunClaims(RunCatalogue):
             if results:
                 merged = json.dumps({**json.loads(find_run(connection, claim.run_id)["results"]), **results})
                 connection.execute(RUNS.update().where(RUNS.c.id == claim.run_id).values(results=merged))
-            if rows:
-                connection.execute(METRICS.insert(), rows)
+            insert_metrics(connection, claim.run_id, metrics, now)
             for file in (checkpoint, ledger):
                 if file is not None:
                     replace_artifact(connection, claim.run_id, file)
 
 
-def _wanted_end(found: RowMapping) -> str:
-    return "cancelled" if found["cancel_requested"] else "paused" if found["pause_requested"] else ""
+def _wanted_end(cancel: bool, pause: bool) -> str:
+    return "cancelled" if cancel else "paused" if pause else ""

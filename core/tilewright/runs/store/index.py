@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,17 +116,23 @@ def _add_columns(connection: Connection) -> None:
 
 def _worded(path: Path, context: sql.engine.ExceptionContext) -> None:
     """Errors of the file behind the index in words, wherever they come up."""
-    error = context.original_exception
+    words = _in_words(path, context.original_exception)
+    if words is not None:
+        raise words from None
+
+
+def _in_words(path: Path, error: BaseException) -> StoreError | None:
     text = str(error)
     if "full" in text or "disk I/O" in text:
-        raise StoreError(f"the index of runs {path} cannot be written: {text}; free some space, then resume") from None
+        return StoreError(f"the index of runs {path} cannot be written: {text}; free some space, then resume")
     if "malformed" in text or "not a database" in text:
-        raise StoreError(
+        return StoreError(
             f"the index of runs {path} cannot be used: {text}. If it is damaged, move it away: "
             "a new one is started, and the files of the runs stay where they are"
-        ) from None
-    if isinstance(context.sqlalchemy_exception, sql.exc.OperationalError):
-        raise StoreError(f"the index of runs {path} cannot be used: {text}") from None
+        )
+    if isinstance(error, sqlite3.OperationalError):
+        return StoreError(f"the index of runs {path} cannot be used: {text}")
+    return None
 
 
 def _configure(connection: Any, record: Any) -> None:
@@ -171,6 +179,26 @@ def run_row(found: RowMapping) -> RunRow:
         fields[name] = json.loads(fields[name])
     del fields["tries"]
     return RunRow(**fields)
+
+
+def glance(engine: Engine, path: Path, query: str, *values: Any) -> Any:
+    """First row of a query, or None, past the layers that take longer than SQLite: for what is asked all the time."""
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(query, values)
+        return cursor.fetchone()
+    except sqlite3.Error as error:
+        raise (_in_words(path, error) or error) from None
+    finally:
+        connection.close()
+
+
+def insert_metrics(connection: Connection, run_id: str, metrics: Iterable[tuple[str, int, float]], now: float) -> None:
+    """Add values of metrics ``(name, step, value)``; as plain SQL, since runs write thousands."""
+    rows = [(run_id, name, step, value, now) for name, step, value in metrics]
+    if rows:
+        connection.exec_driver_sql("INSERT INTO metric (run_id, name, step, value, t) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def replace_artifact(connection: Connection, run_id: str, artifact: ArtifactRow) -> None:
