@@ -208,7 +208,8 @@ PYBIND11_MODULE(_cpu, m) {
                  return a;
              }),
              py::kw_only(), py::arg("kind"), py::arg("mult_noise"), py::arg("cycle_noise"), py::arg("write_noise"),
-             py::arg("shape"));
+             py::arg("shape"))
+        .def("tables", [](const DeviceModel& a) { return std::make_pair(a.tables->node_values, a.tables->jumps); });
 
     py::class_<UpdateArgs>(m, "UpdateSettings")
         .def(py::init([](double granularity, int desired_bl, bool fixed_bl, bool length_management, bool balance,

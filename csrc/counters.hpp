@@ -19,6 +19,8 @@ enum Purpose : uint64_t {
     kInputRounding = 9,
     kOutputRounding = 10,
     kField = 11,
+    kCrosspointNoise = 12,
+    kWriteNoise = 13,
 };
 
 TW_INLINE uint64_t mix(uint64_t z) {  // the finaliser of splitmix64

@@ -177,7 +177,7 @@ TW_INLINE Crosspoints<V> crosspoints_of(const DeviceArgs& a, V state, const At& 
 
 // Calls body<Device, mult_noise>() for the array's model.
 template <class Body>
-TW_INLINE void with_device(const DeviceArgs& a, const Body& body) {
+inline __attribute__((always_inline)) void with_device(const DeviceArgs& a, const Body& body) {
     switch (a.kind) {
         case DeviceKind::ConstantStep: return body.template run<ConstantStep, true>();
         case DeviceKind::ExpStep: return body.template run<ExpStep, true>();

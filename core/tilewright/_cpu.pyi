@@ -24,6 +24,7 @@ class DeviceModel:
     def __init__(
         self, *, kind: int, mult_noise: bool, cycle_noise: float, write_noise: float, shape: StepShape
     ) -> None: ...
+    def tables(self) -> tuple[list[float], list[float]]: ...
 
 class UpdateSettings:
     raise_only: bool

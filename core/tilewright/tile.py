@@ -19,11 +19,13 @@ from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfi
 from tilewright.devices.array import PULSE_COUNTER, DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
+from tilewright.kernels import gpu
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
 from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, compile_io, draw_frozen
 from tilewright.saved_configuration import ConfigurationWarning, describe_differences, encode_configuration
 
+Reads = kernels.TileReads | gpu.GpuReads
 _PERFECT = IOParameters(is_perfect=True)
 _CONFIGURATION = "configuration"
 _MANY_RECORDS = 10_000
@@ -126,7 +128,7 @@ class AnalogTile(nn.Module):
         self.out_scaling: nn.Parameter | None = None
         if mapping.learn_out_scaling:
             self.out_scaling = nn.Parameter(torch.ones(out_size if mapping.out_scaling_columnwise else 1))
-        self._reads: tuple[kernels.TileReads, kernels.TileReads] | None = None
+        self._reads: tuple[Reads, Reads] | None = None
         # Process group (None is the default one), rank and number of replicas, in data-parallel training.
         self.replicas: tuple[Any, int, int] | None = None
         self._link()
@@ -167,23 +169,40 @@ class AnalogTile(nn.Module):
             for field, value in zip(_FROZEN, (*frozen.as_tuple(), average), strict=True):
                 self.register_buffer(f"{name}_{field}", value)
 
-    def _make_reads(self) -> tuple[kernels.TileReads, kernels.TileReads]:
+    def _make_reads(self) -> tuple[Reads, Reads]:
         """Both directions as the kernels take them; made on demand because they cannot be stored."""
         shape, (forward, backward) = (self.out_size, self.in_size), self._directions
         rank = self.replicas[1] if self.replicas else 0
         seed = kernels.derive_seed(self.seed, "replica", rank) if rank else self.seed
         bounded = forward.out_bound > 0 and forward.out_clip and not forward.is_perfect
+        compiled = (
+            compile_io(forward, self.forward_nonlinearity, backward=False),
+            compile_io(backward, self.backward_nonlinearity, backward=True),
+        )
+        seeds = seed, kernels.derive_seed(seed, "backward")
+        if kernels.on_gpu(self.weight):
+            self._reads = self._make_gpu_reads(compiled, seeds, bounded)
+            return self._reads
         self._reads = (
-            kernels.TileReads(
-                compile_io(forward, self.forward_nonlinearity, backward=False), shape,
-                transposed=False, seed=seed, keep_saturated=bounded,
+            kernels.TileReads(compiled[0], shape, transposed=False, seed=seeds[0], keep_saturated=bounded),
+            kernels.TileReads(compiled[1], shape, transposed=True, seed=seeds[1], keep_saturated=False),
+        )
+        return self._reads
+
+    def _make_gpu_reads(
+        self, compiled: tuple[kernels.ReadSettings, kernels.ReadSettings], seeds: tuple[int, int], bounded: bool
+    ) -> tuple[gpu.GpuReads, gpu.GpuReads]:
+        shape, weight, (forward, backward) = (self.out_size, self.in_size), self.weight.detach(), self.position
+        return (
+            gpu.GpuReads(
+                compiled[0], shape, transposed=False, seed=seeds[0], keep_saturated=bounded, position=forward,
+                like=weight,
             ),
-            kernels.TileReads(
-                compile_io(backward, self.backward_nonlinearity, backward=True), shape,
-                transposed=True, seed=kernels.derive_seed(seed, "backward"), keep_saturated=False,
+            gpu.GpuReads(
+                compiled[1], shape, transposed=True, seed=seeds[1], keep_saturated=False, position=backward,
+                like=weight,
             ),
         )  # fmt: skip
-        return self._reads
 
     @property
     def passes(self) -> list[int]:
@@ -199,9 +218,10 @@ class AnalogTile(nn.Module):
             reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
         y, saturated = reads(self._parameters["weight"], x, self.position[direction], self.training)  # type: ignore[arg-type]
         self.position[direction] += y.shape[0]
-        if self._strict[direction] and reads.stats.lost_inputs:
+        lost = self._strict[direction] and reads.lost_inputs  # waits for a GPU, where it is asked for
+        if lost:
             raise ValueError(
-                f"{reads.stats.lost_inputs} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
+                f"{lost} of {y.shape[0]} vectors have no positive entry, and noise_management Max "
                 "scales by the largest entry; use AbsMax, or max_strict = False to get 0 for them"
             )
         return y, saturated
@@ -216,7 +236,8 @@ class AnalogTile(nn.Module):
         weight.tile = self
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_reads": None, "_passes": self.passes, "pending": [], "replicas": None}
+        counted = {"_passes": self.passes, "position": self.positions()}
+        return {**self.__dict__, **counted, "_reads": None, "pending": [], "replicas": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -229,22 +250,39 @@ class AnalogTile(nn.Module):
             raise TypeError(
                 f"tiles compute in float32 and cannot become {became.dtype}; convert the digital layers only"
             )
-        if became.device.type != "cpu":
-            raise RuntimeError(
-                f"tiles cannot move to {became.device}: only CPU kernels are compiled in; keep the model on the CPU"
-            )
+        self._check_move(became.device)
 
         def keeping_types(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             return moved if moved.dtype is tensor.dtype else tensor
 
+        self._forget_reads()
         super()._apply(keeping_types, recurse)  # type: ignore[no-untyped-call]
         self._link()
         return self
 
+    def _check_move(self, device: torch.device) -> None:
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"tiles cannot move to {device}: there are kernels for the CPU and for CUDA")
+        if device.type == "cuda" and (problem := gpu.problem()):
+            raise RuntimeError(f"tiles cannot move to {device}: {problem}")
+        if (device.type == "cuda" or kernels.on_gpu(self.weight)) and (missing := self.cell.needs_cpu()):
+            raise NotImplementedError(f"tiles cannot move to {device}: {missing}; keep the model on the CPU")
+
+    def _forget_reads(self) -> None:
+        """Before the reads are made anew: keep what they counted. Waits for a GPU."""
+        self.position, self._passes = self.positions(), self.passes
+        self._reads = None
+
+    def positions(self) -> list[int]:
+        """Products done forward and backward; those on a GPU are numbered there, and this waits for it."""
+        reads = self._reads or ()
+        on_gpu = [one.position for one in reads if isinstance(one, gpu.GpuReads)]
+        return on_gpu or list(self.position)
+
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, and what was counted."""
-        return torch.tensor([self.seed, *self.position, *self.passes, *self.updated], dtype=torch.int64)
+        return torch.tensor([self.seed, *self.positions(), *self.passes, *self.updated], dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
@@ -287,7 +325,7 @@ class AnalogTile(nn.Module):
     @torch.no_grad()
     def set_weights(self, weights: Tensor) -> None:
         """Set logical weights (outputs, inputs): scaled as the mapping says, then clipped by the devices."""
-        wanted = torch.as_tensor(weights, dtype=torch.float32).detach()
+        wanted = torch.as_tensor(weights, dtype=torch.float32, device=self.weight.device).detach()
         if wanted.shape != (self.out_size, self.in_size):
             raise ValueError(f"weights must have shape {(self.out_size, self.in_size)}, found {tuple(wanted.shape)}")
         if not bool(torch.isfinite(wanted).all()):
@@ -353,7 +391,7 @@ class AnalogTile(nn.Module):
         flat = x.reshape(-1, x.shape[-1])
         reads = (self._reads or self._make_reads())[0]
         reads.freeze([self._buffers[name] for name in _FROZEN_NAMES[0]])
-        y, alpha, rho, passes, stats = reads.observe(self.weight.data, flat, self.position[0])
+        y, alpha, rho, passes, clipped = reads.observe(self.weight.data, flat, self.position[0])
         self.position[0] += flat.shape[0]
         exact = flat @ self.weight.data.t() * self._directions[0].out_scale
         scales = self.mapping_scales
@@ -363,8 +401,8 @@ class AnalogTile(nn.Module):
             alpha=alpha,
             rho=rho,
             passes=passes,
-            dac_clipped=stats.clipped_inputs / max(1, stats.passes * self.in_size),
-            adc_clipped=stats.saturated_outputs / max(1, y.numel()),
+            dac_clipped=clipped.inputs / max(1, clipped.passes * self.in_size),
+            adc_clipped=clipped.outputs / max(1, y.numel()),
         )
 
     def update(self, x: Tensor, d: Tensor, lr: float) -> None:
@@ -401,7 +439,7 @@ class AnalogTile(nn.Module):
         Updates are the same in all of them; noise of products is drawn anew for each rank.
         """
         self.replicas = group, rank, count
-        self._reads = None
+        self._forget_reads()
 
     # --- training ---------------------------------------------------------------------------------------------------
 
@@ -575,7 +613,7 @@ class TileArray(nn.Module):
 
     def get_weights(self) -> Tensor:
         """Logical weights (outputs, inputs), a copy."""
-        weights = torch.empty(self.out_size, self.in_size)
+        weights = torch.empty(self.out_size, self.in_size, device=self.tiles[0].weight.device)  # type: ignore[arg-type]
         for tile, rows, cols in self.blocks():
             weights[rows, cols] = tile.get_weights()
         return weights

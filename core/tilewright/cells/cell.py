@@ -49,6 +49,10 @@ class Cell(nn.Module):
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
 
+    def needs_cpu(self) -> str:
+        """What of this cell has no CUDA kernel, in words; empty where all of it has."""
+        return f"{type(self).__name__} has no CUDA kernels yet"
+
     def note_loss(self, loss: float) -> None:
         """Take note of the loss of a mini-batch; for algorithms that act on its course."""
 
@@ -113,12 +117,23 @@ class PulseTotals:
     truncated: int = 0
     empty: int = 0
     samples: int = 0
+    known: bool = True
 
-    def add(self, stats: kernels.UpdateStats | PulseTotals) -> None:
-        """Count what one more array has sent."""
+    def add(self, stats: kernels.UpdateStats | PulseTotals | None) -> None:
+        """Count what one more array has sent; nothing is known of arrays on a GPU."""
+        if stats is None:
+            self.known = False
+            return
         self.pulses += stats.pulses
         self.truncated += stats.truncated
         self.empty += stats.empty
+
+    def add_pulses(self, stats: kernels.UpdateStats | None) -> None:
+        """Count the pulses alone of one more array, whose vectors are not those of the network."""
+        if stats is None:
+            self.known = False
+            return
+        self.pulses += stats.pulses
 
 
 class PulsedCell(Cell):
@@ -143,8 +158,10 @@ class PulsedCell(Cell):
         """Pulse the mini-batch."""
         if lr == 0:
             return
-        self.totals.add(self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32)))
-        self.totals.samples += x.shape[0]
+        sent = self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32))
+        if sent.known:
+            self.totals.add(sent)
+            self.totals.samples += x.shape[0]
         self.end_batch(weight)
 
 

@@ -289,7 +289,8 @@ class ChoppedTransferCell(Cell):
         line = transfers.line[event.long()]
         x, d = (line, pulses) if p.transfer_columns else (pulses, line)
         slow = weight if self.slow_weight is None else self.slow_weight
-        return self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get()).pulses
+        stats = self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get())
+        return 0 if stats is None else stats.pulses
 
     def _show(self, weight: Tensor) -> None:
         """Visible weight for gamma > 0: C plus the unchopped A."""

@@ -272,7 +272,7 @@ class LineTransferCell(Cell):
         if k == self._first_array():
             self.totals.add(stats)
         else:
-            self.totals.pulses += stats.pulses
+            self.totals.add_pulses(stats)
 
     def _lines(self, weights: Tensor, line: Tensor) -> Tensor:
         """Lines (events, length) of an array as it stands."""

@@ -177,7 +177,7 @@ class OneSidedCell(PulsedCell):
             rate = lr if lr.numel() == 1 else lr[part].contiguous()
             totals.add(self._array(PLUS).update(self.members[PLUS], x[part], d[part], rate, self._settings.get()))
             lowered = self._array(MINUS).update(self.members[MINUS], x[part], d[part], -rate, self._settings.get())
-            totals.pulses += lowered.pulses  # both see the same vectors: count these once
+            totals.add_pulses(lowered)  # both see the same vectors: count these once
             self.counters[0] += count
             first += count
             if counted and int(self.counters[0]) % p.refresh_every == 0:

@@ -30,9 +30,16 @@ class SingleDeviceCell(PulsedCell):
         if lr == 0:
             return
         array: Any = self._modules["array"]
+        stats = array.update(weight, x, d, lr, self._settings.get())
+        if stats is None:  # on a GPU, where the counts are too
+            return
         totals = self.totals
-        totals.add(array.update(weight, x, d, lr, self._settings.get()))
+        totals.add(stats)
         totals.samples += x.shape[0]
+
+    def needs_cpu(self) -> str:
+        """All of it has CUDA kernels."""
+        return ""
 
     def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
         """Pulse the array."""
@@ -60,6 +67,10 @@ class SingleDeviceCell(PulsedCell):
 
 class ExactCell(Cell):
     """Floating-point weights and an exact update: ideal devices, or ``pulse_type`` None."""
+
+    def needs_cpu(self) -> str:
+        """All of it has CUDA kernels."""
+        return ""
 
     @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:

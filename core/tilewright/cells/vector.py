@@ -183,6 +183,12 @@ class VectorCell(PulsedCell):
             raise ValueError(f"the cell has members 0 to {len(self.gammas) - 1}, found {index}")
         self.index = index
 
+    def needs_cpu(self) -> str:
+        """Members that take turns have one learning rate for each vector."""
+        if self.policy is VectorUnitCellUpdatePolicy.ALL:
+            return ""
+        return f"{type(self).__name__} with update_policy {self.policy.value} has no CUDA kernels yet"
+
     # --- learning ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -197,11 +203,11 @@ class VectorCell(PulsedCell):
             if chosen is not None:
                 mine = chosen == k
                 if not bool(mine.any()):
-                    array.position.samples += samples  # the members count vectors alike
+                    array.skip(samples)  # the members count vectors alike
                     continue
                 rate = rate.expand(samples) * mine
             elif self.gammas[k] == 0:
-                array.position.samples += samples
+                array.skip(samples)
                 continue
             totals.add(array.update(self.members[k], x, d, rate.contiguous(), self._settings[k].get()))
         self._show(weight)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from tilewright import kernels
 from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels.gpu import GpuArray, GpuUpdates, field
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
 PULSE_COUNTER = "counted_pulses"
@@ -93,7 +95,8 @@ class DeviceArray(nn.Module):
         self.shape = shape
         self.noise_seed = noise_seed
         self.position = _Position()
-        self.sent = _Sent()
+        self._sent = _Sent()
+        self._gpu: GpuArray | None = None  # on a GPU the position and what was sent are kept there
         drawn = draw_devices(device, shape, draw_seed)
         for name in (*_PARAMETERS, *_RETENTION):
             self.register_buffer(name, drawn.get(name))
@@ -110,17 +113,65 @@ class DeviceArray(nn.Module):
         self._model: kernels.DeviceModel | None = None
         self._updates: kernels.ArrayUpdates | None = None
         self._rate = 0.0, torch.zeros(1)
+        self._gpu_updates: GpuUpdates | None = None
+
+    # --- where it lives ---------------------------------------------------------------------------------------------
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # What .to() and .cuda() call.
+        self._come_back()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if kernels.on_gpu(self.up):
+            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
+        return self
+
+    def _come_back(self) -> None:
+        """Take the position and the counts from the GPU; waits for it."""
+        if self._gpu is not None:
+            self.position = self._position_now()
+            self._sent = self.sent
+            self._gpu = self._gpu_updates = None
+
+    def _position_now(self) -> _Position:
+        if self._gpu is None:
+            return self.position
+        samples, calls = self._gpu.where()
+        return _Position(calls, samples)
+
+    @property
+    def samples(self) -> int:
+        """Vectors it was given so far; waits for a GPU."""
+        return self._position_now().samples
+
+    @property
+    def sent(self) -> _Sent:
+        """What the updates have sent so far; waits for a GPU."""
+        sent = self._sent
+        if self._gpu is None:
+            return sent
+        pulses, truncated, empty, slots = self._gpu.sent.tolist()
+        return _Sent(sent.empty + empty, sent.truncated + truncated, sent.slots + slots, sent.pulses + pulses)
+
+    def skip(self, samples: int) -> None:
+        """Let vectors pass that are meant for others."""
+        if self._gpu is None:
+            self.position.samples += samples
+        else:
+            self._gpu.advance(samples, 0)
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as before, and what was sent."""
-        at, sent = self.position, self.sent
+        at, sent = self._position_now(), self.sent
         values = [self.noise_seed, at.calls, at.samples, sent.empty, sent.truncated, sent.slots, sent.pulses]
         return torch.tensor(values, dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
+        self._come_back()
         self.noise_seed, self.position.calls, self.position.samples, *sent = (int(v) for v in state)
-        self.sent = _Sent(*sent)
+        self._sent = _Sent(*sent)
+        if kernels.on_gpu(self.up):
+            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Whether pulses are counted is no matter of the weights: a counter that was stored is taken over, and what
@@ -137,7 +188,13 @@ class DeviceArray(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None, "_updates": None}
+        own = {"_model": None, "_updates": None, "_gpu": None, "_gpu_updates": None}
+        return {**self.__dict__, **own, "position": replace(self._position_now()), "_sent": self.sent}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if kernels.on_gpu(self.up):
+            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
 
     # --- kernels ----------------------------------------------------------------------------------------------------
 
@@ -162,8 +219,14 @@ class DeviceArray(nn.Module):
         lr: Tensor | float,
         settings: kernels.UpdateSettings,
         snapshots: kernels.Snapshots | None = None,
-    ) -> kernels.UpdateStats:
-        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`, quickest with one ``lr`` and dense vectors."""
+    ) -> kernels.UpdateStats | None:
+        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. Quickest with one ``lr`` and dense vectors.
+
+        On a GPU nothing is returned, since the counts are there: :attr:`sent` has them.
+        """
+        if self._gpu is not None:
+            self._update_on_gpu(self._gpu, visible, x, d, lr, settings, snapshots)
+            return None
         position, buffers = self.position, self._buffers
         position.calls += 1
         before = None
@@ -193,7 +256,7 @@ class DeviceArray(nn.Module):
                 counts=buffers[PULSE_COUNTER],
             )
         position.samples += x.shape[0]
-        sent = self.sent
+        sent = self._sent
         sent.empty += stats.empty
         sent.truncated += stats.truncated
         sent.slots += stats.slots
@@ -208,10 +271,36 @@ class DeviceArray(nn.Module):
             self._rate = lr, torch.tensor([lr], dtype=torch.float32)
         return self._rate[1]
 
+    def _update_on_gpu(
+        self,
+        gpu: GpuArray,
+        visible: Tensor,
+        x: Tensor,
+        d: Tensor,
+        lr: Tensor | float,
+        settings: kernels.UpdateSettings,
+        snapshots: kernels.Snapshots | None,
+    ) -> None:
+        if snapshots is not None or x.dtype is torch.int32 or d.dtype is torch.int32:
+            raise NotImplementedError("copies of lines while an update passes have no CUDA kernel yet; use the CPU")
+        if isinstance(lr, Tensor):
+            if lr.numel() != 1 or lr.is_cuda:
+                raise NotImplementedError("one learning rate for each vector has no CUDA kernel yet; use the CPU")
+            lr = float(lr)
+        visible = visible.detach()
+        buffers: dict[str, Any] = self._buffers
+        before = None if buffers["written"] is None else self._raw(visible).clone()
+        updates = self._gpu_updates
+        if updates is None or updates.settings is not settings or updates.array is not gpu:
+            updates = self._gpu_updates = GpuUpdates(gpu, settings, self.shape)
+        updates(self.crosspoints(visible), buffers[PULSE_COUNTER], x, d, lr, self.noise_seed)
+        if before is not None:
+            self._note_writes(self._raw(visible) != before, visible)
+
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint from now on."""
         if self.counted_pulses is None:
-            self.counted_pulses = torch.zeros(self.shape, dtype=torch.int64)
+            self.counted_pulses = torch.zeros(self.shape, dtype=torch.int64, device=self.up.device)
 
     def pulse_counts(self) -> tuple[Tensor, Tensor] | None:
         """Up and down pulses (outputs, inputs) int64 taken since counting began; None when they are not counted."""
@@ -221,8 +310,17 @@ class DeviceArray(nn.Module):
     # --- the whole array at once ------------------------------------------------------------------------------------
 
     def _noise(self) -> Tensor:
+        if self._gpu is not None:
+            self._gpu.advance(0, 1)
+            return field(self.shape, self.noise_seed, self._gpu.calls, self.up)
         self.position.calls += 1
         return kernels.normal_field(self.shape, self.noise_seed, self.position.calls)
+
+    def _chances(self, seed: int) -> Tensor:
+        """Uniform numbers of the present call."""
+        if self._gpu is not None:
+            return field(self.shape, seed, self._gpu.calls, self.up, uniform=True)
+        return kernels.uniform_field(self.shape, seed, self.position.calls)
 
     def _raw(self, visible: Tensor) -> Tensor:
         return visible if self.persistent is None else self.persistent
@@ -244,7 +342,7 @@ class DeviceArray(nn.Module):
         raw = wanted if self.reference is None else wanted + self.reference
         self._write(visible, raw, noise=getattr(self.device, "apply_write_noise_on_set", False))
         if self.written is not None:
-            self._note_writes(torch.ones(self.shape, dtype=torch.bool), visible)
+            self._note_writes(torch.ones(self.shape, dtype=torch.bool, device=self.up.device), visible)
 
     @property
     def ages(self) -> bool:
@@ -300,7 +398,7 @@ class DeviceArray(nn.Module):
         assert self.written_at is not None
         assert self.drift_time is not None
         torch.where(where, self._raw(visible), self.written, out=self.written)
-        self.written_at.masked_fill_(where, float(self.drift_time))
+        torch.where(where, self.drift_time.to(torch.float32), self.written_at, out=self.written_at)
 
     def _resting_level(self) -> Tensor:
         level: Tensor = self.reset_level
@@ -311,14 +409,11 @@ class DeviceArray(nn.Module):
     @torch.no_grad()
     def reset(self, visible: Tensor, probability: float = 1.0, columns: Tensor | None = None) -> bool:
         """Reset each device with the given probability; only those of some columns when these are given."""
-        chosen = (
-            kernels.uniform_field(self.shape, kernels.derive_seed(self.noise_seed, "reset"), self.position.calls)
-            < probability
-        )
+        chosen = self._chances(kernels.derive_seed(self.noise_seed, "reset")) < probability
         if columns is not None:
             inside = torch.zeros(self.shape[1], dtype=torch.bool)
             inside[columns] = True
-            chosen &= inside
+            chosen &= inside.to(chosen.device)
         self.reset_where(visible, chosen)
         return True
 

@@ -17,6 +17,7 @@ from tilewright._cpu import (
 )
 from tilewright.kernels.accumulators import accumulate_outer, carry_steps
 from tilewright.kernels.arrays import Crosspoints
+from tilewright.kernels.gpu import on_gpu
 from tilewright.kernels.machine import RATE_KINDS, capabilities, exercise
 from tilewright.kernels.products import TileReads, matrix_product
 from tilewright.kernels.random import derive_seed, normal_field, normal_rows, uniform_field, uniform_rows
@@ -58,6 +59,7 @@ __all__ = [
     "nominal_response",
     "normal_field",
     "normal_rows",
+    "on_gpu",
     "plan_transfers",
     "pulse_trace",
     "pulsed_update",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright import _cpu
+from tilewright.kernels import gpu
 from tilewright.kernels.arrays import rows_of
 
 
@@ -21,6 +22,8 @@ def accumulate_outer(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> No
     rows, cols = accumulator.shape
     if not accumulator.is_contiguous() or accumulator.dtype is not torch.float32:
         raise TypeError("a sum of outer products needs a contiguous float32 tensor to add to")
+    if gpu.on_gpu(accumulator):
+        return gpu.accumulate(accumulator, x, d, lr)
     x, d = rows_of(x, cols, "x"), rows_of(d, rows, "d")
     if x.shape[0] != d.shape[0]:
         raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")

@@ -13,9 +13,7 @@ def rows_of(tensor: Tensor, width: int, what: str) -> Tensor:
     if tensor.dtype is not torch.float32:
         raise TypeError(f"{what} must be float32, found {tensor.dtype}; convert it with .float()")
     if tensor.device.type != "cpu":
-        raise RuntimeError(
-            f"{what} is on {tensor.device}, but only CPU kernels are compiled in; move the model and data to the CPU"
-        )
+        raise RuntimeError(f"{what} is on {tensor.device}, but this works on the CPU alone; move it with .cpu()")
     if tensor.dim() != 2 or tensor.shape[1] != width:
         raise ValueError(f"{what} must have shape (batch, {width}), found {tuple(tensor.shape)}")
     return tensor.contiguous()

@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from tilewright import _cpu
+from tilewright.kernels import gpu
 
 
 def capabilities() -> dict[str, Any]:
-    """What this installation can run: backends, instruction sets (plainest first), the one in use, threads."""
+    """What this installation can run: backends, instruction sets (plainest first), the one in use, threads, GPUs."""
     return {
-        "backends": ["cpu"],
+        "backends": ["cpu"] if gpu.problem() else ["cpu", "cuda"],
         "instruction_sets": list(_cpu.instruction_sets()),
         "instruction_set": _cpu.instruction_set(),
         "openmp": _cpu.openmp(),
         "compiler": _cpu.compiler(),
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
-        "cuda": "not compiled in",
+        "cuda": gpu.state(),
     }
 
 

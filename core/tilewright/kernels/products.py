@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,14 @@ from torch import Tensor
 from tilewright import _cpu
 from tilewright._cpu import ProductStats, ReadSettings
 from tilewright.kernels.arrays import rows_of
+
+
+class Clipped(NamedTuple):
+    """What the converters clipped in one product."""
+
+    inputs: int  # in all passes
+    outputs: int  # in the last pass of each sample
+    passes: int
 
 
 class TileReads:
@@ -99,10 +108,13 @@ class TileReads:
         """Counts of the last product: passes, clipped inputs and outputs, inputs without a scale."""
         return self._reads.stats
 
-    def observe(
-        self, weight: Tensor, x: Tensor, first_sample: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, ProductStats]:
-        """A product that keeps what happened: result, scale, reduction and passes of each sample, and the counts."""
+    @property
+    def lost_inputs(self) -> int:
+        """Inputs of the last product, other than zero, whose scale was 0."""
+        return self._reads.stats.lost_inputs
+
+    def observe(self, weight: Tensor, x: Tensor, first_sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Clipped]:
+        """A product that keeps what happened: result, scale, reduction and passes of each sample, and what clipped."""
         x = rows_of(x, self.inputs, self._what)
         samples = x.shape[0]
         y, alpha, rho = torch.empty(samples, self.outputs), torch.empty(samples), torch.empty(samples)
@@ -111,7 +123,7 @@ class TileReads:
             self._check_weight(weight), x.data_ptr(), y.data_ptr(), samples, first_sample, torch.get_num_threads(),
             (alpha.data_ptr(), rho.data_ptr(), passes.data_ptr()),
         )  # fmt: skip
-        return y, alpha, rho, passes, stats
+        return y, alpha, rho, passes, Clipped(stats.clipped_inputs, stats.saturated_outputs, stats.passes)
 
 
 def matrix_product(

@@ -188,7 +188,7 @@ def _tile_count(tile: AnalogTile, name: str) -> TileCount:
     analog = isinstance(config, AnalogRPUConfig)
     update = config.update if isinstance(config, AnalogRPUConfig) else UpdateParameters()
     work = tile.cell.work(shape, vectors, update)
-    passes = 0
+    passes, products = 0, tile.positions()
     if isinstance(config, AnalogRPUConfig):
         directions = zip(tile.passes, (config.forward, config.backward), strict=True)
         passes = sum(count * (2 if io.mv_type in _TWO_PASSES else 1) for count, io in directions)
@@ -204,15 +204,15 @@ def _tile_count(tile: AnalogTile, name: str) -> TileCount:
         inputs=tile.in_size,
         vectors=vectors,
         batches=batches,
-        forward=tile.position[0],
-        backward=tile.position[1],
+        forward=products[0],
+        backward=products[1],
         passes=passes,
         line_reads=sum(work.line_reads.values()),
         slots=work.published_slots,
         slots_all=work.slots,
         digital=work.digital,
         digital_all=work.digital_all,
-        digital_products=0 if analog else 2 * tile.out_size * tile.in_size * sum(tile.position),
+        digital_products=0 if analog else 2 * tile.out_size * tile.in_size * sum(products),
         digital_memory=digital_memory,
         arrays=counts,
     )
@@ -228,7 +228,7 @@ def _array_count(name: str, array: DeviceArray, line_reads: int) -> ArrayCount:
         pulses_up=None if counted is None else int(counted[0].sum()),
         pulses_down=None if counted is None else int(counted[1].sum()),
         most_pulses=None if counted is None else int((counted[0] + counted[1]).max()),
-        writes=array.position.samples,
+        writes=array.samples,
         empty_writes=sent.empty,
         truncated_writes=sent.truncated,
         slots=sent.slots,

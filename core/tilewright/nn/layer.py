@@ -129,7 +129,7 @@ class AnalogLayer(nn.Module):
             raise ValueError(f"weight must have shape {self.weight_shape}, found {tuple(weight.shape)}")
         flat = weight.detach().reshape(self.weight_shape[0], -1)
         if self.analog_bias:
-            column = torch.zeros(flat.shape[0]) if bias is None else bias.detach()
+            column = flat.new_zeros(flat.shape[0]) if bias is None else bias.detach().to(flat.device)
             flat = torch.cat([flat, column[:, None]], dim=1)
         elif bias is not None:
             if self.bias is None:

@@ -176,7 +176,8 @@ class AnalogRecurrent(nn.Module):
         count = self.num_layers * (2 if self.bidirectional else 1)
         shapes = [(count, batch, self.proj_size or self.hidden_size), (count, batch, self.hidden_size)]
         if state is None:
-            zeros = tuple(torch.zeros(shape) for shape in shapes)
+            device = next(self.parameters()).device
+            zeros = tuple(torch.zeros(shape, device=device) for shape in shapes)
             return zeros if self.has_cell_state else zeros[0]
         given = list(state) if self.has_cell_state else [state]
         if len(given) != (2 if self.has_cell_state else 1):

@@ -1,0 +1,57 @@
+# Kernels for graphics processors: a module of their own, beside the processor's and with no need of torch.
+set(TILEWRIGHT_CUDA AUTO CACHE STRING "AUTO builds the CUDA kernels where a CUDA compiler works, ON insists, OFF leaves them out")
+set(TILEWRIGHT_CUDA_ARCHITECTURES "" CACHE STRING
+  "as CMAKE_CUDA_ARCHITECTURES, or 'all' for every one from Turing on; empty: this machine's, else code that the driver compiles")
+set_property(CACHE TILEWRIGHT_CUDA PROPERTY STRINGS AUTO ON OFF)
+
+# Bodies of kernels take one crosspoint at a time, with the arithmetic of the processor's eight.
+set(gpu_definitions TW_ONE_LANE TW_ISA=one_lane)
+
+# The same kernels run by the host, for the tests: made where these are, with the editable installation.
+if(SKBUILD_STATE STREQUAL "editable" AND NOT TILEWRIGHT_SANITIZE)
+  pybind11_add_module(_cuda_on_host NO_EXTRAS csrc/gpu/bindings.cpp csrc/gpu/kernels_on_host.cpp)
+  target_compile_definitions(_cuda_on_host PRIVATE ${gpu_definitions} TW_MODULE=_cuda_on_host
+    TW_TOOLKIT="none" TW_ARCHITECTURES="the host")
+  target_compile_options(_cuda_on_host PRIVATE ${kernel_flags} -Wno-unknown-pragmas -O2)
+  install(TARGETS _cuda_on_host LIBRARY DESTINATION tilewright)
+endif()
+
+if(NOT TILEWRIGHT_CUDA OR TILEWRIGHT_SANITIZE)
+  return()
+endif()
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(TILEWRIGHT_CUDA STREQUAL "AUTO")
+    return()
+  endif()
+  message(FATAL_ERROR "TILEWRIGHT_CUDA is ${TILEWRIGHT_CUDA}, but no CUDA compiler works here: put nvcc on the path or set CUDACXX, "
+    "or leave the CUDA kernels out with TILEWRIGHT_CUDA=OFF")
+endif()
+
+set(gpu_architectures "${TILEWRIGHT_CUDA_ARCHITECTURES}")
+if(gpu_architectures STREQUAL "all")
+  set(gpu_architectures 75-real 80-real 86-real 89-real 90-real 100-real 103-real 110-real 120-real 121-real 120-virtual)
+elseif(gpu_architectures STREQUAL "")
+  # One compilation: for the graphics processor of this machine, or in the form that drivers compile from Turing on.
+  if(EXISTS /dev/nvidia0)
+    set(gpu_architectures native)
+  else()
+    set(gpu_architectures 75-virtual)
+  endif()
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${gpu_architectures})
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 17)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+
+pybind11_add_module(_cuda NO_EXTRAS csrc/gpu/bindings.cpp csrc/gpu/kernels.cu)
+string(REPLACE ";" " " gpu_architectures "${gpu_architectures}")
+target_compile_definitions(_cuda PRIVATE ${gpu_definitions} TW_MODULE=_cuda
+  "TW_TOOLKIT=\"CUDA ${CMAKE_CUDA_COMPILER_VERSION}\"" "TW_ARCHITECTURES=\"${gpu_architectures}\"")
+# What makes the bits those of the processor: no fused multiply-add, IEEE division and square root, no flushing to zero.
+target_compile_options(_cuda PRIVATE
+  "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-fmad=false;-prec-div=true;-prec-sqrt=true;-ftz=false>"
+  "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off;-Wall;-Wextra>")
+set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+install(TARGETS _cuda LIBRARY DESTINATION tilewright)

@@ -1,0 +1,68 @@
+"""Kernels for graphics processors; see csrc/gpu/bindings.cpp."""
+
+from tilewright._cpu import DeviceModel, ReadSettings, UpdateSettings
+
+def toolkit() -> str: ...
+def architectures() -> str: ...
+def devices() -> list[str]: ...
+def why_no_device() -> str: ...
+def run_backwards(on: bool) -> None: ...
+def field(out: int, rows: int, n: int, seed: int, counter: int, uniform: bool, more: int, stream: int) -> None: ...
+def accumulate(
+    accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, stream: int
+) -> None: ...
+def advance(clock: int, samples: int, calls: int, stream: int) -> None: ...
+def trace(
+    model: DeviceModel,
+    arrays: tuple[int, ...],
+    tables: tuple[int, int],
+    devices: int,
+    pulses: int,
+    n_pulses: int,
+    out: int,
+    seed: int,
+    first: int,
+    stream: int,
+) -> None: ...
+
+class Updates:
+    def __init__(self, model: DeviceModel, settings: UpdateSettings, rows: int, cols: int) -> None: ...
+    def bind(
+        self, arrays: tuple[int, ...], tables: tuple[int, int], pulse_counts: int, clock: int, counts: int
+    ) -> None: ...
+    def memory(self, samples: int, lr: float) -> int: ...
+    def run(
+        self,
+        x: int,
+        x_hot: bool,
+        d: int,
+        d_hot: bool,
+        samples: int,
+        rates: int,
+        lr: float,
+        seed: int,
+        snapshots: tuple[int, int, int, int, int],
+        events: int,
+        snapshot_rows: bool,
+        live: int,
+        memory: int,
+        stream: int,
+    ) -> None: ...
+
+class Reads:
+    def __init__(self, settings: ReadSettings, rows: int, cols: int, transposed: bool, seed: int) -> None: ...
+    def freeze(self, values: tuple[int, ...]) -> None: ...
+    def bind(self, clock: int, counts: int) -> None: ...
+    def memory(self, samples: int) -> int: ...
+    def run(
+        self,
+        weight: int,
+        x: int,
+        y: int,
+        saturated: int,
+        samples: int,
+        learn: bool,
+        per_sample: tuple[int, int, int],
+        memory: int,
+        stream: int,
+    ) -> None: ...

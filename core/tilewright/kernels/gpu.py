@@ -1,0 +1,350 @@
+"""Kernels for graphics processors: whether they are compiled in, on which device, and what they keep there.
+
+Nothing here waits for the device. Where an array or a tile stands in its random numbers is kept in a tensor on the
+device, a clock, so that a captured CUDA graph draws new numbers with each replay; reading a clock waits, and happens
+in checkpoints and reports alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tilewright._cpu import DeviceModel, ReadSettings, UpdateSettings
+from tilewright.kernels.arrays import Crosspoints, address_of
+from tilewright.kernels.products import Clipped
+
+try:
+    from tilewright import _cuda as _compiled
+except ImportError:
+    _compiled = None  # type: ignore[assignment]
+
+NOT_RUN = "compiled, not yet run on a GPU by its authors"
+_NO_TABLES = (0, 0)
+_NAN = float("nan")
+
+# Kernels that stand in for those of a GPU, see :func:`run_on_host`.
+_stand_in: Any = None
+
+
+def on_gpu(tensor: Tensor) -> bool:
+    """Whether kernels for graphics processors work on this tensor."""
+    return tensor.is_cuda or _stand_in is not None
+
+
+def problem() -> str:
+    """Why no tile can move to a GPU; empty where it can."""
+    if _compiled is None:
+        return "the CUDA kernels are not compiled in: install with nvcc on the path"
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        return _compiled.why_no_device() if built else "this PyTorch is built without CUDA: install its CUDA build"
+    return ""
+
+
+def state() -> dict[str, Any]:
+    """What is compiled in, which devices are seen, and why not if not."""
+    if _compiled is None:
+        return {"compiled": False, "problem": problem()}
+    return {
+        "compiled": True,
+        "toolkit": _compiled.toolkit(),
+        "architectures": _compiled.architectures(),
+        "devices": _compiled.devices(),
+        "problem": problem(),
+        "status": NOT_RUN,
+    }
+
+
+@contextmanager
+def run_on_host(backwards: bool = False) -> Iterator[None]:
+    """Within this context tensors on the CPU pass the kernels for GPUs, whose threads the host runs one by one.
+
+    For tests: slow, and there only in an editable installation. Modules are moved by ``to("cpu")``, inside and outside.
+
+    Args:
+        backwards: run the threads in descending order.
+
+    Raises:
+        RuntimeError: these kernels are not compiled in.
+    """
+    global _stand_in
+    try:
+        from tilewright import _cuda_on_host
+    except ImportError as error:
+        raise RuntimeError("the kernels for GPUs can be run on the host in an editable installation only") from error
+    _cuda_on_host.run_backwards(backwards)
+    before, _stand_in = _stand_in, _cuda_on_host
+    try:
+        yield
+    finally:
+        _stand_in = before
+
+
+def _module() -> Any:
+    if _stand_in is not None:
+        return _stand_in
+    if _compiled is None:
+        raise RuntimeError(problem())
+    return _compiled
+
+
+def _stream(like: Tensor) -> int:
+    return torch.cuda.current_stream(like.device).cuda_stream if like.is_cuda else 0
+
+
+def _rows(tensor: Tensor, width: int, what: str, like: Tensor) -> Tensor:
+    """A contiguous float32 tensor (n, width) on the device of another, or an error that names it."""
+    if tensor.dtype is not torch.float32:
+        raise TypeError(f"{what} must be float32, found {tensor.dtype}; convert it with .float()")
+    if tensor.device != like.device:
+        raise RuntimeError(f"{what} is on {tensor.device} and the tile on {like.device}; move one of them")
+    if tensor.dim() != 2 or tensor.shape[1] != width:
+        raise ValueError(f"{what} must have shape (batch, {width}), found {tuple(tensor.shape)}")
+    return tensor.contiguous()
+
+
+# --- random numbers ---------------------------------------------------------------------------------------------------
+
+
+def field(shape: Sequence[int], seed: int, counter: int | Tensor, like: Tensor, *, uniform: bool = False) -> Tensor:
+    """Random numbers of (seed, counter, position), the bits of :func:`tilewright.kernels.normal_field`.
+
+    Args:
+        shape: of the result.
+        seed: key.
+        counter: a number, or one int64 on the device.
+        like: a tensor on the device.
+        uniform: numbers in [0, 1) instead of normal ones.
+    """
+    out = torch.empty(tuple(shape), dtype=torch.float32, device=like.device)
+    fixed, more = (0, counter.data_ptr()) if isinstance(counter, Tensor) else (counter, 0)
+    _module().field(out.data_ptr(), 1, out.numel(), seed, fixed, uniform, more, _stream(like))
+    return out
+
+
+def accumulate(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+    """``accumulator += lr * sum_b outer(d_b, x_b)``, the bits of :func:`tilewright.kernels.accumulate_outer`."""
+    rows, cols = accumulator.shape
+    x, d = _rows(x, cols, "x", accumulator), _rows(d, rows, "d", accumulator)
+    if x.shape[0] != d.shape[0]:
+        raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")
+    _module().accumulate(
+        accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], lr, _stream(accumulator)
+    )
+
+
+# --- updates ----------------------------------------------------------------------------------------------------------
+
+
+class GpuArray:
+    """What an array keeps on a GPU beside its state: its clock, what it has sent, and the tables of its step.
+
+    Args:
+        samples: samples it has taken so far.
+        calls: calls it has taken so far.
+        model: kind of device.
+        like: a tensor on the device.
+    """
+
+    def __init__(self, samples: int, calls: int, model: DeviceModel, like: Tensor) -> None:
+        self.clock = torch.tensor([samples, calls], dtype=torch.int64, device=like.device)
+        self.sent = torch.zeros(4, dtype=torch.int64, device=like.device)  # pulses, truncated, empty, slots
+        nodes, jumps = model.tables()
+        self._tables = [
+            torch.tensor(values, dtype=torch.float32, device=like.device) if values else None
+            for values in (nodes, jumps)
+        ]
+        self.model = model
+
+    @property
+    def tables(self) -> tuple[int, int]:
+        """Addresses of the tables of the step on the device."""
+        return address_of(self._tables[0]), address_of(self._tables[1])
+
+    @property
+    def calls(self) -> Tensor:
+        """The number of calls, on the device."""
+        return self.clock[1:]
+
+    def advance(self, samples: int, calls: int) -> None:
+        """Let samples and calls pass that nothing was done in."""
+        _module().advance(self.clock.data_ptr(), samples, calls, _stream(self.clock))
+
+    def where(self) -> tuple[int, int]:
+        """Samples and calls so far; waits for the device."""
+        samples, calls = self.clock.tolist()
+        return int(samples), int(calls)
+
+
+class GpuUpdates:
+    """Updates of one array on a GPU: see :func:`tilewright.kernels.pulsed_update`. Nothing is reported but in ``sent``.
+
+    Args:
+        array: its clock and counts.
+        settings: pulse scheme.
+        shape: (outputs, inputs).
+    """
+
+    def __init__(self, array: GpuArray, settings: UpdateSettings, shape: tuple[int, int]) -> None:
+        self.array, self.settings, self.shape = array, settings, shape
+        self._updates = _module().Updates(array.model, settings, *shape)
+        self._bound: tuple[int, ...] = ()
+        self._memory: tuple[int, float, int] = (-1, 0.0, 0)
+
+    def __call__(
+        self, crosspoints: Crosspoints, pulse_counts: Tensor | None, x: Tensor, d: Tensor, lr: float, seed: int
+    ) -> None:
+        """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place, and move the clock on.
+
+        Args:
+            crosspoints: state and parameters, (outputs, inputs).
+            pulse_counts: int64 counters (outputs, inputs) to add to, or None.
+            x: inputs (samples, inputs).
+            d: errors (samples, outputs).
+            lr: learning rate.
+            seed: key of the pulse trains and of the noise.
+        """
+        rows, cols = self.shape
+        visible = crosspoints.visible
+        x, d = _rows(x, cols, "x", visible), _rows(d, rows, "d", visible)
+        samples = x.shape[0]
+        if d.shape[0] != samples:
+            raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
+        addresses = (*crosspoints.addresses(), address_of(pulse_counts))
+        if addresses != self._bound:
+            array = self.array
+            self._updates.bind(addresses[:9], array.tables, addresses[9], array.clock.data_ptr(), array.sent.data_ptr())
+            self._bound = addresses
+        if self._memory[:2] != (samples, lr):
+            self._memory = samples, lr, self._updates.memory(samples, lr)
+        memory = torch.empty(self._memory[2], dtype=torch.uint8, device=visible.device)
+        self._updates.run(
+            x.data_ptr(), False, d.data_ptr(), False, samples, 0, lr, seed, (0, 0, 0, 0, 0), 0, False, 0,
+            memory.data_ptr(), _stream(visible),
+        )  # fmt: skip
+
+
+def trace(
+    model: DeviceModel, array: GpuArray, crosspoints: Crosspoints, pulses: Tensor, seed: int, *, first: int = 0
+) -> Tensor:
+    """Visible weights (n_pulses + 1, devices) of devices that take the same pulses; their state is updated.
+
+    Args:
+        model: kind of device and its noise.
+        array: the tables of its step.
+        crosspoints: state and parameters.
+        pulses: int8 on the device, signed pulse counts.
+        seed: key of the noise.
+        first: number of the first device, when these are a part of a larger set.
+    """
+    devices, n = crosspoints.visible.numel(), pulses.numel()
+    out = torch.empty((n + 1, devices), dtype=torch.float32, device=pulses.device)
+    _module().trace(
+        model, crosspoints.addresses(), array.tables, devices, pulses.data_ptr(), n, out.data_ptr(), seed, first,
+        _stream(pulses),
+    )  # fmt: skip
+    return out
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+class GpuReads:
+    """Analog products in one direction of a tile on a GPU: the bits of :class:`tilewright.kernels.TileReads`.
+
+    Args:
+        settings: periphery.
+        shape: (outputs, inputs) of the weight.
+        transposed: False is ``x W^T``, True is ``d W``.
+        seed: key of the noise.
+        keep_saturated: remember which outputs hit the bound of the ADC.
+        position: samples of this direction so far.
+        like: a tensor on the device.
+    """
+
+    def __init__(
+        self, settings: ReadSettings, shape: tuple[int, int], *, transposed: bool, seed: int, keep_saturated: bool,
+        position: int, like: Tensor,
+    ) -> None:  # fmt: skip
+        rows, cols = shape
+        self.shape = shape
+        self.inputs, self.outputs = (rows, cols) if transposed else (cols, rows)
+        self.clock = torch.tensor([position], dtype=torch.int64, device=like.device)
+        # Passes; outputs and inputs clipped in all passes; outputs at the bound in the last pass; inputs without scale.
+        self.counts = torch.zeros(5, dtype=torch.int64, device=like.device)
+        self._keep_saturated = keep_saturated
+        self._what = "d" if transposed else "x"
+        self._reads = _module().Reads(settings, rows, cols, transposed, seed)
+        self._reads.bind(self.clock.data_ptr(), self.counts.data_ptr())
+        self._frozen: tuple[int, ...] = (0, 0, 0, 0, 0)
+        self._memory = (-1, 0)
+        self._saturated: Tensor | None = None
+        self._lost = 0
+
+    def freeze(self, values: Sequence[Tensor | None]) -> None:
+        """Take the per-output noise, nonlinearity and offset, the read asymmetry and the running mean of inputs."""
+        addresses = tuple([address_of(value) for value in values])
+        if addresses != self._frozen:
+            self._reads.freeze(addresses)
+            self._frozen = addresses
+
+    def _run(self, weight: Tensor, x: Tensor, learn: bool, per_sample: tuple[int, int, int]) -> Tensor:
+        if tuple(weight.shape) != self.shape or not weight.is_contiguous():
+            raise ValueError(f"weight must be a contiguous tensor of shape {self.shape}, found {tuple(weight.shape)}")
+        x = _rows(x, self.inputs, self._what, weight)
+        samples = x.shape[0]
+        if self._memory[0] != samples:
+            self._memory = samples, self._reads.memory(samples)
+        memory = torch.empty(self._memory[1], dtype=torch.uint8, device=weight.device)
+        y = torch.empty((samples, self.outputs), dtype=torch.float32, device=weight.device)
+        if self._keep_saturated:
+            self._saturated = torch.empty((samples, self.outputs), dtype=torch.bool, device=weight.device)
+        self._reads.run(
+            weight.data_ptr(), x.data_ptr(), y.data_ptr(), address_of(self._saturated), samples, learn, per_sample,
+            memory.data_ptr(), _stream(weight),
+        )  # fmt: skip
+        return y
+
+    def __call__(self, weight: Tensor, x: Tensor, first_sample: int, learn: bool = False) -> tuple[Tensor, int]:
+        """Product of a batch; samples are numbered by the clock.
+
+        Returns:
+            product (batch, outputs of this direction), 1 where a mask of saturated outputs was kept.
+        """
+        return self._run(weight, x, learn, (0, 0, 0)), int(self._keep_saturated)
+
+    def saturated(self, samples: int) -> Tensor:
+        """Which outputs (samples, outputs) of the last product hit the bound of the ADC."""
+        assert self._saturated is not None
+        return self._saturated
+
+    @property
+    def passes(self) -> int:
+        """Passes of the array by all products so far; waits for the device."""
+        return int(self.counts[0])
+
+    @property
+    def position(self) -> int:
+        """Samples of this direction so far; waits for the device."""
+        return int(self.clock)
+
+    @property
+    def lost_inputs(self) -> int:
+        """Inputs of the last product, other than zero, whose scale was 0; waits for the device."""
+        lost = int(self.counts[4])
+        new, self._lost = lost - self._lost, lost
+        return new
+
+    def observe(self, weight: Tensor, x: Tensor, first_sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Clipped]:
+        """As :meth:`TileReads.observe`; waits for the device."""
+        samples, before = x.shape[0], self.counts.clone()
+        alpha = torch.empty(samples, device=weight.device)
+        rho, passes = torch.empty_like(alpha), torch.empty(samples, dtype=torch.int32, device=weight.device)
+        y = self._run(weight, x, False, (alpha.data_ptr(), rho.data_ptr(), passes.data_ptr()))
+        done, _, inputs, outputs, _ = (self.counts - before).tolist()
+        return y, alpha, rho, passes, Clipped(inputs, outputs, done)

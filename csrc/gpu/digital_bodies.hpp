@@ -1,0 +1,73 @@
+// Fields of random numbers, sums of outer products, and counters that move on.
+#pragma once
+#include "entries.hpp"
+#include "launch.hpp"
+#include "noise.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+struct FieldBody : OnePhase<FieldBody, 256> {
+    DeviceField f;
+    explicit FieldBody(const DeviceField& field) : f(field) {}
+
+    TW_INLINE void each(Place at) const {
+        const NormalArgs& a = f.normals;
+        const int64_t item = at.index();
+        if (item >= a.rows * a.n) return;
+        const int64_t row = item / a.n, i = item % a.n;
+        const uint64_t counter = a.counter + (f.counter ? (uint64_t)*f.counter : 0) + (uint64_t)row;
+        const Key key = make_key(a.seed, kField);
+        const uint32_t high = (uint32_t)((uint64_t)i >> 37);
+        a.out[item] = a.uniform ? uniform_at(key, (uint64_t)i, high, counter) : normal_at(key, (uint64_t)i, high, counter);
+    }
+};
+
+// accumulator[i, j] += lr * sum_s d[s, i] x[s, j]: sums of so many samples, added one after the other as the processor does.
+struct OuterBody : OnePhase<OuterBody, 128> {
+    static constexpr int64_t kTogether = 256;
+    static constexpr int kRows = 4;
+    AccumulateArgs a;
+    explicit OuterBody(const AccumulateArgs& args) : a(args) {}
+
+    TW_INLINE void each(Place at) const {
+        const int64_t across = (a.cols + 31) / 32;
+        const int64_t j = at.block % across * 32 + at.thread % 32, i = at.block / across * 16 + at.thread / 32 * kRows;
+        const int rows = a.rows - i < kRows ? (int)(a.rows - i) : kRows;
+        if (j >= a.cols || rows <= 0) return;
+        for (int64_t first = 0; first < a.samples; first += kTogether) {
+            const int64_t last = a.samples - first < kTogether ? a.samples : first + kTogether;
+            float sum[kRows] = {0, 0, 0, 0};
+            for (int64_t s = first; s < last; ++s) {
+                const float x = a.x[s * a.cols + j];
+#pragma unroll
+                for (int r = 0; r < kRows; ++r)
+                    if (r < rows) sum[r] = fused(x, a.d[s * a.rows + i + r], sum[r]);
+            }
+#pragma unroll
+            for (int r = 0; r < kRows; ++r) {
+                if (r >= rows) continue;
+                float& target = a.accumulator[(i + r) * a.cols + j];
+                target = fused(sum[r], a.lr, target);
+            }
+        }
+    }
+    int64_t blocks() const { return blocks_for(a.rows, 16) * blocks_for(a.cols, 32); }
+};
+
+// What was done counts from here on.
+struct AdvanceBody : OnePhase<AdvanceBody, 1> {
+    Clock clock;
+    int64_t samples, calls;
+    const int64_t* live;  // counts instead of `samples` where it is smaller
+    AdvanceBody(Clock c, int64_t n_samples, int64_t n_calls, const int64_t* live_samples)
+        : clock(c), samples(n_samples), calls(n_calls), live(live_samples) {}
+
+    TW_INLINE void each(Place) const {
+        if (clock.samples) *clock.samples += live && *live < samples ? *live : samples;
+        if (clock.calls) *clock.calls += calls;
+    }
+};
+
+}  // namespace
+}  // namespace tilewright::TW_ISA

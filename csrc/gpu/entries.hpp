@@ -1,0 +1,60 @@
+// What the bindings and the kernels for graphics processors agree on. All pointers lead to memory of the device, and all
+// of it belongs to tensors of the caller; nothing waits for the device.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "../kernel_table.hpp"
+#include "../schedule.hpp"
+
+namespace tilewright::TW_ISA {
+
+// Where an array or a tile stands in its random numbers, kept on the device: a captured graph that is replayed reads on
+// from where the last replay stopped. Added to the counters of the call.
+struct Clock {
+    int64_t* samples = nullptr;
+    int64_t* calls = nullptr;
+};
+
+enum UpdateCount { kPulses = 0, kTruncated = 1, kEmpty = 2, kSlots = 3 };
+enum ProductCount { kPasses = 0, kClippedOutputs = 1, kClippedInputs = 2, kSaturatedOutputs = 3, kLostInputs = 4 };
+
+struct DeviceUpdate {
+    DeviceArgs array;
+    UpdateArgs update;          // `lr` may be null: then lr_value holds for all samples
+    float lr_value = 0;
+    const int64_t* live = nullptr;  // samples that count, no more than update.samples; null when all do
+    Clock clock;
+    int64_t* counts = nullptr;  // by UpdateCount, added to
+    void* memory = nullptr;     // update_memory(...) bytes
+};
+
+struct DeviceProduct {
+    ProductArgs product;
+    Clock clock;
+    int64_t* counts = nullptr;  // by ProductCount, added to
+    void* memory = nullptr;     // product_memory(...) bytes
+};
+
+struct DeviceField {
+    NormalArgs normals;
+    const int64_t* counter = nullptr;  // added to the counter of the first row
+};
+
+// Slots of the longest train that can come; 0 where that is not known beforehand.
+int64_t longest_train(const UpdateArgs& u, double lr);
+int64_t update_memory(const UpdateArgs& u, int64_t rows, int64_t cols, int64_t longest);
+int64_t product_memory(const ProductArgs& p);
+
+void update(const DeviceUpdate& job, int64_t longest, void* stream);
+void trace(const TraceArgs& t, void* stream);
+void product(const DeviceProduct& job, void* stream);
+void accumulate(const AccumulateArgs& a, void* stream);
+void field(const DeviceField& f, void* stream);
+void advance(Clock clock, int64_t samples, int64_t calls, void* stream);
+
+std::vector<std::string> device_names();  // of the graphics processors that can be used
+std::string why_no_device();              // empty where there is one
+void run_backwards(bool on);  // on the host alone: the order in which threads pass
+
+}  // namespace tilewright::TW_ISA

@@ -1,0 +1,181 @@
+// The kernels in the order they run. Compiled by nvcc for graphics processors, and by the host's compiler for tests that
+// run the same bodies without one.
+#pragma once
+#include "digital_bodies.hpp"
+#include "product_bodies.hpp"
+#include "pulse_bodies.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+// Deals out the memory of a call, piece by piece; with a null start it only counts.
+class Pieces {
+  public:
+    explicit Pieces(void* memory) : start_((char*)memory) {}
+    template <class T>
+    T* take(int64_t n) {
+        T* piece = start_ ? (T*)(start_ + used_) : nullptr;
+        used_ += (n * (int64_t)sizeof(T) + 63) / 64 * 64;
+        return piece;
+    }
+    int64_t used() const { return used_; }
+
+  private:
+    char* start_;
+    int64_t used_ = 0;
+};
+
+UpdateMemory deal(Pieces& pieces, const UpdateArgs& u, int64_t rows, int64_t cols, int64_t longest) {
+    UpdateMemory m{};
+    m.words = (int)(longest / 32 + 1);  // one bit is the sign's
+    m.plan = pieces.take<Schedule>(u.samples);
+    if (u.kind == PulseKind::Stochastic) {
+        m.x_bits = pieces.take<uint32_t>(u.samples * m.words * cols);
+        m.d_bits = pieces.take<uint32_t>(u.samples * m.words * rows);
+    } else {
+        m.x_level = pieces.take<float>(u.samples * cols);
+        m.d_level = pieces.take<float>(u.samples * rows);
+    }
+    return m;
+}
+
+ProductMemory deal(Pieces& pieces, const ProductArgs& p) {
+    ProductMemory m{};
+    if (p.io.mode == ProductMode::Perfect) return m;
+    const int64_t n_in = p.transposed ? p.rows : p.cols, n_out = p.transposed ? p.cols : p.rows;
+    const int64_t vectors = p.samples * (p.io.mode >= ProductMode::PosNegSeparate ? 2 : 1);
+    m.inputs = pieces.take<float>(vectors * n_in);
+    m.state = pieces.take<SampleState>(p.samples);
+    const bool drops = p.io.ir_drop > 0, reads = p.io.w_noise_kind == WeightNoise::PCMRead && p.io.w_noise > 0;
+    const bool needed[4] = {true, reads, drops, drops};
+    for (int kind = 0; kind < 4; ++kind)
+        if (needed[kind]) m.sums[kind] = pieces.take<float>(vectors * n_out);
+    if (p.io.noise_management == NoiseManagement::AverageAbsMax) {
+        m.average = pieces.take<float>(1);
+        m.maxima = pieces.take<float>(p.samples);
+    }
+    return m;
+}
+
+struct LaunchPulses {
+    const UpdateJob& job;
+    void* stream;
+    template <class Device, bool Mult>
+    void run() const {
+        const PulsesBody<Device, Mult> body(job);
+        launch(body, body.blocks(job.job.array), stream);
+    }
+};
+
+struct LaunchCounts {
+    const UpdateJob& job;
+    void* stream;
+    template <class Device, bool Mult>
+    void run() const {
+        const CountsBody<Device, Mult> body(job);
+        launch(body, body.blocks(job.job.array), stream);
+    }
+};
+
+struct LaunchTrace {
+    const TraceArgs& t;
+    void* stream;
+    template <class Device, bool Mult>
+    void run() const {
+        launch(TraceBody<Device, Mult>(t), blocks_for(t.device.cols, 64), stream);
+    }
+};
+
+void launch_sums(const ProductJob& job, Sum sum, const float* inputs, float* out, int64_t rows, float factor, void* stream) {
+    const bool skewed = job.split() && job.io().asymmetry_values;
+    const bool plain = sum == Sum::Current && !skewed;
+    const auto go = [&](auto body) {
+        body.p = job;
+        body.sum = sum;
+        body.inputs = inputs;
+        body.out = out;
+        body.rows = rows;
+        body.factor = factor;
+        launch(body, body.blocks(), stream);
+    };
+    if (!plain) go(SumsBody<1, false>{});
+    else if (rows == 1) go(SumsBody<1, true>{});
+    else go(SumsBody<4, true>{});
+}
+
+}  // namespace
+
+int64_t longest_train(const UpdateArgs& u, double lr) {
+    if (u.fixed_bl || u.length_management) return u.desired_bl;
+    if (!(lr == lr)) return 0;
+    const int64_t grown = (int64_t)whole_pulses(__builtin_fabs(lr) / u.granularity);
+    return grown > u.desired_bl ? grown : u.desired_bl;
+}
+
+int64_t update_memory(const UpdateArgs& u, int64_t rows, int64_t cols, int64_t longest) {
+    Pieces pieces(nullptr);
+    deal(pieces, u, rows, cols, longest);
+    return pieces.used();
+}
+
+int64_t product_memory(const ProductArgs& p) {
+    Pieces pieces(nullptr);
+    deal(pieces, p);
+    return pieces.used();
+}
+
+void update(const DeviceUpdate& job, int64_t longest, void* stream) {
+    if (job.update.samples > 0) {
+        Pieces pieces(job.memory);
+        const UpdateJob work{job, deal(pieces, job.update, job.array.rows, job.array.cols, longest)};
+        launch(PlanBody{work}, job.update.samples, stream);
+        if (job.update.kind == PulseKind::Stochastic) {
+            const TrainsBody trains(work);
+            launch(trains, trains.blocks(), stream);
+            with_device(job.array, LaunchPulses{work, stream});
+        } else {
+            const LevelsBody levels(work);
+            launch(levels, levels.blocks(), stream);
+            with_device(job.array, LaunchCounts{work, stream});
+        }
+    }
+    launch(AdvanceBody(job.clock, job.update.samples, 1, job.live), 1, stream);
+}
+
+void trace(const TraceArgs& t, void* stream) { with_device(t.device, LaunchTrace{t, stream}); }
+
+void product(const DeviceProduct& job, void* stream) {
+    Pieces pieces(job.memory);
+    const ProductJob work{job, deal(pieces, job.product)};
+    const ProductArgs& p = job.product;
+    const ProductMemory& m = work.memory;
+    if (p.samples > 0 && p.io.mode == ProductMode::Perfect) {
+        launch_sums(work, Sum::Current, p.x, p.y, p.samples, p.io.out_scale, stream);
+        const int64_t outputs = p.samples * work.n_out();
+        launch(PerfectBody(work), p.saturated || p.alpha ? blocks_for(outputs > p.samples ? outputs : p.samples, 128) : 1, stream);
+    } else if (p.samples > 0) {
+        if (m.average) {
+            launch(MaximaBody{work}, p.samples, stream);
+            launch(AverageBody(work), 1, stream);
+        }
+        launch(PrepareBody{work}, p.samples, stream);
+        for (int kind = 0; kind < 4; ++kind)
+            if (m.sums[kind]) launch_sums(work, (Sum)kind, m.inputs, m.sums[kind], p.samples * work.parts(), 1, stream);
+        launch(FinishBody{work}, p.samples, stream);
+        if (p.io.bound_management != BoundManagement::None) launch(RepeatBody{work}, p.samples, stream);
+    }
+    launch(AdvanceBody(job.clock, p.samples, 0, nullptr), 1, stream);
+}
+
+void accumulate(const AccumulateArgs& a, void* stream) {
+    const OuterBody body(a);
+    launch(body, body.blocks(), stream);
+}
+
+void field(const DeviceField& f, void* stream) { launch(FieldBody(f), blocks_for(f.normals.rows * f.normals.n, 256), stream); }
+
+void advance(Clock clock, int64_t samples, int64_t calls, void* stream) {
+    launch(AdvanceBody(clock, samples, calls, nullptr), 1, stream);
+}
+
+}  // namespace tilewright::TW_ISA

@@ -1,0 +1,10 @@
+// The same kernels, whose threads run on the host one after the other: what the tests compare with the processor's own.
+#include "kernels.hpp"
+
+namespace tilewright::TW_ISA {
+
+std::vector<std::string> device_names() { return {}; }
+std::string why_no_device() { return "these kernels run on the host"; }
+void run_backwards(bool on) { backwards = on; }
+
+}  // namespace tilewright::TW_ISA

@@ -1,0 +1,78 @@
+// How bodies run. A body says in `phase(p, place, own, shared)` what a thread does in phase p, and whether there is a next
+// one; phases are what lies between barriers. `Own` is kept by each thread, `Shared` by each block. The answer must be the
+// same for all threads of a block, and nothing that a phase reads to answer may be written in that phase.
+#pragma once
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "place.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+#if defined(__CUDACC__)
+
+template <class Body>
+__global__ void __launch_bounds__(Body::kThreads) run(const Body body) {
+    __shared__ typename Body::Shared shared;
+    typename Body::Own own;
+    const Place place{(int64_t)blockIdx.x, (int)threadIdx.x, (int)blockDim.x};
+    for (int p = 0; body.phase(p, place, own, shared); ++p) __syncthreads();
+}
+
+template <class Body>
+void launch(const Body& body, int64_t blocks, void* stream) {
+    if (blocks <= 0) return;
+    run<Body><<<(unsigned)blocks, Body::kThreads, 0, (cudaStream_t)stream>>>(body);
+    const cudaError_t failed = cudaGetLastError();  // of the launch itself; waits for nothing
+    if (failed != cudaSuccess) throw std::runtime_error(std::string("a CUDA kernel could not be launched: ") + cudaGetErrorString(failed));
+}
+
+#else
+
+// Threads in descending order, so that results which depend on the order show themselves.
+bool backwards = false;
+
+template <class Body>
+void launch(const Body& body, int64_t blocks, void*) {
+    constexpr int n = Body::kThreads;
+    std::vector<typename Body::Own> own(n);
+    for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t block = backwards ? blocks - 1 - b : b;
+        typename Body::Shared shared;
+        std::memset((void*)&shared, 0xa5, sizeof shared);  // as a block finds it: anything
+        bool more = true;
+        for (int p = 0; more; ++p) {
+            for (int t = 0; t < n; ++t) {
+                const int thread = backwards ? n - 1 - t : t;
+                const bool answer = body.phase(p, Place{block, thread, n}, own[thread], shared);
+                if (t > 0 && answer != more) throw std::logic_error("threads of a block disagree about the next phase");
+                more = answer;
+            }
+        }
+    }
+}
+
+#endif
+
+// Nothing kept, nothing shared.
+struct Nothing {};
+
+// A body without barriers: `each(place)`.
+template <class Derived, int Threads>
+struct OnePhase {
+    static constexpr int kThreads = Threads;
+    using Own = Nothing;
+    using Shared = Nothing;
+    TW_INLINE bool phase(int, Place place, Own&, Shared&) const {
+        static_cast<const Derived*>(this)->each(place);
+        return false;
+    }
+};
+
+TW_INLINE int64_t blocks_for(int64_t items, int64_t in_block) { return (items + in_block - 1) / in_block; }
+
+}  // namespace
+}  // namespace tilewright::TW_ISA

@@ -1,0 +1,56 @@
+// Where a thread stands in its grid, and what threads of a block do together. Bodies of kernels are written against this
+// file alone: a graphics processor runs them in parallel, the host one thread after the other, with the same results.
+#pragma once
+#if !defined(TW_ONE_LANE)
+#error "kernels for graphics processors are compiled with TW_ONE_LANE"
+#endif
+#include "../lanes.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+struct Place {
+    int64_t block;
+    int thread, threads;
+    TW_INLINE int64_t index() const { return block * threads + thread; }
+};
+
+// Sums, maxima and alternatives do not depend on the order of the threads.
+TW_INLINE void add_to(int64_t* sum, int64_t value) {
+#if defined(__CUDA_ARCH__)
+    atomicAdd((unsigned long long*)sum, (unsigned long long)value);
+#else
+    *sum += value;
+#endif
+}
+TW_INLINE void add_to(int32_t* sum, int32_t value) {
+#if defined(__CUDA_ARCH__)
+    atomicAdd(sum, value);
+#else
+    *sum += value;
+#endif
+}
+TW_INLINE void raise_to(uint32_t* largest, uint32_t value) {
+#if defined(__CUDA_ARCH__)
+    atomicMax(largest, value);
+#else
+    if (*largest < value) *largest = value;
+#endif
+}
+TW_INLINE void mark(int32_t* flags, int32_t flag) {
+#if defined(__CUDA_ARCH__)
+    atomicOr(flags, flag);
+#else
+    *flags |= flag;
+#endif
+}
+
+// Numbers of a thread block, as words that compare like them.
+TW_INLINE uint32_t ordered(float v) {
+    const uint32_t bits = as_bits(v);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+TW_INLINE float from_ordered(uint32_t word) { return as_float(word & 0x80000000u ? word & 0x7fffffffu : ~word); }
+
+}  // namespace
+}  // namespace tilewright::TW_ISA

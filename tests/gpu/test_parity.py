@@ -1,0 +1,325 @@
+"""What a graphics processor computes, beside the processor: the same bits wherever no cycle or write noise is drawn.
+
+The kernels' bodies run on the host, forwards and backwards, and on a GPU where there is one.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from devices.recipes import without_spread
+from kernels.digest import DEVICES, PERIPHERIES, SHAPE, UPDATES, batch
+from scipy import stats
+from torch import nn
+
+from tilewright import configs, kernels
+from tilewright.devices.array import DeviceArray
+from tilewright.kernels import gpu
+from tilewright.nn import AnalogConv2d, AnalogLinear, convert_to_analog
+from tilewright.optim import AnalogSGD
+from tilewright.tile import AnalogTile
+
+QUIET = {"dw_min_std": 0.0, "write_noise_std": 0.0}
+EXTREME = 1e-7  # of a test of a distribution: how rarely it may fail by chance
+
+
+def quieted(device: Any) -> Any:
+    """The device without cycle and write noise; tables of jumps lose these."""
+    jumps = {"quantile_levels": [], "quantiles_up": [], "quantiles_down": []}
+    off = {name: value for name, value in (QUIET | jumps).items() if name in type(device).model_fields}
+    return device.model_copy(update=off, deep=True)
+
+
+def tile_of(device: Any, update: dict[str, Any] | None = None, **config: Any) -> AnalogTile:
+    whole = configs.SingleRPUConfig(device=device, update=configs.UpdateParameters(**(update or {})), **config)
+    return AnalogTile(*SHAPE, whole, seed=9)
+
+
+def work(tile: AnalogTile, put: Any, rounds: int = 2) -> list[torch.Tensor]:
+    """Products both ways, updates and time, as tests of equal bits do it."""
+    rng = np.random.default_rng(3)
+    tile.set_weights(put(torch.tensor(rng.uniform(-0.4, 0.4, size=SHAPE), dtype=torch.float32)))
+    results = [tile.get_weights()]
+    for _ in range(rounds):
+        x, d = (put(vectors) for vectors in batch(rng))
+        results += [tile.forward(x), tile.backward(d)]
+        tile.update(x, d, 0.05)
+        tile.pass_time()
+        results.append(tile.get_weights())
+    return [result.cpu() for result in results]
+
+
+def assert_same(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
+    assert len(ours) == len(theirs)
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        different = int((a != b).sum())
+        assert different == 0, f"result {number}: {different} of {a.numel()} differ, by {float((a - b).abs().max())}"
+
+
+def both(tile: AnalogTile, machine: Any, rounds: int = 2) -> None:
+    """A tile does the same on the processor and on the machine, and its state ends up the same."""
+    other = copy.deepcopy(tile)
+    expected = work(tile, lambda t: t, rounds)
+    with machine.running():
+        machine.put(other)
+        found = work(other, machine.put, rounds)
+    other.to("cpu")
+    assert_same(found, expected)
+    ours, theirs = other.state_dict(), tile.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(ours[name], value), name
+
+
+@pytest.mark.parametrize("update", [name for name in UPDATES if name != "signed"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_updates_without_noise_are_the_same_bits(machine, device, update):
+    both(tile_of(quieted(DEVICES[device]), UPDATES[update]), machine, rounds=1 if update != "default" else 2)
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_products_with_all_their_noise_are_the_same_bits(machine, periphery):
+    io = configs.IOParameters(**PERIPHERIES[periphery])
+    both(tile_of(quieted(DEVICES["soft"]), forward=io, backward=io), machine)
+
+
+@pytest.mark.parametrize("samples", [1, 4, 9])
+def test_sums_do_not_depend_on_how_samples_are_shared_out(machine, samples):
+    weight, x = torch.randn(70, 261), torch.randn(samples, 261)
+    tile = AnalogTile(70, 261, configs.FloatingPointRPUConfig(), seed=1)
+    tile.set_weights(weight)
+    d = torch.randn(samples, 70)
+    expected = [tile.forward(x), tile.backward(d)]
+    with machine.running():
+        machine.put(tile)
+        found = [tile.forward(machine.put(x)).cpu(), tile.backward(machine.put(d)).cpu()]
+    assert_same(found, expected)
+
+
+def test_what_happened_inside_a_product_is_reported_alike(machine):
+    io = configs.IOParameters(out_bound=0.5, inp_noise=0.1)
+    tile = tile_of(quieted(DEVICES["soft"]), forward=io)
+    tile.set_weights(torch.rand(SHAPE) * 0.3)
+    other, x = copy.deepcopy(tile), torch.rand(6, SHAPE[1])
+    expected = tile.observe(x)
+    with machine.running():
+        found = machine.put(other).observe(machine.put(x))
+        assert other.passes == tile.passes
+    assert int(expected.passes.max()) > 2
+    for name in ("output", "alpha", "rho", "passes"):
+        assert torch.equal(getattr(found, name).cpu(), getattr(expected, name)), name
+    assert found.dac_clipped == expected.dac_clipped
+    assert found.adc_clipped == expected.adc_clipped > 0
+
+
+@pytest.mark.parametrize("length", [1, 31, 300])
+def test_random_fields_are_the_same_bits(machine, length):
+    with machine.running():
+        like, counter = machine.put(torch.empty(1)), machine.put(torch.tensor([5]))
+        normal = gpu.field((3, length), 8, counter, like).cpu()
+        uniform = gpu.field((3, length), 8, 5, like, uniform=True).cpu()
+    assert torch.equal(normal, kernels.normal_field((3, length), 8, 5))
+    assert torch.equal(uniform, kernels.uniform_field((3, length), 8, 5))
+
+
+def test_sums_of_outer_products_are_the_same_bits(machine):
+    both(AnalogTile(*SHAPE, configs.FloatingPointRPUConfig(), seed=1), machine)
+    a, x, d = torch.randn(5, 7), torch.randn(600, 7), torch.randn(600, 5)
+    b = a.clone()
+    kernels.accumulate_outer(a, x, d, 0.3)
+    with machine.running():
+        b = machine.put(b)
+        kernels.accumulate_outer(b, machine.put(x), machine.put(d), 0.3)
+    assert torch.equal(a, b.cpu())
+
+
+def test_time_resets_and_drift_are_the_same_bits(machine):
+    device = configs.SoftBoundsReferenceDevice(
+        dw_min=0.02, dw_min_std=0.0, diffusion=0.01, lifetime=20.0, reset_std=0.05, reference_std=0.05,
+        drift=configs.DriftParameters(nu=0.1),
+    )  # fmt: skip
+    tile = tile_of(device)
+    other = copy.deepcopy(tile)
+
+    def live(one: AnalogTile, put: Any) -> list[torch.Tensor]:
+        results = work(one, put)
+        one.drift_weights(30.0)
+        results.append(one.get_weights())
+        one.reset_columns(3, 20, 0.5)
+        results.append(one.get_weights())
+        return [result.cpu() for result in results]
+
+    expected = live(tile, lambda t: t)
+    with machine.running():
+        machine.put(other)
+        found = live(other, machine.put)
+    if machine.name != "cuda":
+        assert_same(found, expected)
+    for a, b in zip(found, expected, strict=True):  # powers of the drift are torch's, and not the same bits everywhere
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_devices_are_drawn_and_pulsed_alike_under_noise(machine, device):
+    """Trains agree to the last bit, so that every crosspoint takes the same pulses up and down; noise is drawn anew."""
+    noisy = DEVICES[device].model_copy(update={"count_pulses": True}, deep=True)
+    tile = tile_of(noisy)
+    other = copy.deepcopy(tile)
+    x, d = batch(np.random.default_rng(1))
+    tile.update(x, d, 0.05)
+    with machine.running():
+        machine.put(other)
+        other.update(machine.put(x), machine.put(d), 0.05)
+        assert other.cell.array.sent == tile.cell.array.sent
+        assert other.cell.array.sent.pulses > 1000
+        assert torch.equal(other.cell.array.counted_pulses.cpu(), tile.cell.array.counted_pulses)
+    assert not torch.equal(other.weight.cpu(), tile.weight)
+
+
+def test_cycle_and_write_noise_have_their_distribution(machine):
+    """Constant steps: what a crosspoint moved beyond its mean is normal, with the pulses it took as its variance.
+
+    4000 crosspoints; Kolmogorov-Smirnov against the normal distribution, and independence from one call to the next.
+    """
+    step, cycle, write = 0.001, 0.3, 0.4
+    device = without_spread(
+        configs.LinearStepDevice, gamma_up=0.0, gamma_down=0.0, dw_min=step, dw_min_std=cycle, write_noise_std=write,
+        w_max=2, w_min=-2, count_pulses=True,
+    )  # fmt: skip
+    shape = (50, 80)
+    tile = AnalogTile(*shape, configs.SingleRPUConfig(device=device), seed=2)
+    array = tile.cell.array
+    x, d = torch.rand(3, shape[1]) + 0.2, torch.randn(3, shape[0]).sign()
+    scores, written = [], []
+    with machine.running():
+        machine.put(tile)
+        before = array.persistent.cpu().clone()
+        counted = torch.zeros(shape, dtype=torch.int64)
+        for _ in range(2):
+            tile.update(machine.put(x), machine.put(d), 0.01)
+            state, counts = array.persistent.cpu(), array.counted_pulses.cpu()
+            up, down = kernels.split_counts(counts - counted)
+            number = (up + down).double()
+            assert bool((number > 0).all())
+            scores.append((state - before - step * (up - down)) / (step * cycle * number.sqrt()))
+            written.append((tile.weight.detach().cpu() - state) / device.write_noise)
+            before, counted = state.clone(), counts.clone()
+    for values in (*scores, *written):
+        assert stats.kstest(values.flatten().numpy(), "norm").pvalue > EXTREME
+    for first, second in (scores, written):
+        assert stats.pearsonr(first.flatten().numpy(), second.flatten().numpy()).pvalue > EXTREME
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_traces(machine, device):
+    """Without noise the same bits; with noise the same mean and spread at the end of 60 pulses, by 400 devices."""
+    pulses = torch.tensor(np.repeat([1, -1, 1], 20).astype(np.int8))
+    for noisy in (False, True):
+        used = DEVICES[device] if noisy else quieted(DEVICES[device])
+        array = DeviceArray(used, (1, 400), 4, 5)
+        expected_state, visible = array.crosspoints(torch.full((1, 400), 0.05)), torch.full((1, 400), 0.05)
+        for points in (array.persistent,):
+            if points is not None:
+                points.fill_(0.05)
+        other = copy.deepcopy(array)
+        expected = torch.from_numpy(kernels.pulse_trace(array.model, expected_state, pulses.numpy(), 7))
+        with machine.running():
+            machine.put(other)
+            put = machine.put(visible)
+            assert other._gpu is not None
+            found = gpu.trace(other.model, other._gpu, other.crosspoints(put), machine.put(pulses), 7).cpu()
+        if not noisy:
+            assert_same([found], [expected])
+            continue
+        ours, theirs = found[-1].double().numpy(), expected[-1].double().numpy()
+        assert not np.array_equal(ours, theirs)
+        assert stats.ks_2samp(ours, theirs).pvalue > EXTREME
+
+
+def test_members_of_a_vector_cell(machine):
+    member = quieted(DEVICES["reference"])
+    cell = configs.VectorUnitCell(unit_cell_devices=[member, member], gamma_vec=[0.7, -0.4])
+    tile = AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=cell), seed=3)
+    both(tile, machine)
+
+
+def test_mapping_scales_and_saturated_errors(machine):
+    """Layers as they are trained: scales of a mapping, digital bias, masks of saturated outputs, convolution."""
+    config = configs.SingleRPUConfig(
+        device=quieted(DEVICES["soft"]),
+        forward=configs.IOParameters(out_bound=2.0, bound_management="None"),
+        mapping=configs.MappingParameter(weight_scaling_omega=0.6, learn_out_scaling=True),
+    )
+
+    def train(model: nn.Module, put: Any) -> list[torch.Tensor]:
+        optimiser = AnalogSGD(model.parameters(), lr=0.05)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            x = put(torch.randn(4, 1, 8, 8, generator=generator))
+            optimiser.zero_grad()
+            (model(x) ** 2).sum().backward()
+            optimiser.step()
+        return [value.detach().cpu() for value in model.parameters()]
+
+    torch.manual_seed(5)
+    conv = AnalogConv2d(1, 4, 3, rpu_config=config)
+    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), AnalogLinear(144, 5, rpu_config=config))
+    other = copy.deepcopy(model)
+    expected = train(model, lambda t: t)
+    with machine.running():
+        machine.put(other)
+        found = train(other, machine.put)
+    if machine.name == "cuda":  # torch's own sums of digital gradients go another way
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, atol=2e-2, rtol=1e-3)
+    else:
+        assert_same(found, expected)
+
+
+def test_checkpoints_move(machine):
+    """Trained in turns on both, through files of states, a tile ends where one ends that never moved."""
+    device = quieted(DEVICES["pow"]).model_copy(update={"diffusion": 0.01})
+    still, moving = tile_of(device), tile_of(device)
+    rng = np.random.default_rng(0)
+    for turn in range(4):
+        x, d = batch(rng)
+        still.update(x, d, 0.05)
+        still.pass_time()
+        expected = still.forward(x)
+        with machine.running() if turn % 2 else torch.no_grad():
+            put = machine.put if turn % 2 else (lambda t: t)
+            fresh = put(tile_of(device))
+            fresh.load_state_dict(moving.state_dict())
+            fresh.update(put(x), put(d), 0.05)
+            fresh.pass_time()
+            assert torch.equal(fresh.forward(put(x)).cpu(), expected)
+            moving = fresh
+            saved = {
+                key: value.cpu() if isinstance(value, torch.Tensor) else value
+                for key, value in fresh.state_dict().items()
+            }
+        moving = tile_of(device)
+        moving.load_state_dict(saved)
+
+
+def test_what_has_no_kernel_says_so(machine):
+    for name in ("ttv2", "agad", "mp"):
+        config = configs.build_config(name, configs.SoftBoundsDevice(), construction_seed=3)
+        tile = AnalogTile(5, 4, config)
+        with machine.running(), pytest.raises(NotImplementedError, match=type(tile.cell).__name__):
+            machine.put(tile)
+    growing = tile_of(
+        quieted(DEVICES["soft"]), {"update_bl_management": False, "update_management": False, "fixed_bl": False}
+    )
+    both(growing, machine, rounds=1)
+    with machine.running():
+        model = machine.put(convert_to_analog(nn.Linear(4, 3), configs.SingleRPUConfig()))
+        with pytest.raises(TypeError, match="x must be float32"):
+            next(model.modules()).tile.update(
+                machine.put(torch.ones(1, 4)).double(), machine.put(torch.ones(1, 3)), 0.1
+            )
