@@ -192,7 +192,7 @@ def one_cycle_per_column():
 @case
 def devices_in_different_prefixes():
     rows = [f"{g:.5f},{1000 * g:.3f}" for g in G]
-    return Case(lines("Dev1 G (uS),Dev2 G (nS)", *rows), [(RAMPS, G, "Dev1 G (uS)"), (RAMPS, G, "Dev2 G (nS)")])
+    return Case(lines("Dev1 G (uS),Dev2 G (nS)", *rows), [(RAMPS, G, "Dev1 G"), (RAMPS, G, "Dev2 G")])
 
 
 @case
@@ -432,6 +432,104 @@ def a_table_in_the_middle_of_a_sheet():
 def numbers_kept_as_german_text():
     rows = [[str(k), f"{g:.4f}".replace(".", ",")] for k, g in enumerate(G)]
     return Case(sheet_bytes(Tabelle1=[["Puls", "Leitwert in µS"], *rows]), [(RAMPS, G, "")])
+
+
+# --- logs, names and blocks that mislead --------------------------------------------------------------------------------
+
+
+def readings(pulses=RAMPS, response=G, voltage=0.1, pulse_rows=1, read_rows=1):
+    """Rows of (voltage, current in A) of a log: the pulse, then the reads of the state after it."""
+    rows = []
+    for pulse, after in zip(pulses, states(pulses)[1:], strict=True):
+        rows += [(1.5 * pulse, 1.5 * pulse * after * 1e-6)] * pulse_rows + [(voltage, voltage * after * 1e-6)] * read_rows
+    return rows
+
+
+@case
+def a_waveform_sampled_many_times_a_pulse():
+    rows = readings(pulse_rows=3, read_rows=9)
+    data = lines("t (s),V (V),I (A)", *(f"{k * 1e-6:.6e},{v:g},{i:.6e}" for k, (v, i) in enumerate(rows)))
+    return Case(data, [(RAMPS[1:], 1e-7 * states(RAMPS)[1:-1], "")], unit="A", rtol=1e-3)
+
+
+@case
+def unequal_voltages_in_long_ramps_are_no_reads():
+    rows = (f"{1.0 if p > 0 else -2.5},{g:.4f}" for p, g in zip(RAMPS, G, strict=True))
+    return Case(lines("V (V),G (uS)", *rows), [(RAMPS, G, "")])
+
+
+@case
+def amplitudes_that_grow_along_the_ramp():
+    rows = (f"{p * (1 + 0.01 * (k % 60)):.2f},{g:.4f}" for k, (p, g) in enumerate(zip(RAMPS, G, strict=True)))
+    return Case(lines("V (V),G (uS)", *rows), [(RAMPS, G, "")])
+
+
+@case
+def down_pulses_counted_with_a_minus():
+    counts = np.concatenate([np.arange(1, 61), -np.arange(1, 61)])
+    return Case(lines("pulse,G (uS)", *(f"{k},{g:.4f}" for k, g in zip(counts, G, strict=True))), [(RAMPS, G, "")])
+
+
+@case
+def state_before_and_after_each_pulse():
+    all_states = states(RAMPS)
+    rows = (f"{p},{a:.4f},{b:.4f}" for p, a, b in zip(RAMPS, all_states, all_states[1:], strict=False))
+    return Case(lines("polarity,G_before (uS),G_after (uS)", *rows), [(RAMPS, G, "")])
+
+
+@case
+def branches_below_each_other_in_their_own_columns():
+    rows = [f"{k + 1},{g:.4f}," for k, g in enumerate(UP)] + [f"{k + 61},,{g:.4f}" for k, g in enumerate(DOWN)]
+    return Case(lines("pulse,potentiation (uS),depression (uS)", *rows), branches())
+
+
+@case
+def branches_named_by_a_letter():
+    rows = (f"{a:.4f},{b:.4f},{c:.4f},{d:.4f}" for a, b, c, d in zip(UP, DOWN, OTHER_UP, OTHER_DOWN, strict=True))
+    return Case(lines("P1,D1,P2,D2", *rows), [*branches(), *branches(OTHER_UP, OTHER_DOWN)], unit="")
+
+
+@case
+def addresses_of_crosspoints():
+    traces = {(a, b): states(RAMPS, seed=2 * a + b)[:-1] for a in range(2) for b in range(2)}
+    rows = [f"{a},{b},{k},{g:.4f}" for (a, b), trace in traces.items() for k, g in enumerate(trace)]
+    return Case(
+        lines("row,col,pulse,G (uS)", *rows), [(RAMPS, t, f"row {a}, col {b}") for (a, b), t in traces.items()]
+    )
+
+
+@case
+def cycles_on_their_side_with_a_title():
+    traces = [states(RAMPS, seed=j)[:-1] for j in range(4)]
+    head = ["Cycle", *(f"P{k + 1}" for k in range(60)), *(f"D{k + 1}" for k in range(60))]
+    rows = [",".join([str(j + 1), *(f"{g:.4f}" for g in trace)]) for j, trace in enumerate(traces)]
+    return Case(lines(",".join(head), *rows), [(RAMPS, trace, "") for trace in traces], unit="")
+
+
+@case
+def titles_in_columns_of_spaces():
+    blocks = [f"Cycle {j + 1}\n" + "\n".join(f"{k + 1} {g:.4f}" for k, g in enumerate(G)) for j in range(2)]
+    return Case(("\n\n".join(blocks) + "\n").encode(), [(TWICE, np.tile(G, 2), "")], unit="")
+
+
+@case
+def headers_said_again_above_each_cycle():
+    block = ["Sample,Reading (uS)", *(f"{k + 1},{g:.4f}" for k, g in enumerate(G))]
+    return Case(lines(*block, *block), [(TWICE, np.tile(G, 2), "")])
+
+
+@case
+def names_in_the_last_comment():
+    rows = (f"{k + 1}\t{g:.4f}" for k, g in enumerate(G))
+    return Case(lines("% device A3", "% read at 0.05 V", "% n\tG/uS", *rows), [(RAMPS, G, "")])
+
+
+@case
+def units_behind_the_names_of_devices():
+    traces = [states(RAMPS, seed=j)[:-1] for j in range(5)]
+    rows = ("\t".join(f"{t[k]:.4f}" for t in traces) for k in range(120))
+    head = "\t".join(f"D1_{j} (uS)" for j in range(5))
+    return Case(lines(head, *rows), [(RAMPS, t, f"D1_{j}") for j, t in enumerate(traces)])
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------

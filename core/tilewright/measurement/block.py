@@ -20,6 +20,10 @@ _BLOCK_TITLE = re.compile(
     r"\b(cycle|zyklus|run|loop|sweep|trial|device|dev|dut|cell|bauteil|chip|sample|block|scan)\b[\s#:_-]*(\w+)?",
     re.IGNORECASE,
 )
+_TITLE_ALONE = re.compile(
+    r"^\s*(cycle|zyklus|run|loop|sweep|trial|device|dev|dut|cell|bauteil|chip|sample|block|scan)[\s#:_-]*\d+\s*$",
+    re.IGNORECASE,
+)
 _DEVICE_TITLES = {"device", "dev", "dut", "cell", "bauteil", "chip", "sample"}
 
 
@@ -195,6 +199,8 @@ def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
     named = False
     for i in range(first - 1, max(first - 7, -1), -1):
         texts = table.texts(i)
+        if len(columns) > 1 and _numbered_title(table, i):
+            break
         cells = {j: texts.get(j) or _written(table, i, j) for j in columns}
         cells = {j: text for j, text in cells.items() if text}
         if not any(j in texts for j in columns):
@@ -215,7 +221,19 @@ def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
             unit = joined.get(j, "")
             joined[j] = f"{text} {unit}".strip() if not units else f"({text.strip('()[] ')})"
         named = not units
-    return joined
+    return joined or _headers_in_comment(table, first, columns)
+
+
+def _headers_in_comment(table: Table, first: int, columns: list[int]) -> dict[int, str]:
+    """Names from the comment right above the numbers, where it has one for each column."""
+    if len(columns) < 2 or first >= len(table):
+        return {}
+    above = [text for line, text in table.comments if line < int(table.row_numbers[first])]
+    for split in (r"[\t;,|]", r"\s+"):
+        words = [word.strip() for word in re.split(split, above[-1].strip())] if above else []
+        if len(words) == len(table.columns) and all(words) and not any(word[0].isdigit() for word in words):
+            return {j: words[j] for j in columns}
+    return {}
 
 
 def _spans(cells: dict[int, str], columns: list[int]) -> bool:
@@ -239,8 +257,9 @@ def _without_titles(
     for j in data:
         filled |= np.isfinite(table.columns[j].values)
     titles = {
-        int(i): " ".join(table.texts(int(i)).values())
-        for i in {i for j in data for i in table.columns[j].words if first <= i <= last and not filled[i]}
+        int(i): _row_text(table, int(i), range(len(table.columns)))
+        for i in {i for j in data for i in table.columns[j].words if first <= i <= last}
+        if not filled[i] or _numbered_title(table, int(i))
     }
     titles = {i: text for i, text in titles.items() if _is_title(text, headers)}
     keep = np.ones(len(rows), dtype=bool)
@@ -260,14 +279,23 @@ def _without_titles(
     for k, start in enumerate(starts[:-1].tolist()):
         end_line = int(table.row_numbers[rows[start]])
         start_line = int(table.row_numbers[rows[start - 1]]) if start else 0
-        above = [text for line, text in sorted(spoken) if start_line < line < end_line and _BLOCK_TITLE.search(text)]
+        between = [text for line, text in sorted(spoken) if start_line < line < end_line]
+        above = [text for text in between if _BLOCK_TITLE.search(text) and not _repeats(text, headers)]
         names.append(above[-1] if above else f"block {k + 1}")
     return rows, segments, names
 
 
+def _numbered_title(table: Table, i: int) -> bool:
+    """Whether a row is a title whose words and number stand in cells of their own, such as ``Cycle 2``."""
+    return bool(_TITLE_ALONE.match(_row_text(table, i, range(len(table.columns)))))
+
+
 def _is_title(text: str, headers: dict[int, str]) -> bool:
-    if _BLOCK_TITLE.search(text):
-        return True
+    return bool(_BLOCK_TITLE.search(text)) or _repeats(text, headers)
+
+
+def _repeats(text: str, headers: dict[int, str]) -> bool:
+    """Whether a row says again what stands above the columns."""
     known = " ".join(headers.values())
     words = [word for word in text.split() if len(word) > 1] or text.split()
     return bool(words) and all(word.strip("()[]") in known for word in words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from tilewright.measurement.block import MIN_SAMPLES, Column
 from tilewright.measurement.options import Layout, ReadOptions, Sampling
 from tilewright.measurement.protocol import find_protocol, parse_protocol, smooth, turning_points
 from tilewright.measurement.record import MeasurementError, Record, describe_pulses, runs_of
-from tilewright.measurement.roles import Roles
+from tilewright.measurement.roles import Roles, is_log
 from tilewright.measurement.units import words_of
 
 Pulses = NDArray[np.int8]
@@ -24,7 +24,6 @@ _UP_HEADERS = {"up", "pot", "potentiation", "ltp", "set", "hoch", "increase", "i
 _DOWN_HEADERS = {"down", "dep", "depression", "ltd", "reset", "runter", "decrease", "dec"}
 _CYCLE_STEMS = ("rmp", "ramp", "cycle", "loop", "run", "trial", "sweep", "zyklus", "cyc")
 _SHORTEST_RAMP = 10
-_RESTS_OF_A_LOG = (0.3, 0.7)  # share of rows without a pulse where reads and pulses take turns
 
 
 @dataclass
@@ -181,8 +180,11 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
     sample = columns[:: max(1, len(columns) // 24)]
     turned = sum(bool(turning_points(column.values)[0]) for column in sample)
     ramps = not stated and turned <= len(sample) / 4
-    names = [_name_of(column, number) for number, column in enumerate(columns, start=1)]
+    names = [_name_of(column, number) for number, column in enumerate(_letters_spelt_out(columns), start=1)]
     one_kind = len({name.device for name in names}) == 1 or not any(column.header for column in columns)
+    plain = [re.sub(r"\s*[(\[][^)\]]*[)\]]\s*$", "", column.title) for column in columns]
+    if len(set(plain)) < len(plain) or not all(plain):
+        plain = [column.title for column in columns]
     records, notes, confidences = [], [], []
     shared = None if ramps else _shared_pulses(columns, options)
     for number, (column, name) in enumerate(zip(columns, names, strict=True), start=1):
@@ -196,7 +198,7 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
             pulses, confidence, _ = _pulses_for(column.values, options)
             confidences.append(confidence)
         cycles = name.cycle or (number if ramps and one_kind else 0)
-        device = name.device if ramps or name.cycle else column.title
+        device = name.device if ramps or name.cycle else plain[number - 1]
         records.append(
             _record(column, roles, chosen, pulses, column.title, "" if cycles and one_kind else device, cycles)
         )
@@ -250,6 +252,18 @@ def _name_of(column: Column, number: int) -> _Name:
     if cycle and device.lower() in {"", "g", "i", "r", "conductance", "current", "resistance"}:
         device = ""
     return _Name(device if device or cycle or direction else column.title, direction, cycle)
+
+
+_LETTER = re.compile(r"^([PD])[\s_#-]*(\d+)$", re.IGNORECASE)
+
+
+def _letters_spelt_out(columns: list[Column]) -> list[Column]:
+    """The columns with ``P1``, ``D1``, ``P2`` ... as ``pot 1``, ``dep 1``, ``pot 2``, where they are named so."""
+    found = [_LETTER.match(column.header.strip()) for column in columns]
+    if not all(found) or {match[1].lower() for match in found if match} != {"p", "d"}:
+        return columns
+    words = {"p": "pot", "d": "dep"}
+    return [replace(c, header=f"{words[m[1].lower()]} {m[2]}") for c, m in zip(columns, found, strict=True) if m]
 
 
 def _branches_named(names: list[_Name]) -> bool:
@@ -338,7 +352,7 @@ def _sequence_records(
             raise MeasurementError(f"{roles.polarity_title!r} has {len(roles.polarity)} entries for {n} samples")
         signs = roles.polarity[:n].copy()
         rests = float(np.mean(signs[chosen] == 0))
-        logged = _RESTS_OF_A_LOG[0] < rests < _RESTS_OF_A_LOG[1]
+        logged = is_log(signs[chosen] == 0)
         if logged:
             chosen, notes = _reads_of_a_log(column, signs, chosen)
         elif rests:

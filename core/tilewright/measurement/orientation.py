@@ -10,12 +10,14 @@ from tilewright.measurement.protocol import trend_share
 from tilewright.measurement.table import CellColumn, Table
 
 _MOST_ROWS = 5000
+_ROW_TITLES = {"cycle", "device", "dev", "cell", "run", "loop", "dut", "zyklus", "bauteil", "trace", "sample"}
 
 
 def upright(table: Table) -> Table:
     """The table with one pulse a row; turned where its traces run from left to right."""
     if len(table.columns) < MIN_SAMPLES or len(table) > _MOST_ROWS or not _lies(table):
         return table
+    _name_rows(table)
     values = np.stack([column.values for column in table.columns])
     columns = [
         CellColumn(values[:, i].copy(), {j: c.words[i] for j, c in enumerate(table.columns) if i in c.words})
@@ -23,6 +25,18 @@ def upright(table: Table) -> Table:
     ]
     notes = [*table.notes, "Each row holds one trace; the table was turned so that each row is one pulse."]
     return Table(columns, np.arange(1, len(table.columns) + 1), table.comments, table.separator, notes, name=table.name)
+
+
+def _name_rows(table: Table) -> None:
+    """Numbers of the rows under a title such as ``Cycle`` become names: ``Cycle 1``, ``Cycle 2``."""
+    first = table.columns[0]
+    title = first.words.get(0, "")
+    rows = np.flatnonzero(np.isfinite(first.values))
+    if title.strip().lower() not in _ROW_TITLES or 0 in rows or not len(rows):
+        return
+    for i in rows.tolist():
+        first.words[i] = f"{title.strip()} {first.values[i]:g}"
+        first.values[i] = np.nan
 
 
 def _lies(table: Table) -> bool:

@@ -22,6 +22,8 @@ from tilewright.measurement.units import (
 from tilewright.parameters import unknown_name_message
 
 _ROWS_OF_A_DEVICE = 20
+_RESTS_OF_A_LOG = (0.3, 0.995)  # share of rows without a pulse, in a log with rows for reads and rows for pulses
+_OFTEN = 0.01  # stretches of reads in a row of such a log
 ROLES = ("response", "pulse", "index", "time", "voltage", "cycle", "device", "left out")
 
 _INDEX = {"#", "no", "nr", "n", "idx", "index", "pulse", "pulses", "puls", "pulsnummer", "impuls", "step", "sample",
@@ -102,6 +104,7 @@ def assign_roles(block: Block, options: ReadOptions) -> Roles:
         free = [c for c in free if c is not column]
     _take_named(roles, free, options)
     chosen = [_named(block.columns, name, "value_columns") for name in options.value_columns]
+    free = _take_addresses(roles, free)
     for column in [c for c in free if not any(c is item for item in chosen)]:
         if _take_by_header(roles, column) or (len(free) > 1 and _take_by_content(roles, column, free)):
             free = [c for c in free if c is not column]
@@ -116,8 +119,33 @@ def assign_roles(block: Block, options: ReadOptions) -> Roles:
     _drop_duplicates(roles)
     if not chosen:
         _keep_one_quantity(roles)
+        _keep_reads_before(roles)
+    _begin_with_readings(roles)
     _take_segments(roles, block)
     return roles
+
+
+_ADDRESSES = (({"row", "wl", "y", "zeile"}, {"col", "column", "bl", "x", "spalte"}),)
+
+
+def _take_addresses(roles: Roles, free: list[Column]) -> list[Column]:
+    """Row and column of a crosspoint, which name a device together; the columns that are left."""
+    if roles.device is not None:
+        return free
+    for rows, columns in _ADDRESSES:
+        pair = [next((c for c in free if set(words_of(c.header)) & names), None) for names in (rows, columns)]
+        first, second = pair
+        if first is None or second is None or first is second or len(first.values) != len(second.values):
+            continue
+        if not all(_is_integer(c) and len(np.unique(c.values)) <= len(c.values) / _ROWS_OF_A_DEVICE for c in pair if c):
+            continue
+        names = [f"{first.title} {a:g}, {second.title} {b:g}"
+                 for a, b in zip(first.values.tolist(), second.values.tolist(), strict=True)]  # fmt: skip
+        roles.device = Column("", "crosspoint", np.empty(0), first.rows, names)
+        for column in (first, second):
+            roles.say(column, "device", 0.85, "row and column name a crosspoint together")
+        return [c for c in free if c is not first and c is not second]
+    return free
 
 
 def fill_skipped_rows(roles: Roles) -> None:
@@ -320,6 +348,11 @@ def _take_by_content(roles: Roles, column: Column, free: list[Column]) -> bool:
     return False
 
 
+def is_log(rests: NDArray[np.bool_]) -> bool:
+    """Whether so many rows have no pulse that they read the state between pulses."""
+    return _RESTS_OF_A_LOG[0] < float(np.mean(rests)) < _RESTS_OF_A_LOG[1]
+
+
 def polarity_of(column: Column) -> NDArray[np.int8] | None:
     """+1, -1 and 0 (no pulse) for a column of polarities, words or pulse voltages; None when it is none of these."""
     if column.words:
@@ -331,6 +364,8 @@ def polarity_of(column: Column) -> NDArray[np.int8] | None:
     values = column.values.copy()
     values[column.missing] = 0.0
     kinds_found = np.unique(values)
+    if len(kinds_found) > 12 and (_counts_with_signs(values) or _amplitudes(column, values)):
+        return np.sign(values).astype(np.int8)
     if len(kinds_found) < 2 or len(kinds_found) > 12:
         return None
     if kinds_found[0] < 0 < kinds_found[-1]:
@@ -340,12 +375,30 @@ def polarity_of(column: Column) -> NDArray[np.int8] | None:
     return None
 
 
+def _counts_with_signs(values: NDArray[np.float64]) -> bool:
+    """Whether up pulses are counted 1, 2, 3 ... and down pulses -1, -2, -3 ..."""
+    sides = [values[values > 0], values[values < 0]]
+    if len(sides[0]) + len(sides[1]) < len(values) or not all(len(side) > 2 for side in sides):
+        return False
+    whole = bool(np.all(values == np.round(values)))
+    return whole and all(float(np.mean(np.abs(np.diff(side)) == 1)) > 0.9 for side in sides)
+
+
+def _amplitudes(column: Column, values: NDArray[np.float64]) -> bool:
+    """Whether these are voltages of pulses whose size grows: both signs and, unlike a sweep, none near 0."""
+    size = np.abs(values)
+    named = quantity_in_header(column.header) == "voltage"
+    return named and float(values.min()) < 0 < float(values.max()) and float(size.min()) > 0.25 * float(size.max())
+
+
 def _signs_of_pulses(values: NDArray[np.float64]) -> NDArray[np.int8]:
     """Signs; 0 where the voltage is that of a read, which is much smaller than a pulse and stands between pulses."""
     size = np.abs(values)
     small = float(size.min())
     reads = size <= small * 1.001
-    if 0.3 < float(np.mean(reads)) < 0.7 and float(np.min(size[~reads])) > 2 * small:
+    stretches = int(np.count_nonzero(np.diff(reads.astype(np.int8)) > 0))
+    between = stretches >= max(5, _OFTEN * len(values))
+    if between and is_log(reads) and float(np.min(size[~reads])) > 2 * small:
         return np.where(reads, 0, np.sign(values)).astype(np.int8)
     return np.sign(values).astype(np.int8)
 
@@ -439,6 +492,51 @@ def _keep_one_quantity(roles: Roles) -> None:
             roles.say(column, "left out", 0.7, "another column names a conductance or current")
             roles.notes.append(f"{column.title!r} was left out: another column names the response.")
     roles.values = [column for column, rank in zip(roles.values, ranks, strict=True) if rank == best]
+
+
+_BEFORE, _AFTER = {"before", "pre", "initial", "vor"}, {"after", "post", "final", "nach"}
+
+
+def _keep_reads_before(roles: Roles) -> None:
+    """Of two columns that read the state before and after each pulse, the first is the response."""
+    words = {id(column): _parts(column.header) for column in roles.values}
+    for column in list(roles.values):
+        if not words[id(column)] & _AFTER:
+            continue
+        rest = words[id(column)] - _AFTER
+        twins = [c for c in roles.values if words[id(c)] & _BEFORE and words[id(c)] - _BEFORE == rest]
+        if twins:
+            roles.values = [c for c in roles.values if c is not column]
+            roles.notes.append(f"{column.title!r} reads the state after each pulse; {twins[0].title!r} is taken.")
+            roles.say(column, "left out", 0.9, f"the state after the pulse; {twins[0].title!r} is that before it")
+
+
+def _parts(header: str) -> set[str]:
+    return {part for word in words_of(header) for part in word.split("_")}
+
+
+def _begin_with_readings(roles: Roles) -> None:
+    """Columns that fill one after the other, the up branch first, each without the blank rows above it."""
+    starts = {id(column): _blank_rows_above(column) for column in roles.values}
+    if roles.polarity is not None or len(roles.values) < 2 or not any(starts.values()):
+        return
+    roles.values = [
+        replace(
+            column, values=column.values[start:], rows=column.rows[start:],
+            missing=column.missing[column.missing >= start] - start,
+        ) if (start := starts[id(column)]) else column
+        for column in roles.values
+    ]  # fmt: skip
+    roles.index = roles.time = None
+    roles.notes.append("Columns that begin further down were read from their first number on.")
+
+
+def _blank_rows_above(column: Column) -> int:
+    """Rows without a reading at the start of a column, where they are more than a few missing readings."""
+    present = np.ones(len(column.values), dtype=bool)
+    present[column.missing] = False
+    first = int(np.argmax(present)) if present.any() else 0
+    return first if first >= 10 else 0
 
 
 def _same_trace(a: Column, b: Column) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tilewright.measurement.block import MIN_SAMPLES, Block
 from tilewright.measurement.protocol import trend_share
 from tilewright.measurement.record import MeasurementError
-from tilewright.measurement.roles import Roles
+from tilewright.measurement.roles import Roles, is_log
 from tilewright.measurement.units import words_of
 
 # Share of the variance that a response owes to its slow course; white noise alone gives about 0.05 to 0.2.
@@ -51,8 +51,7 @@ _MOST_MISSING = 0.2
 
 def screen_missing(roles: Roles) -> None:
     """Raise where too many readings are missing; rows without a reading are usual only in logs of pulses and reads."""
-    logged = roles.polarity is not None and 0.3 < float(np.mean(roles.polarity == 0)) < 0.7
-    if logged:
+    if roles.polarity is not None and is_log(roles.polarity == 0):
         return
     for column in roles.values:
         share = len(column.missing) / len(column.values)
