@@ -41,9 +41,12 @@ if not names:
     st.stop()
 
 
-def options(measurement: Measurement) -> tuple[bool | None, tuple | None]:
-    """How starts are treated, and the weights of the branches."""
-    with st.expander("Start and weights"):
+def options(measurement: Measurement) -> tuple[bool | None, tuple | None, bool]:
+    """How starts are treated, the weights of the branches, and whether one set of parameters is for all devices."""
+    jointly = False
+    with st.expander("Start, weights, devices"):
+        if len(measurement.devices) > 1:
+            jointly = st.toggle("One set of parameters for all devices", key="jointly")
         start = st.selectbox(
             "State before the first pulse", list(STARTS), key="start",
             help="Free: fitted with its error. Automatic does so where one reading is noisier than one step.",
@@ -55,7 +58,7 @@ def options(measurement: Measurement) -> tuple[bool | None, tuple | None]:
             for k, (kind, label) in enumerate(words.items())
         }
     weighted = any(factor != 1.0 for factor in factors.values())
-    return STARTS[start], branch_weights(measurement, factors) if weighted else None
+    return STARTS[start], branch_weights(measurement, factors) if weighted else None, jointly
 
 
 settings, view = st.columns([1, 1.75], gap="medium")
@@ -77,11 +80,11 @@ with settings:
         show_error(error)
         st.stop()
     st.caption(f"{NORMALISATIONS[rule]}: {measurement.affine.formula()}")
-    free_start, weights = options(measurement)
+    free_start, weights, jointly = options(measurement)
     task = find_fit(name)
     busy = task is not None and task.running
     buttons = st.container(horizontal=True)
-    chosen = FitSettings(classes[model], ranges_of(table), method, free_start, weights)
+    chosen = FitSettings(classes[model], ranges_of(table), method, free_start, weights, jointly)
     if buttons.button("Fit", type="primary", icon=":material/play_arrow:", disabled=busy, key="fit"):
         start_fit(measurement, name, chosen)
         st.rerun()

@@ -27,7 +27,6 @@ from tilewright.fitting import DeviceVerdict
 from tilewright.measurement import Measurement
 
 MORE = {
-    "profile": ("Profiles", "Each parameter held at other values, all others fitted again: exact intervals."),
     "bootstrap": ("Bootstrap", "200 fits of responses drawn anew with the noise that was found."),
     "second pass": ("Fit with noise", "Noise clipped at hard bounds pulls them inward; this takes the pull out."),
     "devices": ("Fit each device", "Every device alone, and how the parameters spread from one to the next."),
@@ -38,8 +37,12 @@ def show_running(task: Task, measurement: Measurement) -> None:
     """Numbers and the best model of a fit that runs."""
     at = task.progress
     facts = st.columns(3)
-    facts[0].metric("Model evaluations", f"{at.get('evaluation', 0):,}")
-    facts[1].metric("Best rms so far", significant(at["rms"], 3) if "rms" in at else "–")
+    if "evaluation" in at:
+        facts[0].metric("Model evaluations", f"{at['evaluation']:,}")
+        facts[1].metric("Best rms so far", significant(at["rms"], 3) if "rms" in at else "–")
+    else:
+        facts[0].metric("Devices", len(measurement.devices))
+        facts[1].metric("Samples", f"{measurement.n_samples:,}")
     facts[2].metric("Time", duration(task.seconds))
     if "share" in at:
         st.progress(float(at["share"]), text=at.get("stage", ""))
@@ -112,17 +115,18 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
 def _parameters(outcome: Outcome, name: str) -> None:
     st.dataframe(found_table(outcome.fit), hide_index=True)
     row = st.container(horizontal=True)
-    for what in ("profile", "bootstrap", "second pass"):
+    for what in ("bootstrap", "second pass"):
         label, meaning = MORE[what]
-        unable = what == "second pass" and outcome.noise is None
+        unable = outcome.population is not None or (what == "second pass" and outcome.noise is None)
         if row.button(label, help=meaning, key=f"more-{what.replace(' ', '-')}", disabled=unable):
             start_more(outcome, name, what)
             st.rerun()
     for note in outcome.fit.notes:
         st.markdown(f"- {note}")
     if outcome.profiles:
-        figure = plot_profiles(outcome.profiles, outcome.fit)
-        show_figure(figure, "profiles", settings="95 % intervals end where a line crosses 3.84")
+        with st.expander("Where the intervals come from"):
+            figure = plot_profiles(outcome.profiles, outcome.fit)
+            show_figure(figure, "profiles", settings="95 % intervals end where a line crosses 3.84")
     with st.expander("Correlation of the errors"):
         show_figure(plot_correlation(outcome.fit), "correlation", settings="Near +1 or -1 two parameters trade places")
 
@@ -132,7 +136,7 @@ def _devices(outcome: Outcome, name: str) -> None:
         st.caption("One device cannot tell how much devices differ; measure several to see their spread.")
         return
     label, meaning = MORE["devices"]
-    if st.button(label, help=meaning, key="more-devices"):
+    if outcome.population is None and st.button(label, help=meaning, key="more-devices"):
         start_more(outcome, name, "devices")
         st.rerun()
     if outcome.population is not None:

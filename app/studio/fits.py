@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tilewright.fitting import (
     Profile,
     Ranking,
     bootstrap,
+    default_ranges,
     device_verdict,
     estimate_noise,
     fit_all_devices,
@@ -29,10 +30,12 @@ from tilewright.fitting import (
     fit_population,
     fit_with_noise,
     markov_chain,
-    profile_likelihood,
+    population_noise,
     started_device,
+    typical_fit,
+    with_profiles,
 )
-from tilewright.fitting.intervals import with_intervals
+from tilewright.fitting.ranking import ranked_devices
 from tilewright.fitting.specification import assign
 from tilewright.measurement import Measurement
 from tilewright.presets import TutorialRRAMPresetDevice
@@ -58,6 +61,7 @@ class Outcome:
     ranking: Ranking | None = None
     profiles: tuple[Profile, ...] = ()
     population: PopulationFit | None = None
+    other_models: dict[str, Outcome] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class FitSettings:
     method: str = "auto"
     free_start: bool | None = None
     weights: tuple[NDArray[np.float64], ...] | None = None
+    jointly: bool = False
 
 
 def task_name(measurement: str) -> str:
@@ -94,6 +99,8 @@ def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Tas
     """Fit one device class, then estimate the noise round it."""
 
     def work(task: Task) -> Outcome:
+        if len(measurement.devices) > 1 and not settings.jointly:
+            return _each_device(measurement, settings, task)
         task.report(device_class=settings.device_class, stage="Fitting")
         method = "auto" if settings.method == CHAIN else settings.method
         fit = fit_device(
@@ -103,10 +110,48 @@ def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Tas
         if settings.method == CHAIN:
             task.report(stage="Walking the Markov chain")
             fit = markov_chain(measurement, fit, steps=1000, cancelled=task.cancelled, share=_share(task)).fit
-        task.report(stage="Estimating the noise")
-        return Outcome(measurement, fit, noise_of(measurement, fit))
+            return Outcome(measurement, fit, noise_of(measurement, fit))
+        return _completed(measurement, fit, task)
 
     return start_task(task_name(name), work)
+
+
+def _completed(measurement: Measurement, fit: DeviceFit, task: Task | None = None) -> Outcome:
+    """The fit with the intervals of its profiles, and the noise round it."""
+    if task is not None:
+        task.report(stage="Finding the intervals and the noise")
+    fit, profiles = with_profiles(measurement, fit, None if task is None else task.cancelled)
+    return Outcome(measurement, fit, noise_of(measurement, fit), profiles=tuple(profiles))
+
+
+def _each_device(measurement: Measurement, settings: FitSettings, task: Task) -> Outcome:
+    """Every device alone: their spread, and the noise of all of them."""
+    count = len(measurement.devices)
+
+    def share(done: float) -> None:
+        task.report(share=done, stage=f"{settings.device_class.__name__}: device {round(done * count)} of {count}")
+
+    share(0.0)
+    population = fit_population(
+        measurement, settings.device_class, _edited(measurement, settings), cancelled=task.cancelled, share=share,
+        weights=settings.weights, method="auto" if settings.method == CHAIN else settings.method,
+        free_start=settings.free_start,
+    )  # fmt: skip
+    task.report(stage="Finding the noise")
+    fitted = replace(measurement, records=tuple(r for r in measurement.records if r.device in population.fits))
+    try:
+        noise = population_noise(fitted, population)
+    except ValueError:
+        noise = None
+    return Outcome(fitted, typical_fit(fitted, population), noise, population=population)
+
+
+def _edited(measurement: Measurement, settings: FitSettings) -> dict[str, Any] | None:
+    """What the visitor changed the parameters to; None where each device may have ranges of its own."""
+    given = default_ranges(settings.device_class, measurement)
+    untouched = {name: start if low == high else (start, low, high) for name, (start, low, high) in given.items()}
+    known = {name: value for name, value in settings.ranges.items() if name in untouched}
+    return None if known == untouched else settings.ranges
 
 
 def start_fit_of_all(measurement: Measurement, name: str, settings: FitSettings) -> Task:
@@ -120,14 +165,18 @@ def start_fit_of_all(measurement: Measurement, name: str, settings: FitSettings)
             measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun, weights=settings.weights,
             free_start=settings.free_start,
         )  # fmt: skip
-        best = ranking.recommended.fit
-        return Outcome(measurement, best, noise_of(measurement, best), ranking)
+        best = ranking.recommended
+        if len(measurement.devices) > 1:
+            task.report(device_class=None)
+            chosen = replace(settings, device_class=type(best.fit.device), ranges={})
+            return replace(_each_device(measurement, chosen, task), ranking=ranking)
+        return replace(_completed(measurement, best.fit, task), ranking=ranking)
 
     return start_task(task_name(name), work)
 
 
 def start_more(outcome: Outcome, name: str, what: str) -> Task:
-    """More about a fit that is done: ``profile``, ``bootstrap``, ``second pass`` or ``devices``."""
+    """More about a fit that is done: ``bootstrap``, ``second pass`` or ``devices``."""
 
     def work(task: Task) -> Outcome:
         task.report(stage=what.capitalize())
@@ -139,12 +188,6 @@ def start_more(outcome: Outcome, name: str, what: str) -> Task:
     return start_task(task_name(name), work)
 
 
-def _profiled(outcome: Outcome, task: Task) -> Outcome:
-    found = profile_likelihood(outcome.measurement, outcome.fit, cancelled=task.cancelled, share=_share(task))
-    ends = {profile.name: profile.interval for profile in found}
-    return replace(outcome, profiles=tuple(found), fit=with_intervals(outcome.fit, ends))
-
-
 def _bootstrapped(outcome: Outcome, task: Task) -> Outcome:
     draws = bootstrap(outcome.measurement, outcome.fit, cancelled=task.cancelled, share=_share(task))
     return replace(outcome, fit=draws.fit)
@@ -154,7 +197,7 @@ def _second_pass(outcome: Outcome, task: Task) -> Outcome:
     if outcome.noise is None:
         return outcome
     fit = fit_with_noise(outcome.measurement, outcome.fit, outcome.noise, task.cancelled, _share(task))
-    return replace(outcome, fit=fit, noise=noise_of(outcome.measurement, fit), profiles=())
+    return replace(outcome, fit=fit, noise=noise_of(outcome.measurement, fit), profiles=(), other_models={})
 
 
 def _devices(outcome: Outcome, task: Task) -> Outcome:
@@ -166,7 +209,6 @@ def _devices(outcome: Outcome, task: Task) -> Outcome:
 
 
 _MORE: dict[str, Callable[[Outcome, Task], Outcome]] = {
-    "profile": _profiled,
     "bootstrap": _bootstrapped,
     "second pass": _second_pass,
     "devices": _devices,
@@ -192,8 +234,17 @@ def of_model(outcome: Outcome, class_name: str) -> Outcome:
     """The outcome for another model of a ranking."""
     if outcome.ranking is None or class_name == outcome.fit.class_name:
         return outcome
-    fit = outcome.ranking[class_name].fit
-    return Outcome(outcome.measurement, fit, noise_of(outcome.measurement, fit), outcome.ranking)
+    if class_name not in outcome.other_models:
+        fit = outcome.ranking[class_name].fit
+        measurement = outcome.measurement
+        if len(measurement.devices) > 1:  # a few of the devices were fitted
+            ranked = set(ranked_devices(measurement))
+            measurement = replace(measurement, records=tuple(r for r in measurement.records if r.device in ranked))
+            made = Outcome(measurement, fit, noise_of(measurement, fit))
+        else:
+            made = _completed(measurement, fit)
+        outcome.other_models[class_name] = replace(made, ranking=outcome.ranking)
+    return outcome.other_models[class_name]
 
 
 def noise_of(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate | None:

@@ -434,14 +434,15 @@ def numbers_kept_as_german_text():
     return Case(sheet_bytes(Tabelle1=[["Puls", "Leitwert in µS"], *rows]), [(RAMPS, G, "")])
 
 
-# --- logs, names and blocks that mislead --------------------------------------------------------------------------------
+# --- logs, names and blocks that mislead ------------------------------------------------------------------------------
 
 
 def readings(pulses=RAMPS, response=G, voltage=0.1, pulse_rows=1, read_rows=1):
     """Rows of (voltage, current in A) of a log: the pulse, then the reads of the state after it."""
     rows = []
     for pulse, after in zip(pulses, states(pulses)[1:], strict=True):
-        rows += [(1.5 * pulse, 1.5 * pulse * after * 1e-6)] * pulse_rows + [(voltage, voltage * after * 1e-6)] * read_rows
+        rows += [(1.5 * pulse, 1.5 * pulse * after * 1e-6)] * pulse_rows
+        rows += [(voltage, voltage * after * 1e-6)] * read_rows
     return rows
 
 
@@ -493,9 +494,7 @@ def branches_named_by_a_letter():
 def addresses_of_crosspoints():
     traces = {(a, b): states(RAMPS, seed=2 * a + b)[:-1] for a in range(2) for b in range(2)}
     rows = [f"{a},{b},{k},{g:.4f}" for (a, b), trace in traces.items() for k, g in enumerate(trace)]
-    return Case(
-        lines("row,col,pulse,G (uS)", *rows), [(RAMPS, t, f"row {a}, col {b}") for (a, b), t in traces.items()]
-    )
+    return Case(lines("row,col,pulse,G (uS)", *rows), [(RAMPS, t, f"row {a}, col {b}") for (a, b), t in traces.items()])
 
 
 @case

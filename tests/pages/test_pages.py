@@ -253,9 +253,7 @@ def test_expressions_weights_and_intervals_of_a_fit(filled):
     assert messages(app) == []
     (found,) = [table.value for table in app.dataframe if "95 % interval" in table.value.columns]
     assert "w0" in set(found["Parameter"])
-    app.button(key="more-profile").click().run()
-    settled(app)
-    assert messages(app) == []
+    assert "Where the intervals come from" in [expander.label for expander in app.expander]
     assert any("Start with" in text.value for text in app.success)
     app.button(key="verdict-tile").click().run()
     assert messages(app) == []
@@ -266,6 +264,20 @@ def test_the_spread_of_an_array_goes_into_the_device(filled):
     app = open_page("fit", measurement="array", model="SoftBoundsDevice", method="least_squares")
     app.button(key="fit").click().run()
     settled(app)
+    assert messages(app) == []
+    assert not any("was not measured" in text.value for text in app.caption)
+    (found,) = [table.value for table in app.dataframe if "95 % interval" in table.value.columns]
+    assert not any(name.startswith("w0") for name in found["Parameter"])
+    app.button(key="next-device").click().run()
+    assert filled.devices.load("array").w_max_dtod > 0
+
+
+def test_one_set_of_parameters_for_all_devices_and_then_each(filled):
+    app = open_page("fit", measurement="array", model="SoftBoundsDevice", method="least_squares")
+    app.toggle(key="jointly").set_value(True).run()
+    app.button(key="fit").click().run()
+    settled(app)
+    assert any("was not measured" in text.value for text in app.caption)
     app.button(key="more-devices").click().run()
     settled(app, seconds=120)
     assert messages(app) == []

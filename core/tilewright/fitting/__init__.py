@@ -1,10 +1,10 @@
 """Fitting device models to measurements: parameters with errors, model choice, noise."""
 
 from tilewright.fitting.device_fit import FITTABLE_CLASSES, fit_device
-from tilewright.fitting.intervals import Draws, Profile, bootstrap, markov_chain, profile_likelihood
+from tilewright.fitting.intervals import Draws, Profile, bootstrap, markov_chain, profile_likelihood, with_profiles
 from tilewright.fitting.measurements import fit_measurements
 from tilewright.fitting.noise import NoiseEstimate, estimate_noise, variogram
-from tilewright.fitting.population import PopulationFit, Spread, fit_population
+from tilewright.fitting.population import PopulationFit, Spread, fit_population, population_noise, typical_fit
 from tilewright.fitting.ranges import default_ranges, started_device
 from tilewright.fitting.ranking import Ranking, RankingRow, fit_all_devices
 from tilewright.fitting.result import DeviceFit, FitCancelled, FitError, FittedParameter, value_with_error
@@ -36,8 +36,11 @@ __all__ = [
     "fit_population",
     "fit_with_noise",
     "markov_chain",
+    "population_noise",
     "profile_likelihood",
     "started_device",
+    "typical_fit",
     "value_with_error",
     "variogram",
+    "with_profiles",
 ]

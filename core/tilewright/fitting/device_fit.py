@@ -165,7 +165,7 @@ def _polish(device: PulsedDevice, objective: Objective, parameters: Any) -> Any:
     trimmed, clipped = with_bounds_inside(device, objective, best, polish, error)
     if clipped < error:
         best, _ = downhill(objective, trimmed, 400, precise=True)
-    tables = tables_of([name for name, item in best.items() if item.vary])
+    tables = tables_of([name for name, item in best.items() if item.vary and name not in objective.start_names])
     if tables:
         best = _smoothed(objective, best, tables)
     return best
@@ -228,7 +228,8 @@ def outcome(measurement: Measurement, objective: Objective, initial: Any, best: 
     assign(objective.device, {name: value for name, value in values.items() if name not in objective.start_names})
     device = rebuilt(objective.device)
     shapes = [record_shape(device, record, model) for record, model in zip(measurement.records, models, strict=True)]
-    uncertainty = estimate_uncertainty(residual, values, limits, shapes, objective.penalty, weight)
+    own = {} if any(item.expr for item in best.values()) else objective.own_rows
+    uncertainty = estimate_uncertainty(residual, values, limits, shapes, objective.penalty, weight, own)
     rows = _rows(best, initial, at_bound, uncertainty, measurement.affine)
     error = float(joined @ joined)
     varied = sum(item.vary for item in best.values())

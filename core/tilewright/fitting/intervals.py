@@ -17,16 +17,19 @@ from numpy.typing import NDArray
 from tilewright.fitting.objective import Cancelled
 from tilewright.fitting.problem import problem_of
 from tilewright.fitting.residual_noise import record_shape
-from tilewright.fitting.result import DeviceFit, FitError
+from tilewright.fitting.result import DeviceFit, FitError, FittedParameter
 from tilewright.fitting.search import downhill, inside, values_of
+from tilewright.fitting.smoothing import tables_of
 from tilewright.fitting.specification import rebuilt
+from tilewright.fitting.uncertainty import error_scale
 from tilewright.measurement.record import Measurement
 
 Samples = NDArray[np.float64]
 Share = Callable[[float], None]
 
 LEVEL = 3.841  # 95 % of chi squared with one degree of freedom
-REACH = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])  # of a profile, in standard errors
+MOST_TRIES = 8  # on each side of a profile
+CLOSE = 0.04  # to the end of an interval, in standard errors
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Profile:
     Attributes:
         name: of the parameter.
         values: where it was held, rising.
-        drop: twice the log-likelihood lost there; 3.84 ends the 95 % interval.
+        drop: what the fit loses there, as twice a log-likelihood; 3.84 ends the 95 % interval.
         interval: those ends; infinite where the drop was not reached.
     """
 
@@ -63,8 +66,10 @@ def profile_likelihood(
 ) -> list[Profile]:
     """The profile of each parameter that has a standard error.
 
-    The scale of the drop is set so that close to the best value it agrees with the standard error, which allows for
-    correlated noise; the profile then shows where the model is not linear.
+    The drop is that of the squared error over what it drops by, on average, where the parameter is true
+    (:func:`error_scale`). That is found anew at each value: noise that depends on the parameter counts as it would
+    there, and a hard bound which the response only just reaches gets the error of one that it hardly reaches.
+    Where the error does not rise far enough within the range, the interval is open.
 
     Args:
         measurement: what was fitted.
@@ -73,53 +78,146 @@ def profile_likelihood(
         cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
         share: told the part of the work that is done.
     """
-    known = [p.name for p in fit.parameters if p.vary and not p.at_bound and math.isfinite(p.stderr) and p.stderr > 0]
+    known = [p.name for p in fit.parameters if _has_error(p)]
     wanted = known if names is None else [name for name in names if name in known]
     if not wanted:
         raise FitError("no parameter has a standard error, so there is nothing to profile")
     made = []
+    walk = _Walk(measurement, fit, cancelled)
     for number, name in enumerate(wanted):
-        made.append(_profile(measurement, fit, name, cancelled))
+        made.append(_profile(walk, name))
         if share is not None:
             share((number + 1) / len(wanted))
     return made
 
 
-def _profile(measurement: Measurement, fit: DeviceFit, name: str, cancelled: Cancelled | None) -> Profile:
-    objective, parameters = problem_of(measurement, fit, cancelled=cancelled)
-    item = fit[name]
-    _, lowest = downhill(objective, parameters, precise=True)
+def with_profiles(
+    measurement: Measurement,
+    fit: DeviceFit,
+    cancelled: Cancelled | None = None,
+    share: Share | None = None,
+) -> tuple[DeviceFit, list[Profile]]:
+    """The fit with the intervals of its profiles, and these.
+
+    Entries of tabulated steps, and the starts of several records, keep 1.96 standard errors to either side: the
+    response is as good as linear in them.
+
+    Args:
+        measurement: what was fitted.
+        fit: what came of it.
+        cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
+        share: told the part of the work that is done.
+    """
+    varied = [p.name for p in fit.parameters if p.vary]
+    entries = {name for table in tables_of([n for n in varied if not n.startswith("w0")]) for name in table}
+    starts = [name for name in varied if name.startswith("w0_")]  # of many records: nobody asks for each
+    names = [name for name in varied if name not in {*entries, *starts}]
+    if not any(_has_error(fit[name]) for name in names):
+        return fit, []
+    found = profile_likelihood(measurement, fit, names, cancelled, share)
+    return with_intervals(fit, {profile.name: profile.interval for profile in found}), found
+
+
+def _has_error(item: FittedParameter) -> bool:
+    return item.vary and not item.at_bound and math.isfinite(item.stderr) and item.stderr > 0
+
+
+class _Walk:
+    """One parameter held elsewhere, all others fitted again: what that costs, in standard errors made there."""
+
+    def __init__(self, measurement: Measurement, fit: DeviceFit, cancelled: Cancelled | None) -> None:
+        self.measurement, self.fit = measurement, fit
+        self.objective, start = problem_of(measurement, fit, cancelled=cancelled)
+        self.start, self.lowest = downhill(self.objective, start, precise=True)
+        self.limits = {p.name: (p.low, p.high) for p in fit.parameters if p.vary and not p.at_bound}
+        self.weights = np.concatenate([np.asarray(weight, dtype=float) for weight in fit.weights])
+        self.samples = measurement.all_samples()
+
+    def at(self, name: str, value: float, start: Any) -> tuple[float, Any]:
+        """The signed distance, in standard errors at ``value``, and the parameters fitted there."""
+        held = start.copy()
+        held[name].value, held[name].vary = value, False
+        if any(p.vary for p in held.values()):
+            held, error = downhill(self.objective, held, 200)
+        else:
+            whole = self.objective.watched(values_of(held))
+            error = float(whole @ whole)
+        rise = max(error - self.lowest, 0.0)
+        return math.sqrt(rise / max(self.scale(name, held), 1e-300)), held
+
+    def scale(self, name: str, found: Any) -> float:
+        """Error scale of the parameter at parameters; NaN where the model does not move with it."""
+        values = values_of(found)
+        tied = found.copy() if any(p.expr for p in found.values()) else None
+
+        def residual(trial: Mapping[str, float]) -> Samples:
+            if tied is not None:
+                for key in self.limits:
+                    tied[key].value = trial[key]
+                trial = values_of(tied)
+            return np.concatenate(self.objective.model(trial)) - self.samples
+
+        models = self.objective.model(values)
+        device = self.objective.device
+        shapes = [record_shape(device, r, m) for r, m in zip(self.measurement.records, models, strict=True)]
+        return error_scale(
+            name, residual, values, self.limits, shapes, self.fit.noise, self.objective.penalty, self.weights,
+            {} if tied is not None else self.objective.own_rows,
+        )  # fmt: skip
+
+
+def _profile(walk: _Walk, name: str) -> Profile:
+    item = walk.fit[name]
     sides: list[tuple[float, float]] = [(item.value, 0.0)]
+    ends = []
     for sign in (-1, 1):
-        start = parameters.copy()
-        start[name].vary = False
-        for reach in REACH:
-            value = item.value + sign * reach * item.stderr
-            if not item.low < value < item.high:
+        found, end = _side(walk, item, sign)
+        sides += found
+        ends.append(end)
+    values, roots = (np.array(column) for column in zip(*sorted(sides), strict=True))
+    return Profile(name, values, roots**2, (ends[0], ends[1]))
+
+
+def _side(walk: _Walk, item: FittedParameter, sign: int) -> tuple[list[tuple[float, float]], float]:
+    """Where the parameter was held to one side with the distances there, and the end of the interval."""
+    limit = item.high if sign > 0 else item.low
+    wanted, start = math.sqrt(LEVEL), walk.start
+    inner, outer = (item.value, 0.0), (sign * math.inf, math.inf)
+    value, tried, last = item.value + sign * wanted * item.stderr, [], math.nan
+    for _ in range(MOST_TRIES):
+        if (value - limit) * sign >= 0:
+            value = limit
+        root, found = walk.at(item.name, value, start)
+        root = last if math.isnan(root) else root
+        if math.isnan(root):
+            break
+        tried.append((value, root))
+        last = root
+        if root >= wanted:
+            outer = (value, root)
+        else:
+            inner, start = (value, root), found
+            if value == limit:
                 break
-            start[name].value = value
-            if any(p.vary for p in start.values()):
-                start, error = downhill(objective, start)
-            else:
-                residual = objective.watched(values_of(start))
-                error = float(residual @ residual)
-            sides.append((value, max(error - lowest, 0.0)))
-    values, rises = (np.array(column) for column in zip(*sorted(sides), strict=True))
-    near = np.abs(values - item.value) <= 0.6 * item.stderr
-    squares = ((values - item.value) / item.stderr) ** 2
-    unit = float(rises[near] @ squares[near]) / max(float(squares[near] @ squares[near]), 1e-300)
-    drop = rises / unit if unit > 0 else np.zeros(len(rises))
-    return Profile(name, values, drop, (_end(item.value, values, drop, -1), _end(item.value, values, drop, 1)))
+        if abs(root - wanted) < CLOSE:
+            break
+        value = _next(inner, outer, item, wanted, sign)
+    if not math.isfinite(outer[0]):
+        return tried, inner[0] if abs(inner[1] - wanted) < CLOSE else sign * math.inf
+    if outer[1] == inner[1]:
+        return tried, outer[0]
+    return tried, inner[0] + (wanted - inner[1]) / (outer[1] - inner[1]) * (outer[0] - inner[0])
 
 
-def _end(best: float, values: Samples, drop: Samples, sign: int) -> float:
-    side = (values - best) * sign >= 0
-    x, y = values[side][::sign], np.sqrt(drop[side][::sign])
-    beyond = np.flatnonzero(y >= math.sqrt(LEVEL))
-    if not len(beyond) or beyond[0] == 0:
-        return sign * math.inf
-    k = int(beyond[0])
-    return float(x[k - 1] + (math.sqrt(LEVEL) - y[k - 1]) / (y[k] - y[k - 1]) * (x[k] - x[k - 1]))
+def _next(
+    inner: tuple[float, float], outer: tuple[float, float], item: FittedParameter, wanted: float, sign: int
+) -> float:
+    """Where to look next for the end: between two sides of it, or as far out as the distances so far ask for."""
+    if math.isfinite(outer[0]):
+        share = (wanted - inner[1]) / max(outer[1] - inner[1], 1e-300)
+        return inner[0] + min(max(share, 0.1), 0.9) * (outer[0] - inner[0])
+    way = abs(inner[0] - item.value)
+    return item.value + sign * way * min(max(1.05 * wanted / max(inner[1], 1e-9), 1.2), 3.0)
 
 
 def with_intervals(fit: DeviceFit, intervals: Mapping[str, tuple[float, float]]) -> DeviceFit:

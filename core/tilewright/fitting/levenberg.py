@@ -7,7 +7,7 @@ step; here only the small normal equations are solved. Source: Nocedal and Wrigh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,17 @@ Function = Callable[[Samples], Samples]
 
 RELATIVE_STEP = 1e-6
 MOST_DAMPING = 1e14
+MANY = 20  # parameters from which on a matrix product pays
 
 
 def least_squares(
-    function: Function, start: Samples, low: Samples, high: Samples, evaluations: int, tolerance: float
+    function: Function,
+    start: Samples,
+    low: Samples,
+    high: Samples,
+    evaluations: int,
+    tolerance: float,
+    own_rows: Mapping[int, slice] | None = None,
 ) -> tuple[Samples, float]:
     """Where the sum of squares is smallest between the bounds, and that sum; never worse than the start.
 
@@ -29,16 +36,19 @@ def least_squares(
         start, low, high: parameters (n,) and what they stay between; infinite where there is no bound.
         evaluations: about how often the function may be called.
         tolerance: relative change of the sum of squares, or of all parameters, at which the search ends.
+        own_rows: of parameters, by number, that move no other entries of the residual; they share an evaluation.
     """
+    local = dict(own_rows or {})
     x = np.clip(np.asarray(start, dtype=float), low, high)
     residual = function(x)
     error, calls = float(residual @ residual), 1
     damping, growth = 1e-3, 2.0
     while calls < evaluations and error > 0:
-        jacobian = forward_differences(function, x, residual, low, high)
-        calls += len(x)
+        jacobian = forward_differences(function, x, residual, low, high, local)
+        calls += len(x) - max(len(local) - 1, 0)
         gradient = jacobian @ residual
-        normal = np.einsum("ik,jk->ij", jacobian, jacobian)  # without threads, which cost more than they bring here
+        # without threads, which cost more than they bring where parameters are few
+        normal = jacobian @ jacobian.T if len(x) > MANY else np.einsum("ik,jk->ij", jacobian, jacobian)
         scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
         held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)) | (scale <= 1e-140)
         improved = False
@@ -58,17 +68,27 @@ def least_squares(
     return x, error
 
 
-def forward_differences(function: Function, x: Samples, residual: Samples, low: Samples, high: Samples) -> Samples:
+def forward_differences(
+    function: Function, x: Samples, residual: Samples, low: Samples, high: Samples, own_rows: Mapping[int, slice]
+) -> Samples:
     """Derivatives (parameters, samples) of the residual; steps point inward where a bound is near."""
-    rows = []
+    width = high - low
+    size = RELATIVE_STEP * np.maximum(np.abs(x), np.where(np.isfinite(width), 1e-3 * width, 1e-3))
+    steps = np.where(x + size > high, -size, size)
+    derivatives = np.zeros((len(x), len(residual)))
     for j in range(len(x)):
-        width = high[j] - low[j]
-        size = RELATIVE_STEP * max(abs(x[j]), 1e-3 * width if np.isfinite(width) else 1e-3)
-        step = -size if x[j] + size > high[j] else size
+        if j not in own_rows:
+            moved = x.copy()
+            moved[j] += steps[j]
+            derivatives[j] = (function(moved) - residual) / steps[j]
+    if own_rows:
+        chosen = list(own_rows)
         moved = x.copy()
-        moved[j] += step
-        rows.append((function(moved) - residual) / step)
-    return np.array(rows)
+        moved[chosen] += steps[chosen]
+        change = function(moved) - residual
+        for j, rows in own_rows.items():
+            derivatives[j, rows] = change[rows] / steps[j]
+    return derivatives
 
 
 def _step(

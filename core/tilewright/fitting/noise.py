@@ -76,23 +76,32 @@ def variogram(parts: Sequence[Samples], lags: NDArray[np.int_]) -> tuple[Samples
     return values, counts
 
 
-def estimate_noise(measurement: Measurement, fit: DeviceFit) -> NoiseEstimate:
+def estimate_noise(
+    measurement: Measurement, fit: DeviceFit, shapes: Sequence[RecordShape] | None = None
+) -> NoiseEstimate:
     """Step noise and write noise of the device from the residuals of ``fit``.
 
     A slow course of the residuals (a polynomial along each record) is a shortcoming of the model and counts as none.
     Samples without weight in the fit, such as missing ones, are left out here too.
+
+    Args:
+        measurement: what was fitted.
+        fit: what came of it.
+        shapes: how step noise spreads along each record, where that is not by the device of the fit.
 
     Raises:
         FitError: fewer than 40 samples.
     """
     if fit.n_points < FEWEST_SAMPLES:
         raise FitError(f"noise needs at least {FEWEST_SAMPLES} samples, found {fit.n_points}")
-    shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
     kept = fit.kept
+    if shapes is None:
+        shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
     full = [_slow_course(len(residual)) for residual in fit.residuals]
     courses = [course[mark] for course, mark in zip(full, kept, strict=True)]
     residuals = [residual[mark] for residual, mark in zip(fit.residuals, kept, strict=True)]
-    noise = fit_noise([shape.at(mark) for shape, mark in zip(shapes, kept, strict=True)], residuals, courses)
+    cut = [shape.at(mark) for shape, mark in zip(shapes, kept, strict=True)]
+    noise = fit_noise(cut, residuals, courses, apart=True)
     longest = max(len(residual) for residual in fit.residuals)
     lags = np.unique(np.round(np.geomspace(1, max(min(longest // 4, 60), 4), 16)).astype(int))
     levelled = [np.full(len(mark), math.nan) for mark in kept]

@@ -74,6 +74,9 @@ class Objective:
         starts: start state of each trace, a number or the name of a parameter.
         watch: told about every evaluation.
         penalty: what else is to be small, e.g. the roughness of tabulated steps.
+
+    Attributes:
+        own_rows: samples that a start moves, by its name; it moves no others.
     """
 
     def __init__(
@@ -87,6 +90,12 @@ class Objective:
         self.device, self.traces, self.starts, self.watch = device, list(traces), list(starts), watch
         self.penalty = penalty
         self.start_names = {start for start in starts if isinstance(start, str)}
+        ends = np.cumsum([len(trace.response) for trace in self.traces]).tolist()
+        self.own_rows = {
+            start: slice(end - len(trace.response), end)
+            for start, trace, end in zip(starts, self.traces, ends, strict=True)
+            if isinstance(start, str) and list(starts).count(start) == 1
+        }
 
     def model(self, values: Mapping[str, float]) -> list[Samples]:
         """Model response of each trace at ``values`` (device fields and start names)."""

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.fitting.device_fit import fit_device
+from tilewright.fitting.noise import NoiseEstimate, estimate_noise
 from tilewright.fitting.objective import Cancelled
-from tilewright.fitting.result import DeviceFit, FitError, value_with_error
+from tilewright.fitting.residual_noise import record_shape
+from tilewright.fitting.result import DeviceFit, FitError, FittedParameter, value_with_error
 from tilewright.fitting.specification import rebuilt
 from tilewright.measurement.record import Measurement
 
@@ -98,6 +100,8 @@ def fit_population(
     share: Callable[[float], None] | None = None,
     seed: int = 1,
     weights: Sequence[float | Samples] | None = None,
+    method: str = "auto",
+    free_start: bool | None = None,
 ) -> PopulationFit:
     """Fit every device of a measurement alone and find how they spread.
 
@@ -109,6 +113,7 @@ def fit_population(
         share: told the part of the work that is done.
         seed: of the draws behind the errors of the spreads.
         weights: factor of the deviations of each record, as for :func:`fit_device`.
+        method, free_start: as for :func:`fit_device`.
 
     Raises:
         FitError: fewer than two devices, or fewer than two that can be fitted.
@@ -123,14 +128,92 @@ def fit_population(
         part = replace(measurement, records=tuple(measurement.records[k] for k in own))
         factors = None if weights is None else [weights[k] for k in own]
         try:
-            fits[name] = fit_device(part, device, parameters, cancelled=cancelled, weights=factors)
+            fits[name] = fit_device(part, device, parameters, method, free_start, cancelled=cancelled, weights=factors)
         except FitError as error:
             failed[name] = str(error)
         if share is not None:
             share((number + 1) / len(names))
     if len(fits) < 2:
         raise FitError(f"only {len(fits)} of {len(names)} devices could be fitted: {next(iter(failed.values()), '')}")
-    return _summary(fits, failed, np.random.default_rng(seed))
+    return population_of(fits, failed, seed)
+
+
+def population_of(fits: dict[str, DeviceFit], failed: Mapping[str, str] | None = None, seed: int = 1) -> PopulationFit:
+    """The distribution that single fits come from; ``failed`` names devices without one, ``seed`` draws the errors."""
+    return _summary(fits, dict(failed or {}), np.random.default_rng(seed))
+
+
+def typical_fit(measurement: Measurement, population: PopulationFit) -> DeviceFit:
+    """The fits of all devices as one: each record beside the model of its own device, parameters as means over devices.
+
+    Errors are those of the means, 95 % intervals 1.96 of them to either side; residuals are those of the single fits.
+
+    Args:
+        measurement: what was fitted; records of devices that could not be fitted are left out.
+        population: what came of it.
+    """
+    parts = {name: iter(range(len(fit.model))) for name, fit in population.fits.items()}
+    order = [(record.device, next(parts[record.device])) for record in measurement.records if record.device in parts]
+    fits = list(population.fits.values())
+    first = fits[0]
+
+    def gathered(field_name: str) -> tuple[Samples, ...]:
+        return tuple(getattr(population.fits[name], field_name)[k] for name, k in order)
+
+    residuals, weights = gathered("residuals"), gathered("weights")
+    joined = np.concatenate([r * w for r, w in zip(residuals, weights, strict=True)])
+    samples = np.concatenate([m + r for m, r in zip(gathered("model"), residuals, strict=True)])
+    weight = np.concatenate(weights)
+    error, worth = float(joined @ joined), float(np.sum(weight**2))
+    rows = [_mean_row([fit[item.name] for fit in fits], item) for item in first.parameters if item.name[:2] != "w0"]
+    names = [row.name for row in rows if row.vary]
+    table = pd.DataFrame({name: [fit[name].value for fit in fits] for name in names})
+    varied, count = len(names) * len(fits), int(np.count_nonzero(weight))
+    note = f"Each of {len(fits)} devices was fitted alone; values are means over them with the error of the mean."
+    return replace(
+        first,
+        device=population.device.model_copy(
+            update={name: 0.0 for name in type(first.device).model_fields if name.endswith("dtod")}
+        ),
+        parameters=rows,
+        rms=math.sqrt(error / worth),
+        r2=1 - error / float(np.sum((weight * (samples - samples.mean())) ** 2)),
+        bic=count * math.log(max(error / worth, 1e-300)) + varied * math.log(count),
+        n_points=count,
+        n_varied=varied,
+        n_evaluations=sum(fit.n_evaluations for fit in fits),
+        seconds=sum(fit.seconds for fit in fits),
+        model=gathered("model"),
+        residuals=residuals,
+        starts=tuple(population.fits[name].starts[k] for name, k in order),
+        correlation=table.corr().fillna(0.0),
+        covariance=np.atleast_2d(table.cov().to_numpy() / len(fits)),
+        band=gathered("band"),
+        weights=weights,
+        notes=[note, *population.notes],
+    )
+
+
+def population_noise(measurement: Measurement, population: PopulationFit) -> NoiseEstimate:
+    """Step and write noise of the devices, from the residuals of their single fits."""
+    kept = replace(measurement, records=tuple(r for r in measurement.records if r.device in population.fits))
+    fit = typical_fit(measurement, population)
+    shapes = [
+        record_shape(population.fits[record.device].device, record, model)
+        for record, model in zip(kept.records, fit.model, strict=True)
+    ]
+    return estimate_noise(kept, fit, shapes)
+
+
+def _mean_row(items: Sequence[FittedParameter], first: FittedParameter) -> FittedParameter:
+    values = np.array([item.value for item in items])
+    mean = float(values.mean())
+    spread = float(values.std(ddof=1)) / math.sqrt(len(values)) if first.vary else math.nan
+    unit_value = float(np.mean([item.unit_value for item in items]))
+    low, high = min(item.low for item in items), max(item.high for item in items)
+    return replace(
+        first, value=mean, stderr=spread, low=low, high=high, at_bound=False, unit_value=unit_value, limits=None
+    )
 
 
 def _summary(fits: dict[str, DeviceFit], failed: dict[str, str], rng: np.random.Generator) -> PopulationFit:

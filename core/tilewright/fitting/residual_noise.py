@@ -13,13 +13,15 @@ for it: it is that of the part of the residual which no change of the fitted par
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.linalg import solve_banded
+from scipy.optimize import minimize, minimize_scalar
 
 from tilewright import kernels
 from tilewright.devices.pulsed import PulsedDevice
@@ -27,10 +29,10 @@ from tilewright.measurement.record import Record
 
 Samples = NDArray[np.float64]
 
-MOST_SAMPLES = 12_000  # the rest of a long measurement would tell no more about three numbers
+MOST_SAMPLES = 6_000  # the rest of a long measurement would tell no more about three numbers
 SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
 SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
-SPARE = 2.71  # of twice the log-likelihood
+STEPS_TRIED = 9  # values of the step noise that an average is taken over
 FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
 
 
@@ -121,12 +123,12 @@ class ResidualNoise:
 
 def _reached(columns: Samples, damping: Samples) -> Samples:
     """What a kick at each pulse (but the last) adds up to later: ``b[k] = c[k+1] + damping[k+1] b[k+1]``."""
-    back = np.zeros((max(len(columns) - 1, 0), columns.shape[1]))
-    total = np.zeros(columns.shape[1])
-    for k in range(len(columns) - 2, -1, -1):
-        total = columns[k + 1] + damping[k + 1] * total
-        back[k] = total
-    return back
+    n = len(columns) - 1
+    if n < 1:
+        return np.zeros((0, columns.shape[1]))
+    bands = np.ones((2, n))
+    bands[0, 1:] = -damping[1:n]
+    return np.asarray(solve_banded((0, 1), bands, columns[1:], check_finite=False))
 
 
 def record_shape(device: PulsedDevice, record: Record, model: Samples) -> RecordShape:
@@ -146,8 +148,30 @@ def record_shape(device: PulsedDevice, record: Record, model: Samples) -> Record
     return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A record, or a stretch of one: its residual, and derivatives by what moves several parts and this one only."""
+
+    shape: RecordShape
+    residual: Samples
+    design: Samples
+    own: Samples
+
+    @functools.cached_property
+    def columns(self) -> Samples:
+        """Residual, shared and own derivatives side by side."""
+        return np.column_stack([self.residual, self.design, self.own])
+
+
+Parts = list[_Part]
+
+
 def fit_noise(
-    shapes: Sequence[RecordShape], residuals: Sequence[Samples], designs: Sequence[Samples], spare: bool = False
+    shapes: Sequence[RecordShape],
+    residuals: Sequence[Samples],
+    designs: Sequence[Samples],
+    averaged: bool = False,
+    apart: bool = False,
 ) -> ResidualNoise:
     """The most likely noise.
 
@@ -155,16 +179,17 @@ def fit_noise(
         shapes: of the records.
         residuals: of the records, in weight units.
         designs: derivatives (samples, parameters) of each record by what was fitted; may have no columns.
-        spare: leave step noise out where the data does not ask for it (one-sided 5 %): a walk that nothing damps
-            would widen errors without bound.
+        averaged: give the step noise as the root of its mean square over the likelihood instead of the most likely
+            one, which is 0 in some draws of every small noise; errors that rest on such a 0 are too small.
+        apart: the columns of each record's derivatives stand for parameters of its own.
     """
-    parts = _bounded(list(zip(shapes, residuals, designs, strict=True)))
-    joined = np.concatenate([r for _, r, _ in parts])
+    parts = _bounded(_parts(shapes, residuals, designs, apart))
+    joined = np.concatenate([part.residual for part in parts])
     size = float(np.std(joined))
     if size <= 1e-12:
         return ResidualNoise(size, 0.0, 0.0, math.nan, 0.0, 0.0, 0.0)
-    kick = max(float(np.sqrt(np.mean(np.concatenate([s.kick for s, _, _ in parts]) ** 2))), 1e-300)
-    jumps = float(np.std(np.concatenate([np.diff(r) for _, r, _ in parts]))) / math.sqrt(2)
+    kick = max(float(np.sqrt(np.mean(np.concatenate([part.shape.kick for part in parts]) ** 2))), 1e-300)
+    jumps = float(np.std(np.concatenate([np.diff(part.residual) for part in parts]))) / math.sqrt(2)
     first = max(jumps, 0.02 * size)
     plain = min(
         (_climb(parts, [math.log(first), math.log(share * first / kick)]) for share in (1.0, 0.1, 0.01)),
@@ -178,55 +203,97 @@ def fit_noise(
     longest = min(LONGEST, max(_relaxation(parts) / FASTER, 2 * SHORTEST))
     slow = min((_climb(parts, start, longest) for start in starts), key=lambda found: found.likelihood)
     chosen = slow if plain.likelihood - slow.likelihood > SLOW_GAIN else plain
-    if spare and chosen.step > 0:
-        logs = [math.log(max(chosen.white, 1e-3 * size))]
-        logs += [math.log(chosen.slow), math.log(chosen.time)] if chosen.slow > 0 else []
-        steady = _climb(parts, logs, longest, step=False)
-        chosen = steady if steady.likelihood - chosen.likelihood < SPARE else chosen
-    return _with_errors(parts, chosen)
+    found = _with_errors(parts, chosen)
+    return replace(found, step=_averaged_step(parts, found)) if averaged else found
 
 
-Parts = list[tuple[RecordShape, Samples, Samples]]
+def _averaged_step(parts: Parts, best: ResidualNoise) -> float:
+    """Root mean square of the step noise over its likelihood, flat in the step noise, the white noise following."""
+    if not best.step_error > 0:
+        return best.step
+    steps = np.linspace(0.0, best.step + 3.5 * best.step_error, STEPS_TRIED)
+    deviances = []
+    white = best.white
+    for step in steps[::-1]:
+        found = minimize_scalar(
+            lambda log, step=step: _deviance(parts, replace(best, step=step, white=math.exp(log))),
+            bounds=(math.log(white) - 0.3, math.log(white) + 0.3), method="bounded", options={"xatol": 0.01},
+        )  # fmt: skip
+        white = math.exp(float(found.x))
+        deviances.append(float(found.fun))
+    weight = np.exp(-0.5 * (np.array(deviances[::-1]) - min(deviances)))
+    return float(np.sqrt(np.sum(weight * steps**2) / np.sum(weight)))
+
+
+def _parts(
+    shapes: Sequence[RecordShape], residuals: Sequence[Samples], designs: Sequence[Samples], apart: bool
+) -> Parts:
+    """The records, with what moves a single one apart from what moves several."""
+    if apart:
+        return [
+            _Part(shape, residual, np.zeros((len(design), 0)), design)
+            for shape, residual, design in zip(shapes, residuals, designs, strict=True)
+        ]
+    moved = [design.any(axis=0) for design in designs]
+    several = np.sum(moved, axis=0) > 1 if len(designs) > 1 else np.ones(designs[0].shape[1], dtype=bool)
+    return [
+        _Part(shape, residual, design[:, several], design[:, own & ~several])
+        for shape, residual, design, own in zip(shapes, residuals, designs, moved, strict=True)
+    ]
 
 
 def _bounded(parts: Parts) -> Parts:
     """The parts, or an even choice of stretches of them where they are long."""
-    total = sum(len(r) for _, r, _ in parts)
+    total = sum(len(part.residual) for part in parts)
     if total <= MOST_SAMPLES:
         return parts
     stretch = 1500
     cut: Parts = []
-    for shape, residual, design in parts:
-        for at in range(0, max(len(residual) - stretch // 2, 1), stretch):
+    for part in parts:
+        n = len(part.residual)
+        for at in range(0, max(n - stretch // 2, 1), stretch):
             where = slice(at, at + stretch)
-            piece = RecordShape(shape.damping[where], shape.kick[where])
-            # the walk of a later stretch does not start at 0: its level is left to the data
-            level = np.ones((len(residual[where]), 1))
-            cut.append((piece, residual[where], np.hstack([design[where], level])))
+            piece = RecordShape(part.shape.damping[where], part.shape.kick[where])
+            own = part.own[where]
+            if at:  # the walk of a later stretch does not start at 0: its level is left to the data
+                own = np.hstack([own, np.ones((len(own), 1))])
+            cut.append(_Part(piece, part.residual[where], part.design[where], own))
     return cut[:: max(1, math.ceil(total / MOST_SAMPLES))]
 
 
 def _deviance(parts: Parts, noise: ResidualNoise) -> float:
     """Minus twice the restricted log-likelihood."""
-    columns = max(design.shape[1] for _, _, design in parts)
+    columns = parts[0].design.shape[1]
     total, normal, right = 0.0, np.zeros((columns, columns)), np.zeros(columns)
-    for shape, residual, design in parts:
-        white, log_determinant = noise.whiten(shape, np.column_stack([residual, design]))
+    for part in parts:
+        white, log_determinant = noise.whiten(part.shape, part.columns)
         total += log_determinant + float(white[:, 0] @ white[:, 0])
-        inner = np.einsum("ki,kj->ij", white, white)
-        width = design.shape[1]
-        normal[:width, :width] += inner[1:, 1:]
-        right[:width] += inner[1:, 0]
+        inner = np.einsum("ki,kj->ij", white, white)[1:]
+        within, across, towards = inner[:columns, 1 : columns + 1], inner[:columns, columns + 1 :], inner[:columns, 0]
+        if part.own.shape[1]:  # what moves this record alone is fitted to it at once
+            logs, solved, gain = _solved(inner[columns:, columns + 1 :], np.c_[across.T, inner[columns:, 0]])
+            total += logs - gain
+            within, towards = within - across @ solved[:, :-1], towards - across @ solved[:, -1]
+        normal += within
+        right += towards
     if columns:
-        values, vectors = np.linalg.eigh(normal)
-        kept = values > 1e-10 * max(float(values[-1]), 1e-300)
-        total += float(np.sum(np.log(values[kept]))) - float(np.sum((vectors.T @ right)[kept] ** 2 / values[kept]))
+        logs, _, gain = _solved(normal, right[:, None])
+        total += logs - gain
     return total
+
+
+def _solved(matrix: Samples, right: Samples) -> tuple[float, Samples, float]:
+    """Logarithm of the determinant, the solution, and what its last column explains; of a rank that may be lower."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > 1e-10 * max(float(values[-1]), 1e-300)
+    turned = vectors[:, kept].T @ right
+    solution = vectors[:, kept] @ (turned / values[kept, None])
+    return float(np.sum(np.log(values[kept]))), solution, float(right[:, -1] @ solution[:, -1])
 
 
 def _relaxation(parts: Parts) -> float:
     """Pulses in which the device forgets."""
-    return 1 / max(1 - float(np.mean(np.concatenate([shape.damping for shape, _, _ in parts]))), 1e-9)
+    return 1 / max(1 - float(np.mean(np.concatenate([part.shape.damping for part in parts]))), 1e-9)
 
 
 def _noise_at(logs: Sequence[float], longest: float, step: bool) -> ResidualNoise:
@@ -278,7 +345,7 @@ def _with_errors(parts: Parts, best: ResidualNoise) -> ResidualNoise:
 
 def _one_step(parts: Parts, best: ResidualNoise) -> float:
     """The step noise whose single kicks are as large as the other noise."""
-    kicks = np.concatenate([shape.kick for shape, _, _ in parts])
+    kicks = np.concatenate([part.shape.kick for part in parts])
     return max(best.white, best.slow) / max(float(np.sqrt(np.mean(kicks**2))), 1e-300)
 
 

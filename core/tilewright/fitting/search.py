@@ -58,7 +58,8 @@ def downhill(objective: Objective, start: Any, evaluations: int = 400, precise: 
     first, low, high = (
         np.array([float(getattr(start[name], kind)) for name in names]) for kind in ("value", "min", "max")
     )
-    x, error = least_squares(residual, first, low, high, evaluations, 1e-12 if precise else 1e-5)
+    own = {} if tied else {names.index(n): rows for n, rows in objective.own_rows.items() if n in names}
+    x, error = least_squares(residual, first, low, high, evaluations, 1e-12 if precise else 1e-5, own)
     for name, value in zip(names, x.tolist(), strict=True):
         moved[name].value = value
     return moved, error

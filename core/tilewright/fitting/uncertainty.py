@@ -44,6 +44,7 @@ def estimate_uncertainty(
     shapes: Sequence[RecordShape],
     penalty: Penalty | None = None,
     weights: Samples | None = None,
+    own_rows: Mapping[str, slice] | None = None,
 ) -> Uncertainty:
     """Standard errors of the parameters named in ``limits``.
 
@@ -59,6 +60,7 @@ def estimate_uncertainty(
         penalty: what else the fit kept small.
         weights: factor of each sample in the fit; the residual comes without them. Samples of weight 0 say nothing
             about the noise either.
+        own_rows: as for :func:`jacobian_of`.
     """
     names = list(limits)
     rest = residual(values)
@@ -67,11 +69,11 @@ def estimate_uncertainty(
     marks = np.split(kept, np.cumsum([len(shape.damping) for shape in shapes])[:-1])
     shapes = [shape.at(mark) for shape, mark in zip(shapes, marks, strict=True)]
     edges = np.cumsum([np.count_nonzero(mark) for mark in marks])[:-1]
-    jacobian = jacobian_of(residual, values, limits)
+    jacobian = jacobian_of(residual, values, limits, own_rows)
     size = np.linalg.norm(jacobian * weight[:, None], axis=0) if names else np.zeros(0)
     known = size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)
     scaled = jacobian[:, known] / size[known] if known.any() else np.zeros((len(rest), 0))
-    noise = fit_noise(shapes, np.split(rest[kept], edges), np.split(scaled[kept], edges), spare=True)
+    noise = fit_noise(shapes, np.split(rest[kept], edges), np.split(scaled[kept], edges), averaged=True)
     stderr = dict.fromkeys(names, float("nan"))
     correlation = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     full = np.full((len(names), len(names)), np.nan)
@@ -82,14 +84,9 @@ def estimate_uncertainty(
     pulled = scaled * weight[:, None]
     if penalty is not None:
         pulled = np.vstack([pulled, penalty.strength * penalty.matrix(kept_names) / size[known]])
-    _, singular, vt = np.linalg.svd(pulled, full_matrices=False)
-    weak = singular < 1e-6 * singular[0]
-    loose: set[int] = set()
-    for row in vt[weak]:
-        loose |= {int(j) for j in np.flatnonzero(np.abs(row) > 0.1)}
+    inverse, rank, loose = _pseudo_inverse(pulled)
     entangled = [kept_names[j] for j in sorted(loose)]
-    inverse = (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak]
-    freedom = max(int(np.count_nonzero(kept)) - int((~weak).sum()), 1)
+    freedom = max(int(np.count_nonzero(kept)) - rank, 1)
     plain = np.diag(inverse) * float((weight * rest) @ (weight * rest)) / freedom
     parts = np.split((scaled * weight[:, None] ** 2)[kept], edges)
     middle = sum(noise.covariance_of(shape, part) for shape, part in zip(shapes, parts, strict=True))
@@ -107,19 +104,94 @@ def estimate_uncertainty(
     return Uncertainty(stderr, full, correlation, silent, entangled, float(np.median(ratio)), noise, model_std)
 
 
+def _pseudo_inverse(pulled: Samples) -> tuple[Samples, int, set[int]]:
+    """Inverse of ``pulled' pulled`` where it has one, its rank, and the columns that can be traded for others."""
+    _, singular, vt = np.linalg.svd(pulled, full_matrices=False)
+    weak = singular < 1e-6 * singular[0]
+    loose: set[int] = set()
+    for row in vt[weak]:
+        loose |= {int(j) for j in np.flatnonzero(np.abs(row) > 0.1)}
+    return (vt[~weak].T / singular[~weak] ** 2) @ vt[~weak], int((~weak).sum()), loose
+
+
+def error_scale(
+    name: str,
+    residual: Residual,
+    values: Mapping[str, float],
+    limits: Mapping[str, tuple[float, float]],
+    shapes: Sequence[RecordShape],
+    noise: ResidualNoise,
+    penalty: Penalty | None,
+    weights: Samples,
+    own_rows: Mapping[str, slice] | None = None,
+) -> float:
+    """What the squared error rises by, on average, when a true parameter is replaced by its estimate.
+
+    It is the variance of least squares over that for independent residuals of variance one; the rise is chi squared
+    with one degree of freedom times this (Kent, Biometrika 69:19, 1982). NaN where the model does not move with the
+    parameter.
+
+    Args:
+        name: of the parameter, one of ``limits``.
+        residual, values, limits, penalty, weights, own_rows: as for :func:`estimate_uncertainty`.
+        shapes: how step noise spreads at these values.
+        noise: of the residuals.
+    """
+    jacobian = jacobian_of(residual, values, limits, own_rows)
+    size = np.linalg.norm(jacobian * weights[:, None], axis=0)
+    known = size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)
+    names = [n for n, ok in zip(limits, known, strict=True) if ok]
+    if name not in names:
+        return float("nan")
+    scaled = jacobian[:, known] / size[known]
+    pulled = scaled * weights[:, None]
+    if penalty is not None:
+        pulled = np.vstack([pulled, penalty.strength * penalty.matrix(names) / size[known]])
+    inverse, _, loose = _pseudo_inverse(pulled)
+    here = names.index(name)
+    if here in loose:
+        return float("nan")
+    row = scaled @ inverse[:, here] * weights**2  # what the estimate makes of each residual
+    edges = np.cumsum([len(shape.damping) for shape in shapes])[:-1]
+    variance = 0.0
+    for shape, part, mark in zip(shapes, np.split(row, edges), np.split(weights > 0, edges), strict=True):
+        variance += float(noise.covariance_of(shape.at(mark), part[mark, None])[0, 0])
+    return variance / float(inverse[here, here])
+
+
 def jacobian_of(
-    residual: Residual, values: Mapping[str, float], limits: Mapping[str, tuple[float, float]]
+    residual: Residual,
+    values: Mapping[str, float],
+    limits: Mapping[str, tuple[float, float]],
+    own_rows: Mapping[str, slice] | None = None,
 ) -> NDArray[np.float64]:
-    """Derivatives (samples, parameters), by central differences within the limits."""
-    columns = []
+    """Derivatives (samples, parameters), by central differences within the limits.
+
+    Args:
+        residual: vector at values.
+        values: of all parameters.
+        limits: parameters and the range they may move in.
+        own_rows: of parameters that move no other samples; they share two evaluations.
+    """
+    ends = {}
     for name, (low, high) in limits.items():
         here = values[name]
         width = high - low if np.isfinite(high - low) else max(abs(here), 1.0)
         step = 1e-4 * max(abs(here), 1e-2 * width)
-        above, below = min(here + step, high), max(here - step, low)
-        span = above - below
-        columns.append((residual({**values, name: above}) - residual({**values, name: below})) / span)
-    return np.stack(columns, axis=1) if columns else np.zeros((len(residual(values)), 0))
+        ends[name] = max(here - step, low), min(here + step, high)
+    local = {name: rows for name, rows in (own_rows or {}).items() if name in limits}
+    columns = {}
+    for name, (below, above) in ends.items():
+        if name not in local:
+            columns[name] = (residual({**values, name: above}) - residual({**values, name: below})) / (above - below)
+    if local:
+        upper, lower = ({**values, **{name: ends[name][side] for name in local}} for side in (1, 0))
+        change = residual(upper) - residual(lower)
+        for name, rows in local.items():
+            columns[name] = np.zeros(len(change))
+            columns[name][rows] = change[rows] / (ends[name][1] - ends[name][0])
+    ordered = [columns[name] for name in limits]
+    return np.stack(ordered, axis=1) if ordered else np.zeros((len(residual(values)), 0))
 
 
 def strongly_correlated(correlation: pd.DataFrame, above: float = STRONG_CORRELATION) -> list[tuple[str, str, float]]:
