@@ -31,6 +31,7 @@ Samples = NDArray[np.float64]
 
 MOST_SAMPLES = 6_000  # the rest of a long measurement would tell no more about three numbers
 SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
+FIRST_CLIMB, PROMISING = 80, 3.0  # evaluations, and the gain from which on more of them are spent
 SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
 STEPS_TRIED = 9  # values of the step noise that an average is taken over
 FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
@@ -201,9 +202,18 @@ def fit_noise(
         for share, time in ((1e-3, 4.0), (1e-3, 15.0), (0.1, 5.0))
     ]
     longest = min(LONGEST, max(_relaxation(parts) / FASTER, 2 * SHORTEST))
-    slow = min((_climb(parts, start, longest) for start in starts), key=lambda found: found.likelihood)
+    # A short climb tells whether a long one is worth it.
+    slow = min((_climb(parts, start, longest, FIRST_CLIMB) for start in starts), key=lambda found: found.likelihood)
+    if plain.likelihood - slow.likelihood > PROMISING:
+        logs = [math.log(max(value, 1e-3 * first)) for value in (slow.white, slow.slow)]
+        step = math.log(max(slow.step, 1e-3 * first / kick))
+        slow = _climb(parts, [logs[0], step, logs[1], math.log(slow.time)], longest)
     chosen = slow if plain.likelihood - slow.likelihood > SLOW_GAIN else plain
-    found = _with_errors(parts, chosen)
+    return _finished(parts, chosen, averaged)
+
+
+def _finished(parts: Parts, found: ResidualNoise, averaged: bool) -> ResidualNoise:
+    found = _with_errors(parts, found)
     return replace(found, step=_averaged_step(parts, found)) if averaged else found
 
 
@@ -296,21 +306,21 @@ def _relaxation(parts: Parts) -> float:
     return 1 / max(1 - float(np.mean(np.concatenate([part.shape.damping for part in parts]))), 1e-9)
 
 
-def _noise_at(logs: Sequence[float], longest: float, step: bool) -> ResidualNoise:
+def _noise_at(logs: Sequence[float], longest: float) -> ResidualNoise:
     numbers = [math.exp(min(max(value, -40.0), 40.0)) for value in logs]
-    if not step:
-        numbers.insert(1, 0.0)
     if len(numbers) == 2:
         return ResidualNoise(numbers[0], numbers[1], 0.0, math.nan)
     return ResidualNoise(numbers[0], numbers[1], numbers[2], min(max(numbers[3], SHORTEST), longest))
 
 
-def _climb(parts: Parts, start: list[float], longest: float = LONGEST, step: bool = True) -> ResidualNoise:
+def _climb(parts: Parts, start: list[float], longest: float = LONGEST, evaluations: int = 0) -> ResidualNoise:
     found = minimize(
-        lambda logs: _deviance(parts, _noise_at(logs, longest, step)), start, method="Nelder-Mead",
-        options={"xatol": 0.01, "fatol": 0.02, "maxfev": 70 * len(start), "initial_simplex": _simplex(start)},
+        lambda logs: _deviance(parts, _noise_at(logs, longest)), start, method="Nelder-Mead",
+        options={
+            "xatol": 0.01, "fatol": 0.02, "maxfev": evaluations or 70 * len(start), "initial_simplex": _simplex(start),
+        },
     )  # fmt: skip
-    best = _noise_at(found.x, longest, step)
+    best = _noise_at(found.x, longest)
     without = replace(best, step=0.0)  # a logarithm never reaches 0
     deviance = _deviance(parts, without)
     if deviance <= found.fun + 0.05:
