@@ -27,9 +27,7 @@ from evidence import Entry, Results, last_accuracies, options, record, run_diges
 
 from tilewright.configs import (
     ConstantStepDevice,
-    ExpStepDevice,
     LinearStepDevice,
-    PiecewiseStepDevice,
     PowStepDevice,
     PulsedDevice,
     SoftBoundsDevice,
@@ -37,15 +35,7 @@ from tilewright.configs import (
 )
 from tilewright.data import Dataset, load_dataset
 from tilewright.fitting.verdict import device_verdict
-from tilewright.presets import (
-    CapacitorPresetDevice,
-    EcRamMOPresetDevice,
-    EcRamPresetDevice,
-    ReRamArrayHfO2PresetDevice,
-    ReRamESPresetDevice,
-    ReRamSBPresetDevice,
-    TutorialRRAMPresetDevice,
-)
+from tilewright.presets import EcRamPresetDevice, ReRamESPresetDevice, TutorialRRAMPresetDevice
 from tilewright.runs import RunSpec
 from tilewright.runs.recommended import recommend
 from tilewright.runs.spec import DataSource, Perceptron, Seeds
@@ -56,7 +46,7 @@ ALGORITHMS = ("sgd", "mp", "tiki-taka", "ttv2", "c-ttv2", "agad")
 HEADER = f"| device | {' | '.join(ALGORITHMS)} | verdict | |"
 
 STEADY = {"dw_min_dtod": 0.1, "w_max_dtod": 0.1, "w_min_dtod": 0.1, "up_down_dtod": 0.01}
-TUNED: dict[str, PulsedDevice] = {
+DEVICES: dict[str, PulsedDevice] = {
     "fine and symmetric": ConstantStepDevice(dw_min=0.0005, w_max=1.0, w_min=-1.0, dw_min_std=0.3, **STEADY),
     "coarse and symmetric": ConstantStepDevice(dw_min=0.02, w_max=1.0, w_min=-1.0, dw_min_std=0.3, **STEADY),
     "fine, nearly linear": LinearStepDevice(
@@ -84,36 +74,6 @@ TUNED: dict[str, PulsedDevice] = {
     "ECRAM": EcRamPresetDevice(),
     "power-law steps": PowStepDevice(dw_min=0.01, pow_gamma=2.0, w_max=1.0, w_min=-1.0, dw_min_std=1.0, **STEADY),
 }
-# Drawn after the constants of the verdict were chosen, before any of them was trained.
-UNSEEN: dict[str, PulsedDevice] = {
-    "40 states, noisy": SoftBoundsDevice(dw_min=0.05, w_max=1.0, w_min=-1.0, dw_min_std=1.0, **STEADY),
-    "fine, reference at the symmetry point": SoftBoundsReferenceDevice(
-        dw_min=0.0005, up_down=0.2, w_max=0.8, w_min=-1.2, dw_min_std=0.5, subtract_symmetry_point=True, **STEADY
-    ),
-    "linear, unequal slopes": LinearStepDevice(
-        dw_min=0.005, w_max=0.8, w_min=-0.8, gamma_up=0.9, gamma_down=0.3, dw_min_std=0.5, **STEADY
-    ),
-    "coarse exponential steps": ExpStepDevice(
-        dw_min=0.02, A_up=0.3, A_down=0.3, gamma_up=3.0, gamma_down=2.0, a=0.5, b=0.0, w_max=1.0, w_min=-1.0,
-        dw_min_std=0.5, **STEADY
-    ),
-    "power steps, unequal, noisy": PowStepDevice(
-        dw_min=0.02, pow_gamma=1.5, pow_up_down=0.3, up_down=-0.1, w_max=1.0, w_min=-1.0, dw_min_std=2.0, **STEADY
-    ),
-    "constant steps, unequal, large spread": ConstantStepDevice(
-        dw_min=0.004, up_down=0.05, w_max=0.7, w_min=-0.7, dw_min_std=1.0, dw_min_dtod=0.3, w_max_dtod=0.3,
-        w_min_dtod=0.3, up_down_dtod=0.05,
-    ),
-    "growing and shrinking steps": PiecewiseStepDevice(
-        dw_min=0.004, w_max=1.0, w_min=-1.0, piecewise_up=[0.5, 1.4, 1.2, 0.9, 0.7, 0.3],
-        piecewise_down=[0.2, 0.6, 1.0, 1.3, 1.4, 0.9], dw_min_std=0.5, **STEADY
-    ),
-    "Capacitor": CapacitorPresetDevice(),
-    "ReRAM, soft bounds": ReRamSBPresetDevice(),
-    "HfO2 ReRAM array": ReRamArrayHfO2PresetDevice(),
-    "metal-oxide ECRAM": EcRamMOPresetDevice(),
-}  # fmt: skip
-DEVICES = TUNED | UNSEEN
 CASES = [f"{algorithm}, {device}" for device in DEVICES for algorithm in ALGORITHMS]
 
 
