@@ -11,7 +11,7 @@ from torch import nn
 from tilewright import configs
 from tilewright.advice import Conditions, SettingsWarning, Severity, advise, probe_layers
 from tilewright.nn import convert_to_analog, convert_to_analog_mapped
-from tilewright.presets import TutorialRRAMPresetDevice
+from tilewright.presets import MixedPrecisionPCMPreset, PCMPreset, TutorialRRAMPresetDevice
 from tilewright.runs import DataSource, Perceptron, RunSpec, advise_run, build_network, recommend
 
 MIDDLE = {"outputs": 128, "inputs": 256, "learning_rate": 0.1, "vectors": 18_000, "batch_size": 5}
@@ -193,6 +193,24 @@ def test_pairs_that_only_rise():
     assert "pair never refreshed" not in checks(pair, **pushed, vectors=20)
     pair.device.refresh_every = 1
     assert "pair never refreshed" not in checks(pair, **pushed)
+
+
+def test_pairs_whose_pulses_are_mostly_noise():
+    """At mid range the phase-change device moves 0.0324 with noise of 0.6 (0.0324 + 0.042 + 0.108): 3.4 steps."""
+    pair = PCMPreset()
+    assert checks(pair) == {"noisy pulses": Severity.POOR}
+    (finding,) = advise(pair, Conditions())
+    assert finding.field == "device.unit_cell_devices[0].dw_min_std"
+    assert "3.4 times" in finding.why and "mixed precision" in finding.remedy
+    for device in pair.device.unit_cell_devices:
+        device.dw_min_std = 0.5  # 2.8 steps
+    assert checks(pair) == {}
+    assert checks(MixedPrecisionPCMPreset()) == {}
+    assert checks(configs.UnitCellRPUConfig(device=PCMPreset().device, update=exact_update())) == {}
+
+
+def exact_update():
+    return configs.UpdateParameters(pulse_type="None")
 
 
 def test_what_is_not_known_is_not_judged():

@@ -3,9 +3,10 @@
     python tests/benchmarks/bounds_sweep.py --data FOLDER [--seeds 1 2 3] [--cases ...] [--quick]
 
 FOLDER holds the four idx files of MNIST. The 784-256-128-10 network with sigmoids learns for two epochs at batch 10
-and a constant rate of 0.05, through 8-bit converters and with a learned output scale per tile. In-memory SGD drifts to
+(in-memory SGD at tau 2.0, which leaves the plateau late, for three) and a constant rate of 0.05, through 8-bit
+converters and with a learned output scale per tile. In-memory SGD drifts to
 the symmetry point of its devices faster than the gradient of the first plateau pulls, unless the range is wide;
-Tiki-Taka keeps its gradients on an array of its own. After arXiv:2406.12774, shortened from 80 epochs to 2.
+Tiki-Taka keeps its gradients on an array of its own. After arXiv:2406.12774, shortened from 80 epochs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ CASES: dict[str, tuple[str, float, float]] = {
     "tiki-taka, tau 2.0, transfer_lr 0.1": ("tiki-taka", 2.0, 0.1),
     "floating point": ("fp", 0.0, 0.0),
 }
+EPOCHS = 2
+LATE = {"sgd, tau 2.0": 3}  # runs that may still be on the plateau after two epochs
 
 
 def configuration(case: str) -> RPUConfig:
@@ -81,14 +84,14 @@ def specification(case: str, seed: int, folder: Path | None, quick: bool = False
         data=DataSource() if folder is None else DataSource(name="idx", folder=str(folder)),
         rpu_config=configuration(case),
         learning_rate=0.05,
-        epochs=2,
+        epochs=LATE.get(case, EPOCHS),
         batch_size=10,
         train_limit=3_000 if quick else 0,
         seeds=Seeds(data=seed, weights=seed, devices=seed),
     )
 
 
-# Lowest and highest mean test accuracy after two epochs.
+# Lowest and highest mean test accuracy after the last epoch.
 BARS: dict[str, tuple[float, float]] = {
     "sgd, tau 0.7": (0.09, 0.15),
     "tiki-taka, tau 0.7, transfer_lr 0.1": (0.90, 1),

@@ -11,6 +11,7 @@ from tilewright.configs import RPUConfig
 _CHECKS = (
     single.weights_outside,
     single.plain_training,
+    single.noisy_pair,
     single.direct_updates,
     single.mixed_precision,
     transfer_findings,
