@@ -201,7 +201,8 @@ def test_pairs_whose_pulses_are_mostly_noise():
     assert checks(pair) == {"noisy pulses": Severity.POOR}
     (finding,) = advise(pair, Conditions())
     assert finding.field == "device.unit_cell_devices[0].dw_min_std"
-    assert "3.4 times" in finding.why and "mixed precision" in finding.remedy
+    assert "3.4 times" in finding.why
+    assert "mixed precision" in finding.remedy
     for device in pair.device.unit_cell_devices:
         device.dw_min_std = 0.5  # 2.8 steps
     assert checks(pair) == {}

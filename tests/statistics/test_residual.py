@@ -13,26 +13,20 @@ import pytest
 import torch
 from devices.recipes import without_noise
 from oracle import residual
+from oracle.side_by_side import COUNTED, PERFECT_READ, compare, fast_and_slower
 from oracle.statistics import assert_mean, assert_std, limit
 
 from tilewright import configs
 from tilewright.parameters import ParameterError
 from tilewright.tile import AnalogTile
 
-EPS = (0.0107, 0.0043, 0.0031)
-COUNTED = {"pulse_type": "MeanCount", "desired_bl": 20}
-PERFECT_READ = configs.IOParameters(is_perfect=True, noise_management="None", bound_management="None")
 NOISY_READ = configs.IOParameters(
     noise_management="None", bound_management="None", out_noise=0.06, out_res=-1.0, inp_res=-1.0
 )
 
 
 def devices(n: int) -> list[Any]:
-    fast = without_noise(
-        configs.SoftBoundsReferenceDevice, dw_min=EPS[0], w_max=0.9, w_min=-0.7, up_down=0.1, reference_mean=0.07
-    )
-    slower = [without_noise(configs.ConstantStepDevice, dw_min=eps, w_max=2.0, w_min=-2.0) for eps in EPS[1:n]]
-    return [fast, *slower]
+    return fast_and_slower(n, configs.SoftBoundsReferenceDevice, reference_mean=0.07)
 
 
 def config_of(cls: type, n: int = 2, **cell: Any) -> configs.UnitCellRPUConfig:
@@ -47,32 +41,6 @@ def state(tile: AnalogTile, name: str) -> np.ndarray:
     found = [value for key, value in tile.state_dict().items() if key == f"cell.{name}"]
     assert len(found) == 1, f"{name} in {list(tile.state_dict())}"
     return found[0].numpy()
-
-
-def compare(
-    config: Any, oracle_of: type, shape: tuple[int, int], lr: float = 0.1973, seed: int = 3, batches: int = 14
-) -> tuple[AnalogTile, Any]:
-    """Run both on the same random batches of any size and compare the visible weights after each."""
-    rng = np.random.default_rng(seed)
-    tile = AnalogTile(*shape, config, seed=1)
-    oracle = oracle_of(config.device, config.update, *shape, [d.granularity for d in config.device.unit_cell_devices])
-    start = rng.uniform(-0.3, 0.3, size=shape).astype(np.float32)
-    tile.set_weights(torch.tensor(start))
-    oracle.set_weights(start)
-    for batch in range(batches):
-        size = int(rng.integers(1, 8))
-        x = rng.uniform(-1, 1, size=(size, shape[1])).astype(np.float32)
-        d = rng.uniform(-1, 1, size=(size, shape[0])).astype(np.float32)
-        x[rng.uniform(size=x.shape) < 0.2] = 0.0
-        tile.update(torch.tensor(x), torch.tensor(d), lr)
-        oracle.run(x, d, lr)
-        if hasattr(oracle, "note_loss"):
-            loss = float(2.0 + 0.01 * rng.normal())
-            tile.cell.note_loss(loss)
-            oracle.note_loss(loss)
-        assert tile.get_weights().numpy() == pytest.approx(oracle.weights, abs=3e-5), f"after batch {batch}"
-    assert np.abs(oracle.arrays[-1].weights - start).max() > EPS[-1] / 2, "the run reached the slow array"
-    return tile, oracle
 
 
 SHARED: list[dict[str, Any]] = [
@@ -94,7 +62,7 @@ BASE = {"fast_lr": 2.0, "transfer_lr": 1.7}
 @pytest.mark.parametrize("shape", [(3, 4), (5, 2)], ids=str)
 def test_rider_equals_the_oracle(cell, shape):
     """Every option; Q as well as the weights."""
-    tile, oracle = compare(config_of(configs.RiderCompound, **(BASE | cell)), residual.Rider, shape)
+    tile, oracle = compare(config_of(configs.RiderCompound, **(BASE | cell)), residual.Rider, shape, batches=14)
     assert state(tile, "tracked") == pytest.approx(oracle.q, abs=1e-5)
 
 
@@ -103,7 +71,9 @@ def test_rider_equals_the_oracle(cell, shape):
 def test_e_rider_equals_the_oracle(cell, shape):
     """Every option, with a sign that flips after each sweep or never."""
     settings = BASE | {"chop_prob": 1.0} | cell
-    tile, oracle = compare(config_of(configs.EnhancedRiderCompound, **settings), residual.EnhancedRider, shape)
+    tile, oracle = compare(
+        config_of(configs.EnhancedRiderCompound, **settings), residual.EnhancedRider, shape, batches=14
+    )
     assert state(tile, "reference") == pytest.approx(oracle.reference, abs=1e-5)
     assert float(state(tile, "sign")[0]) == oracle.sign
 
@@ -113,7 +83,8 @@ def test_e_rider_equals_the_oracle(cell, shape):
 def test_residual_learning_equals_the_oracle(cell, shape):
     """Every option; the filter as well as the weights."""
     settings = BASE | {"buffer_rate": 0.4} | cell
-    tile, oracle = compare(config_of(configs.ResidualLearningCompound, **settings), residual.ResidualLearning, shape)
+    config = config_of(configs.ResidualLearningCompound, **settings)
+    tile, oracle = compare(config, residual.ResidualLearning, shape, batches=14)
     assert state(tile, "filtered") == pytest.approx(oracle.h, abs=1e-5)
 
 
@@ -128,12 +99,19 @@ TILES: list[dict[str, Any]] = [
 ]
 
 
+def note_noisy_loss(tile: AnalogTile, oracle: residual.MultiTileResidual, rng: np.random.Generator) -> None:
+    """A loss that does not fall, so that tiles are switched."""
+    loss = float(2.0 + 0.01 * rng.normal())
+    tile.cell.note_loss(loss)
+    oracle.note_loss(loss)
+
+
 @pytest.mark.parametrize("cell", TILES, ids=str)
 @pytest.mark.parametrize("shape", [(3, 4), (5, 2)], ids=str)
 def test_multi_tile_residual_equals_the_oracle(cell, shape):
     """Two and three tiles, the recommended gamma, and the switch of tiles on a plateau of the loss."""
     config = config_of(configs.MultiTileResidualCompound, **(BASE | cell))
-    tile, oracle = compare(config, residual.MultiTileResidual, shape)
+    tile, oracle = compare(config, residual.MultiTileResidual, shape, batches=14, after_batch=note_noisy_loss)
     assert tile.cell.active == oracle.first
     if cell.get("switch_on_plateau"):
         assert oracle.first == 0, "the run came to the finest tile"
@@ -207,6 +185,23 @@ def test_stochastic_writes_move_w_by_what_p_holds_beyond_q():
     assert p is not None
     assert np.abs(p).max() > 0.01
     assert_mean(np.array(found), 0.3 * 0.75 * p.ravel(), "W")
+
+
+def test_what_w_takes_and_what_q_moves_are_tied():
+    """W has taken rate (1 - eta) / eta times what Q has moved, whatever came and wherever P rests."""
+    config = config_of(
+        configs.RiderCompound, eta=0.02, fast_lr=2.0, transfer_lr=0.1, scale_transfer_lr=False,
+        transfer_update=configs.UpdateParameters(pulse_type="MeanCount", desired_bl=1000),
+    )  # fmt: skip
+    config.device.unit_cell_devices[1].dw_min = 1e-4
+    tile = AnalogTile(5, 6, config, seed=2)
+    tile.set_weights(torch.full((5, 6), 0.1))
+    draws = torch.Generator().manual_seed(8)
+    for _ in range(60):
+        tile.update(torch.rand(3, 6, generator=draws) - 0.3, torch.rand(3, 5, generator=draws) - 0.4, 0.2)
+    taken = state(tile, "inner")[1] - 0.1
+    assert np.abs(taken).max() > 0.2
+    assert taken == pytest.approx(0.1 * 0.98 / 0.02 * state(tile, "tracked"), abs=3e-3)  # 30 writes, half a step each
 
 
 @pytest.mark.parametrize(

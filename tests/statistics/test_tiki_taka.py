@@ -12,22 +12,18 @@ import pytest
 import torch
 from devices.recipes import without_noise
 from oracle import transfer
+from oracle.side_by_side import COUNTED, PERFECT_READ, compare, fast_and_slower
 from oracle.statistics import assert_mean, assert_std, limit
 
 from tilewright import configs
 from tilewright.parameters import ParameterError
 from tilewright.tile import AnalogTile
 
-EPS = (0.0107, 0.0043, 0.0031)
-COUNTED = {"pulse_type": "MeanCount", "desired_bl": 20}
-PERFECT_READ = configs.IOParameters(is_perfect=True, noise_management="None", bound_management="None")
 WRITE = configs.UpdateParameters(**COUNTED)
 
 
 def devices(n: int) -> list[Any]:
-    fast = without_noise(configs.SoftBoundsDevice, dw_min=EPS[0], w_max=0.9, w_min=-0.7, up_down=0.1, reset=0.03)
-    slower = [without_noise(configs.ConstantStepDevice, dw_min=eps, w_max=2.0, w_min=-2.0) for eps in EPS[1:n]]
-    return [fast, *slower]
+    return fast_and_slower(n, configs.SoftBoundsDevice, reset=0.03)
 
 
 def config_of(cls: type, n: int = 2, **cell: Any) -> configs.UnitCellRPUConfig:
@@ -36,28 +32,6 @@ def config_of(cls: type, n: int = 2, **cell: Any) -> configs.UnitCellRPUConfig:
         own["transfer_update"] = WRITE
     compound = cls(unit_cell_devices=devices(n), **(own | cell))
     return configs.UnitCellRPUConfig(device=compound, update=configs.UpdateParameters(**COUNTED))
-
-
-def compare(
-    config: Any, oracle_of: type, shape: tuple[int, int], lr: float = 0.1973, seed: int = 3, batches: int = 8
-) -> tuple[AnalogTile, Any]:
-    """Run both on the same random batches of any size and compare the visible weights after each."""
-    rng = np.random.default_rng(seed)
-    tile = AnalogTile(*shape, config, seed=1)
-    oracle = oracle_of(config.device, config.update, *shape, [d.granularity for d in config.device.unit_cell_devices])
-    start = rng.uniform(-0.3, 0.3, size=shape).astype(np.float32)
-    tile.set_weights(torch.tensor(start))
-    oracle.set_weights(start)
-    for batch in range(batches):
-        size = int(rng.integers(1, 8))
-        x = rng.uniform(-1, 1, size=(size, shape[1])).astype(np.float32)
-        d = rng.uniform(-1, 1, size=(size, shape[0])).astype(np.float32)
-        x[rng.uniform(size=x.shape) < 0.2] = 0.0
-        tile.update(torch.tensor(x), torch.tensor(d), lr)
-        oracle.run(x, d, lr)
-        assert tile.get_weights().numpy() == pytest.approx(oracle.weights, abs=3e-5), f"after batch {batch}"
-    assert np.abs(oracle.weights - start).max() > EPS[-1] / 2, "the run reached the slow array"
-    return tile, oracle
 
 
 TRANSFERS: list[dict[str, Any]] = [

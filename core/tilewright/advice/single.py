@@ -181,7 +181,7 @@ def noisy_pair(config: RPUConfig, at: Conditions) -> Iterator[Finding]:
     if noise <= NOISY_PULSE * float(step[0]):
         return
     yield Finding(
-        "noisy pulses", "device.unit_cell_devices[0].dw_min_std", "plain SGD keeps the noise of every pulse of the pair",
+        "noisy pulses", "device.unit_cell_devices[0].dw_min_std", "plain SGD keeps the noise of every pulse of both",
         f"At mid range an up pulse moves {float(step[0]):.3g} with noise of {noise:.3g}, {noise / float(step[0]):.2g} "
         "times as much, and both devices of the pair rise through it",
         "Take mixed precision on the pair (MixedPrecisionCompound), which writes a step only once its gradient has "

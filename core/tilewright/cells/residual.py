@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.line_transfer import LineTransferCell, LineTransferCompound, Writes
+from tilewright.cells.line_transfer import Events, LineTransferCell, LineTransferCompound, Writes
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
@@ -76,6 +76,33 @@ class ResidualCell(LineTransferCell):
             columns=True, chopped=False, period=_NEVER, lr=p.rate_of_fast_array(lr), seed=0,
         ).fast_lr  # fmt: skip
         return writes
+
+    def _follow(
+        self,
+        k: int,
+        events: Events,
+        lines: Tensor,
+        rate: float,
+        first_read: int,
+        mean: Tensor,
+        share: float,
+        *,
+        frozen: Tensor | None = None,
+        threshold: float | None = None,
+    ) -> Writes | None:
+        """A digital mean (outputs, inputs) takes its share of each read of P; then W is written.
+
+        Written is the read less the mean, or less ``frozen``; with a threshold, the mean where it is larger than that.
+        """
+        errors = kernels.follow_reads(
+            self._reader.settings, lines, events.line, mean, share,
+            columns=self._reader.columns, read_input=self._reader.input,
+            seed=self._read_key(k), first_event=first_read,
+            frozen=frozen, threshold=threshold,
+        )  # fmt: skip
+        if rate == 0:
+            return None
+        return self._writes(events.line, errors, rate, events.after)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.line_transfer import Events, Writes
 from tilewright.cells.residual import ResidualCell, ResidualCompound
@@ -60,21 +59,8 @@ class ResidualLearningCell(ResidualCell):
         self._threshold = parameters.thres_scale * parameters.unit_cell_devices[1].granularity
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
-        errors = kernels.follow_reads(
-            self._reader.settings,
-            lines,
-            events.line,
-            self.filtered,
-            self.parameters_.buffer_rate,
-            columns=self.parameters_.transfer_columns,
-            read_input=self._reader.input,
-            seed=self._read_key(k),
-            first_event=first_read,
-            threshold=self._threshold,
-        )
-        if rate == 0:
-            return None
-        return self._writes(events.line, errors, rate, events.after)
+        share, threshold = self.parameters_.buffer_rate, self._threshold
+        return self._follow(k, events, lines, rate, first_read, self.filtered, share, threshold=threshold)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

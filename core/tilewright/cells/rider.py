@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.line_transfer import Events, Writes
 from tilewright.cells.residual import ResidualCell, ResidualCompound
@@ -22,13 +21,16 @@ class RiderCompound(ResidualCompound):
         Q <- (1 - eta) Q + eta P              digital, from the reads of P
         W <- analog(transfer_lr * (P - Q))
 
-    Pulses pull P to its symmetry point; Q follows, so an offset of that point that nobody measured does not reach W.
-    Source: arXiv 2602.21321 (RIDER).
+    Pulses pull P to its symmetry point, and Q follows. What reaches W and what moves Q are the same ``P - Q``: W has
+    taken ``transfer_lr (1 - eta) / eta`` times what Q has moved. So Q can follow an offset only as far as W moves with
+    it, and a weight that needs a lasting pull, such as one held off the symmetry point of W, drags Q along. ``eta``
+    has to be small against the rate of the transfer, a hundredth or less. :class:`EnhancedRiderCompound` breaks the
+    tie with its sign. Source: arXiv 2602.21321 (RIDER).
     """
 
     eta: float = parameter(
-        0.003, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
-        typical=(1e-4, 1),
+        3e-4, "share of each read of P in Q, its tracked symmetry point", gt=0, le=1, group="Symmetry point", log=True,
+        typical=(1e-5, 1),
     )  # fmt: skip
 
     def make_cell(self, update: UpdateParameters, shape: tuple[int, int], draw_seed: int, noise_seed: int) -> Cell:
@@ -60,21 +62,8 @@ class RiderCell(ResidualCell):
         return None
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
-        errors = kernels.follow_reads(
-            self._reader.settings,
-            lines,
-            events.line,
-            self.tracked,
-            self.parameters_.eta,
-            columns=self.parameters_.transfer_columns,
-            read_input=self._reader.input,
-            seed=self._read_key(k),
-            first_event=first_read,
-            frozen=self._reference(),
-        )
-        if rate == 0:
-            return None
-        return self._writes(events.line, errors, rate, events.after)
+        eta, frozen = self.parameters_.eta, self._reference()
+        return self._follow(k, events, lines, rate, first_read, self.tracked, eta, frozen=frozen)
 
     def _show(self, weight: Tensor) -> None:
         self._show_residual(weight, self.tracked, self.parameters_.gamma)

@@ -270,8 +270,9 @@ _RESIDUAL: dict[str, tuple[dict[str, Any], str]] = {
         "the filter follows each read at 0.1 and is written where it is above a step: noise of single reads stays out.",
     ),
     "rider": (
-        {"eta": 0.003},
-        "eta 0.003, a tenth of the rate of the transfer: faster tracking takes what was learned for the offset.",
+        {"eta": 3e-4},
+        "eta 0.0003, a hundredth of the rate of the transfer: what W takes and what Q moves are tied, so faster "
+        "tracking gives up what was learned.",
     ),
     "e-rider": (
         {"eta": 0.05, "chop_prob": 0.05},
