@@ -13,16 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evidence import (
-    Results,
-    last_accuracies,
-    mean_and_interval,
-    options,
-    print_accuracies,
-    record,
-    run_digest,
-    training_run,
-)
+from evidence import Results, mean_accuracies, options, outside, record_runs
 
 from tilewright.configs import (
     FloatingPointRPUConfig,
@@ -104,12 +95,7 @@ BARS: dict[str, tuple[float, float]] = {
 
 def missed_bars(results: Results) -> list[str]:
     """What the recorded means miss, one sentence each; what was not run is not judged."""
-    means = {case: mean_and_interval(last_accuracies(entries))[0] for case, entries in results.items() if entries}
-    return [
-        f"{case}: {means[case]:.3f} is not within {low:g} to {high:g}"
-        for case, (low, high) in BARS.items()
-        if case in means and not low <= means[case] <= high
-    ]
+    return outside(mean_accuracies(results), BARS)
 
 
 def main() -> None:
@@ -122,17 +108,7 @@ def main() -> None:
     )
     data = load_dataset("idx", found.data)
 
-    def spec(case: str, seed: int) -> RunSpec:
-        return specification(case, seed, found.data, found.quick)
-
-    results = record(
-        found.cases,
-        found.seeds,
-        lambda case, seed: run_digest(spec(case, seed), data),
-        lambda case, seed: training_run(spec(case, seed), data),
-        found.out,
-    )
-    print_accuracies(results)
+    results = record_runs(found, lambda case, seed: specification(case, seed, found.data, found.quick), data)
     if not found.quick:
         print("\n".join(missed_bars(results)) or "every bar is met")
 

@@ -15,16 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evidence import (
-    Results,
-    last_accuracies,
-    mean_and_interval,
-    options,
-    print_accuracies,
-    record,
-    run_digest,
-    training_run,
-)
+from evidence import Results, last_accuracies, mean_accuracies, options, outside, record_runs
 
 from tilewright.configs import FloatingPointRPUConfig, RPUConfig, UpdateParameters, build_config
 from tilewright.data import load_dataset
@@ -92,14 +83,10 @@ BEHIND_DIGITAL = 0.05  # mixed precision at most, in the full run
 
 def missed_bars(results: Results, size: str) -> list[str]:
     """What the recorded means miss, one sentence each; what was not run is not judged."""
-    last = {case: last_accuracies(entries) for case, entries in results.items() if entries}
-    means = {case: mean_and_interval(values)[0] for case, values in last.items()}
-    missed = [
-        f"{case}: {means[case]:.3f} is not within {low:g} to {high:g}"
-        for case, (low, high) in BARS[size].items()
-        if case in means and not low <= means[case] <= high
-    ]
-    if size == "short" and {"sgd", "ttv2"} <= set(last):
+    means = mean_accuracies(results)
+    missed = outside(means, BARS[size])
+    last = {case: last_accuracies(entries) for case, entries in results.items()}
+    if size == "short" and {"sgd", "ttv2"} <= set(means):
         close = [b for a, b in zip(last["sgd"], last["ttv2"], strict=False) if b - a < AHEAD_OF_SGD]
         missed += [f"ttv2 is not {AHEAD_OF_SGD} ahead of sgd in a seed where it reaches {value:.3f}" for value in close]
     if size == "full" and {"fp", "mp"} <= set(means) and means["fp"] - means["mp"] > BEHIND_DIGITAL:
@@ -119,17 +106,8 @@ def main() -> None:
     if found.out is not None:
         found.out = found.out.with_name(found.out.name.format(size=found.size.replace("-", "_")))
 
-    def spec(case: str, seed: int) -> RunSpec:
-        return specification(case, seed, found.size, folder_used, 500 if found.quick else 0)
-
-    results = record(
-        found.cases,
-        found.seeds,
-        lambda case, seed: run_digest(spec(case, seed), data),
-        lambda case, seed: training_run(spec(case, seed), data),
-        found.out,
-    )
-    print_accuracies(results)
+    limit = 500 if found.quick else 0
+    results = record_runs(found, lambda case, seed: specification(case, seed, found.size, folder_used, limit), data)
     if not found.quick:
         print("\n".join(missed_bars(results, found.size)) or "every bar is met")
 

@@ -132,6 +132,39 @@ def record(
     return {case: [entry for entry in results[case] if entry["seed"] in seeds] for case in cases}
 
 
+def record_runs(found: argparse.Namespace, specification: Callable[[str, int], RunSpec], data: Dataset) -> Results:
+    """:func:`record` training runs as the command line asks, and print a table of their test accuracies."""
+    results = record(
+        found.cases,
+        found.seeds,
+        lambda case, seed: run_digest(specification(case, seed), data),
+        lambda case, seed: training_run(specification(case, seed), data),
+        found.out,
+    )
+    print_accuracies(results)
+    return results
+
+
+def outside(means: dict[str, float], bars: dict[str, tuple[float, float]], unit: str = "") -> list[str]:
+    """The means that are not between the lowest and highest of their bar, one sentence each."""
+    return [
+        f"{case}: {means[case]:.3g}{unit} is not within {low:g} to {high:g}{unit}"
+        for case, (low, high) in bars.items()
+        if case in means and not low <= means[case] <= high
+    ]
+
+
+def mean_accuracies(results: Results) -> dict[str, float]:
+    """Mean over the seeds of the test accuracy at the end of each case that was run."""
+    return {case: mean_and_interval(last_accuracies(entries))[0] for case, entries in results.items() if entries}
+
+
+def short_of_seeds(results: Results, cases: Iterable[str], least: int = 3) -> list[str]:
+    """Which cases have fewer seeds behind their mean than asked, one sentence each; none at all counts too."""
+    seeds = {case: len({entry["seed"] for entry in results.get(case, [])}) for case in cases}
+    return [f"{case}: {n} seeds stand behind the mean, not {least}" for case, n in seeds.items() if n < least]
+
+
 def as_json(results: Results) -> str:
     """Results as JSON with one run a line."""
     cases = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from evidence import Entry, options, print_accuracies, record, run_digest, training_run
+from evidence import options, record_runs
 
 from tilewright.data import Dataset, load_dataset
 from tilewright.presets import DEVICE_PRESETS
@@ -70,13 +70,7 @@ def main() -> None:
     data = held_out(data) if found.validation else data
     epochs = 2 if found.quick else EPOCHS
 
-    def run(case: str, seed: int) -> Entry:
-        return training_run(specification(advice(case), seed, epochs), data)
-
-    def digest(case: str, seed: int) -> str:
-        return run_digest(specification(advice(case), seed, epochs), data)
-
-    print_accuracies(record(found.cases, found.seeds, digest, run, found.out))
+    record_runs(found, lambda case, seed: specification(advice(case), seed, epochs), data)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from evidence import Entry, Results, as_text, digest_of, mean_and_interval, options, record
+from evidence import Entry, Results, as_text, digest_of, mean_and_interval, options, outside, record
 from torch import Tensor
 
 from tilewright.configs import (
@@ -208,11 +208,7 @@ BARS: dict[str, tuple[float, float]] = {
 def missed_bars(results: Results) -> list[str]:
     """What the recorded means miss, one sentence each; what was not run is not judged."""
     means = {name: mean_and_interval([e["error"] for e in found])[0] for name, found in results.items() if found}
-    missed = [
-        f"{name}: {means[name]:.2f} % is not within {low:g} to {high:g} %"
-        for name, (low, high) in BARS.items()
-        if name in means and not low <= means[name] <= high
-    ]
+    missed = outside(means, BARS, " %")
     agad = [means[name] for sigma in SIGMAS if (name := Setting("agad", sigma).name) in means]
     if agad and max(agad) - min(agad) >= 1.5:
         missed.append(f"agad spreads over {max(agad) - min(agad):.2f} points of the reference error, not below 1.5")
