@@ -20,6 +20,7 @@ from tilewright.runs import RunSpec, train
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TENTHS = 10
+WRITE_EVERY = 2.0  # seconds between writes of the results, at least
 
 Entry = dict[str, Any]
 Results = dict[str, list[Entry]]
@@ -110,25 +111,31 @@ def record(
     run: Callable[[str, int], Entry],
     out: Path | None,
 ) -> Results:
-    """Run every case with every seed, seed by seed, and write each result as it comes.
+    """Run every case with every seed, seed by seed, and write the results as they come.
 
     What ``out`` already holds under the same case, seed and digest of the settings is kept and not run again.
     """
     results: Results = json.loads(out.read_text()) if out is not None and out.is_file() else {}
-    for seed in seeds:
-        for case in cases:
-            wanted = digest(case, seed)
-            entries = results.setdefault(case, [])
-            if any(entry["seed"] == seed and entry["digest"] == wanted for entry in entries):
-                continue
-            found = run(case, seed)
-            brief = {key: value for key, value in found.items() if not isinstance(value, list) and key != "digest"}
-            brief |= {"test_accuracy": found["test_accuracy"]} if "test_accuracy" in found else {}
-            print(f"{case}: {json.dumps(brief)}", flush=True)
-            others = [entry for entry in entries if entry["seed"] != seed]
-            results[case] = sorted([*others, found], key=lambda entry: int(entry["seed"]))
-            if out is not None:
-                out.write_text(as_json(results))
+    written = time.monotonic()
+    try:
+        for seed in seeds:
+            for case in cases:
+                wanted = digest(case, seed)
+                entries = results.setdefault(case, [])
+                if any(entry["seed"] == seed and entry["digest"] == wanted for entry in entries):
+                    continue
+                found = run(case, seed)
+                brief = {key: value for key, value in found.items() if not isinstance(value, list) and key != "digest"}
+                brief |= {"test_accuracy": found["test_accuracy"]} if "test_accuracy" in found else {}
+                print(f"{case}: {json.dumps(brief)}", flush=True)
+                others = [entry for entry in entries if entry["seed"] != seed]
+                results[case] = sorted([*others, found], key=lambda entry: int(entry["seed"]))
+                if out is not None and time.monotonic() - written > WRITE_EVERY:
+                    out.write_text(as_json(results))
+                    written = time.monotonic()
+    finally:
+        if out is not None:
+            out.write_text(as_json(results))
     return {case: [entry for entry in results[case] if entry["seed"] in seeds] for case in cases}
 
 
