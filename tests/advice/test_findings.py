@@ -11,7 +11,7 @@ from torch import nn
 from tilewright import configs
 from tilewright.advice import Conditions, SettingsWarning, Severity, advise, probe_layers
 from tilewright.nn import convert_to_analog, convert_to_analog_mapped
-from tilewright.presets import MixedPrecisionPCMPreset, PCMPreset, TutorialRRAMPresetDevice
+from tilewright.presets import MixedPrecisionPCMPreset, PCMPreset, PCMPresetDevice, TutorialRRAMPresetDevice
 from tilewright.runs import DataSource, Perceptron, RunSpec, advise_run, build_network, recommend
 
 MIDDLE = {"outputs": 128, "inputs": 256, "learning_rate": 0.1, "vectors": 18_000, "batch_size": 5}
@@ -208,6 +208,45 @@ def test_pairs_whose_pulses_are_mostly_noise():
     assert checks(pair) == {}
     assert checks(MixedPrecisionPCMPreset()) == {}
     assert checks(configs.UnitCellRPUConfig(device=PCMPreset().device, update=exact_update())) == {}
+
+
+RESIDUAL = ("residual-v2", "rider", "e-rider", "multi-tile-residual")
+
+
+@pytest.mark.parametrize("algorithm", RESIDUAL)
+def test_the_residual_family_needs_both_signs_and_some_states(algorithm):
+    assert "one way" not in checks(recommend(algorithm, fine_device()).rpu_config)
+    assert checks(recommend(algorithm, PCMPresetDevice()).rpu_config)["one way"] is Severity.CANNOT_LEARN
+    assert checks(recommend(algorithm, fine_device(dw_min=0.15)).rpu_config)["few states"] is Severity.CANNOT_LEARN
+    assert "few states" not in checks(recommend(algorithm, fine_device(dw_min=0.1)).rpu_config)
+
+
+def test_a_coarsest_tile_that_is_hardly_ever_written():
+    """18,000 vectors over 128 rows: the third tile is written every 10 vectors, so 14 times a line, by 0.03 of 0.3."""
+    cell = {"transfer_columns": False}
+    two = configs.build_config("multi-tile-residual", fine_device(), cell=cell)
+    three = configs.build_config(
+        "multi-tile-residual", fine_device(), cell={**cell, "unit_cell_devices": [fine_device() for _ in range(3)]}
+    )
+    assert "slow transfer" not in checks(two)
+    assert checks(three)["slow transfer"] is Severity.POOR
+    assert checks(three, vectors=6_000)["slow transfer"] is Severity.CANNOT_LEARN
+    assert "slow transfer" not in checks(three, vectors=60_000)
+    three.device.transfer_lr = 1.0
+    assert "slow transfer" not in checks(three)
+    three.device.transfer_every_vec = [1.0, 0.0]
+    assert checks(three)["slow transfer"] is Severity.CANNOT_LEARN
+
+
+def test_tracking_as_fast_as_the_transfer():
+    rider = configs.build_config("rider", fine_device(), cell={"eta": 0.0003})  # the rate is 0.3 times 0.1
+    assert "fast tracking" not in checks(rider)
+    rider.device.eta = 0.01
+    assert checks(rider)["fast tracking"] is Severity.POOR
+    rider.device.eta = 0.05
+    assert checks(rider)["fast tracking"] is Severity.CANNOT_LEARN
+    assert "fast tracking" not in checks(rider, learning_rate=None)
+    assert "fast tracking" not in checks(configs.build_config("e-rider", fine_device(), cell={"eta": 0.05}))
 
 
 def exact_update():

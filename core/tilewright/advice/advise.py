@@ -5,6 +5,7 @@ from __future__ import annotations
 from tilewright.advice import single
 from tilewright.advice.conditions import Conditions
 from tilewright.advice.finding import Finding, Severity
+from tilewright.advice.residual import residual_findings
 from tilewright.advice.transfer import transfer_findings
 from tilewright.configs import RPUConfig
 
@@ -15,6 +16,7 @@ _CHECKS = (
     single.direct_updates,
     single.mixed_precision,
     transfer_findings,
+    residual_findings,
 )
 
 

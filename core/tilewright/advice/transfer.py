@@ -11,6 +11,7 @@ import numpy as np
 from tilewright.advice.conditions import Conditions
 from tilewright.advice.finding import CANNOT_LEARN, POOR, Finding
 from tilewright.advice.single import no_pulses, pulse_demand, train_saturates
+from tilewright.cells.residual import ResidualCompound
 from tilewright.configs import (
     AnalogRPUConfig,
     BufferedTransferCompound,
@@ -57,7 +58,7 @@ class Transfer:
     limit: int
 
 
-Compound = TransferCompound | ChoppedTransferCompound
+Compound = TransferCompound | ChoppedTransferCompound | ResidualCompound
 
 
 def transfer_of(config: AnalogRPUConfig, cell: Compound, at: Conditions) -> Transfer:
@@ -84,7 +85,7 @@ def _vectors_between_reads(cell: Compound, batch: int, lines: int) -> float:
 
 
 def _demand(config: AnalogRPUConfig, cell: Compound, at: Conditions) -> float | None:
-    if isinstance(cell, ChoppedTransferCompound) and cell.auto_scale and cell.fast_lr > 0:
+    if isinstance(cell, ChoppedTransferCompound | ResidualCompound) and cell.auto_scale and cell.fast_lr > 0:
         factor = at.learning_rate if cell.scale_fast_lr else 1.0
         return None if factor is None else cell.fast_lr * config.update.desired_bl * factor
     scaled = cell.scale_fast_lr or cell.fast_lr <= 0
@@ -114,7 +115,7 @@ def _gain(cell: Compound, lines: int | None, at: Conditions) -> float | None:
 def transfer_findings(config: RPUConfig, at: Conditions) -> Iterator[Finding]:
     """Every check of the transfer algorithms."""
     cell = getattr(config, "device", None)
-    if not isinstance(config, AnalogRPUConfig) or not isinstance(cell, Compound):
+    if not isinstance(config, AnalogRPUConfig) or not isinstance(cell, TransferCompound | ChoppedTransferCompound):
         return
     transfer = transfer_of(config, cell, at)
     yield from never_transferred(cell, transfer)
