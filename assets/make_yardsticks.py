@@ -1,7 +1,7 @@
-"""Put tables and figures of the yardsticks into ``assets/docs/yardsticks.md``.
+"""Put tables and figures of the yardsticks into ``yardsticks.md`` and ``algorithms.md`` of ``assets/docs``.
 
 The figures are those that the scripts in ``tests/benchmarks`` wrote to ``tests/benchmarks/results``. Tables replace
-what stands between a pair of comments; pictures go beside the page. Needs Chromium and the test extra.
+what stands between a pair of comments; pictures go beside the pages. Needs Chromium and the test extra.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from tilewright.figures.palette import algorithm_colour, algorithm_label, transl
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "assets" / "docs"
-PAGE = DOCS / "yardsticks.md"
 CHROMIUM = os.environ.get("TILEWRIGHT_CHROMIUM", "/usr/bin/chromium")
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 
+import bounds_sweep  # noqa: E402
 import digits_on_noisy_device  # noqa: E402
 import linear_regression  # noqa: E402
 import recommended_settings  # noqa: E402
+import residual_settings  # noqa: E402
 import weight_programming  # noqa: E402
 from evidence import as_text, last_accuracies, mean_and_interval, stored  # noqa: E402
 
@@ -104,11 +105,12 @@ def bounds_table() -> str:
     """Test accuracy after two epochs and the course of the loss."""
     rows = []
     for case, entries in stored("bounds_sweep").items():
-        first = as_text([entry["test_accuracy"][0] for entry in entries], 1, 100)
+        first, second = (as_text([entry["test_accuracy"][k] for entry in entries], 1, 100) for k in (0, 1))
+        last = as_text(last_accuracies(entries), 1, 100) if case in bounds_sweep.LATE else ""
         losses = np.mean([entry["loss_by_tenth"] for entry in entries], axis=0)
         course = ", ".join(f"{value:.2f}" for value in losses[[0, 2, 4, 6, 8, 9]])
-        rows.append([label_of(case), first, as_text(last_accuracies(entries), 1, 100), str(len(entries)), course])
-    header = ["run", "after one epoch", "after two", "seeds", "loss in tenths 1, 3, 5, 7, 9, 10"]
+        rows.append([label_of(case), first, second, last, str(len(entries)), course])
+    header = ["run", "after one epoch", "after two", "after three", "seeds", "loss in tenths 1, 3, 5, 7, 9, 10"]
     return markdown(header, rows)
 
 
@@ -147,6 +149,37 @@ def presets_table() -> str:
     return markdown(["device", *map(algorithm_label, algorithms)], rows) + f"\n\nFloating point: {exact} %."
 
 
+def etas_table() -> str:
+    """Programming error of RIDER against how fast it tracks."""
+    found = stored("residual_settings")
+    rows = [
+        [f"{eta:g}", *(errors_of(found, residual_settings.eta_case(eta, sigma)) for sigma in residual_settings.SIGMAS)]
+        for eta in residual_settings.ETAS
+    ]
+    return markdown(["eta", *[f"sigma {sigma:g}" for sigma in residual_settings.SIGMAS]], rows)
+
+
+def tiles_table() -> str:
+    """Programming error of multi-tile residual learning against the number of tiles."""
+    found = stored("residual_settings")
+    rows = [
+        [
+            str(states),
+            str(tiles),
+            *(errors_of(found, residual_settings.tiles_case(states, tiles, rate)) for rate in residual_settings.RATES),
+        ]
+        for states in residual_settings.STATES
+        for tiles in residual_settings.TILES
+    ]
+    return markdown(["states", "tiles", *[f"transfer_lr {rate:g}" for rate in residual_settings.RATES]], rows)
+
+
+def errors_of(found: dict[str, list[dict[str, Any]]], case: str) -> str:
+    """Mean programming error of a case and its interval; empty before its first run."""
+    entries = found.get(case, [])
+    return as_text([entry["error"] for entry in entries], 1) if entries else ""
+
+
 def label_of(case: str) -> str:
     """A case as people write it."""
     names = {"floating point": "fp", "mixed precision": "mp"}
@@ -155,13 +188,16 @@ def label_of(case: str) -> str:
     return ", ".join([" ".join([algorithm_label(name), *kind]), *rest])
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "programming": programming_table,
-    "variations": variations_table,
-    "digits": digits_table,
-    "bounds": bounds_table,
-    "regression": regression_table,
-    "presets": presets_table,
+TABLES: dict[Path, dict[str, Callable[[], str]]] = {
+    DOCS / "yardsticks.md": {
+        "programming": programming_table,
+        "variations": variations_table,
+        "digits": digits_table,
+        "bounds": bounds_table,
+        "regression": regression_table,
+        "presets": presets_table,
+    },
+    DOCS / "algorithms.md": {"etas": etas_table, "tiles": tiles_table},
 }
 
 
@@ -269,21 +305,23 @@ def draw() -> None:
         browser.close()
 
 
-def fill(text: str) -> str:
-    """The page with every table made anew."""
-    for name, make in TABLES.items():
+def fill(page: Path) -> str:
+    """A page with every table made anew."""
+    text = page.read_text(encoding="utf-8")
+    for name, make in TABLES[page].items():
         place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end of table -->)", re.DOTALL)
         text, places = place.subn(lambda found, make=make: f"{found[1]}{make()}\n{found[2]}", text)
         if places != 1:
-            raise SystemExit(f"{PAGE.name} has {places} places for the table {name!r}; one is needed")
+            raise SystemExit(f"{page.name} has {places} places for the table {name!r}; one is needed")
     return text
 
 
 def main() -> None:
     """Write tables and pictures."""
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in TABLES:
+        page.write_text(fill(page), encoding="utf-8")
     draw()
-    print(f"wrote {PAGE.name} and {', '.join(PICTURES)}")
+    print(f"wrote {', '.join(page.name for page in TABLES)} and {', '.join(PICTURES)}")
 
 
 if __name__ == "__main__":

@@ -126,9 +126,10 @@ def settings() -> dict[str, Setting]:
     for sigma in SIGMAS:
         found += [Setting(algorithm, sigma) for algorithm in MAKERS if algorithm not in ("floating point",)]
         found += [Setting(algorithm, sigma, lr=0.01) for algorithm in ("sgd", "mixed precision")]
-    found += [Setting(algorithm, states=200, vectors=20_000) for algorithm in ("ttv2", "c-ttv2", "agad")]
+    with_fast_array = [name for name in MAKERS if name not in ("floating point", "sgd", "mixed precision")]
+    found += [Setting(algorithm, states=200, vectors=20_000) for algorithm in with_fast_array]
     found += [Setting("sgd", states=200, lr=0.01, vectors=20_000)]
-    for algorithm in ("ttv2", "c-ttv2", "agad"):
+    for algorithm in with_fast_array:
         found += [Setting(algorithm, 0.1, skew=0.5), Setting(algorithm, 0.1, fast_bound=10.0)]
     return {setting.name: setting for setting in found}
 
