@@ -68,7 +68,8 @@ def few_states(cell: ResidualCompound) -> Iterator[Finding]:
     if slow.number_of_states >= FEW_STATES:
         return
     yield Finding(
-        "few states", f"device.unit_cell_devices[{len(cell.unit_cell_devices) - 1}].dw_min", "every read writes a large part of the range",
+        "few states", f"device.unit_cell_devices[{len(cell.unit_cell_devices) - 1}].dw_min",
+        "every read writes a large part of the range",
         f"The slow array has {slow.number_of_states:.0f} states",
         "Take mixed precision, TTv2 or AGAD, which write a step only once it has come together", CANNOT_LEARN,
     )  # fmt: skip
