@@ -19,6 +19,7 @@ from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfi
 from tilewright.devices.array import PULSE_COUNTER, DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
+from tilewright.interruption import pause_point
 from tilewright.kernels import gpu
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
@@ -427,6 +428,7 @@ class AnalogTile(nn.Module):
         if scales is not None:
             factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
             d, lr = d / (scales * factor), lr * factor
+        pause_point()
         if lr != 0:
             self.updated[0] += x.shape[0]
             self.updated[1] += 1

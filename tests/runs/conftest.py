@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tilewright.runs import RunStore
+from tilewright.runs import RunStore, SyncEngine
 
 
 @pytest.fixture
@@ -10,3 +10,9 @@ def store(tmp_path):
     opened = RunStore(tmp_path / "workspace")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def engine(store):
+    with SyncEngine(store, checkpoint_seconds=0.1) as opened:
+        yield opened

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 
 import pytest
 import sqlalchemy
 
-from runs.recipes import history, same_state, small_spec
+from runs.recipes import history, same_state, small_spec, wait_until
 from tilewright.runs import (
     CosineSchedule,
     DropSchedule,
     RunStore,
     StoreError,
-    SyncEngine,
     execution,
     trained_network,
 )
-
-
-@pytest.fixture
-def engine(store):
-    with SyncEngine(store, checkpoint_seconds=0.1) as opened:
-        yield opened
-
-
-def wait_until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.005)
 
 
 def test_a_paused_run_frees_its_worker_and_ends_as_if_it_had_not_paused(engine):

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import os
-import time
 
 import psutil
 import pytest
 import torch
 
-from runs.recipes import history, same_state, small_spec
+from runs.recipes import history, same_state, small_spec, wait_until
 from tilewright.ledger import ledger
 from tilewright.parameters import ParameterError
 from tilewright.runs import (
@@ -24,19 +23,6 @@ from tilewright.runs import (
 )
 from tilewright.runs.checkpoints import load_checkpoint
 from tilewright.runs.trainer import COST_METRICS
-
-
-@pytest.fixture
-def engine(store):
-    with SyncEngine(store, checkpoint_seconds=0.1) as opened:
-        yield opened
-
-
-def wait_until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
 
 
 def test_a_run_goes_from_queued_to_finished(engine):

@@ -10,8 +10,11 @@ from every_cell import CONFIGURATIONS
 from torch import nn
 
 from runs.recipes import ALGORITHMS, same_state, small_spec
+from tilewright.cells import cell, chopped_transfer, line_transfer
+from tilewright.configs import build_config
 from tilewright.data import load_dataset
-from tilewright.runs import CheckpointError, DropSchedule, Perceptron, train
+from tilewright.presets import TutorialRRAMPresetDevice
+from tilewright.runs import CheckpointError, DropSchedule, Perceptron, train, trainer
 from tilewright.runs.checkpoints import load_checkpoint, save_checkpoint
 from tilewright.runs.trainer import epoch_order
 
@@ -122,6 +125,41 @@ def test_measuring_accuracy_does_not_disturb_training(digits):
     looks = iter([False, True])
     skipped = [e.state for e in train(spec, digits, cancelled=lambda: next(looks)) if e.kind == "checkpoint"][-1]
     assert same_state(evaluated["model"], skipped["model"])
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "mp", "agad", "tiki-taka"])
+def test_a_long_step_is_given_up_and_done_again_bit_for_bit(digits, algorithm, monkeypatch):
+    """The wish to stop comes at a question asked within a step, between tiles or parts of a batch."""
+    monkeypatch.setattr(trainer, "LONG_STEP", 0.0)
+    monkeypatch.setattr(trainer, "CANCEL_CHECK", 0.0)
+    for module in (cell, line_transfer, chopped_transfer):
+        monkeypatch.setattr(module, "VECTORS_AT_ONCE", 50)
+    within, step = [], trainer._Training._step
+
+    def watched(self, index):
+        within.append(self.at.step)
+        loss = step(self, index)
+        within.clear()
+        return loss
+
+    monkeypatch.setattr(trainer._Training, "_step", watched)
+    spec = small_spec(epochs=2, batch_size=240, rpu_config=build_config(algorithm, TutorialRRAMPresetDevice()))
+    whole = list(train(spec, digits))
+    for question in (1, 2, 5):
+        left = [question]
+
+        def wanted(left=left):
+            left[0] -= bool(within)
+            return left[0] <= 0
+
+        part = list(train(spec, digits, cancelled=wanted))
+        assert [event.kind for event in part][-2:] == ["checkpoint", "cancelled"]
+        assert within == [part[-1].step], "given up in the middle of a step"
+        assert 0 < part[-1].step < whole[-1].step
+        within.clear()
+        rest = list(train(spec, digits, resume=part[-2].state))
+        assert same_state(rest[-1].model.state_dict(), whole[-1].model.state_dict())
+        assert metrics(part) + metrics(rest) == metrics(whole)
 
 
 def test_a_cancelled_run_ends_with_a_checkpoint_and_says_so(digits):

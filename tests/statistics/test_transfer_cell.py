@@ -18,6 +18,7 @@ from oracle import cells
 from oracle.statistics import assert_mean, assert_std, limit
 
 from tilewright import configs
+from tilewright.cells import cell, chopped_transfer, line_transfer
 from tilewright.tile import AnalogTile
 
 EPS_FAST, EPS_SLOW = 0.0107, 0.0043
@@ -242,3 +243,25 @@ def test_stochastic_pulses_reach_the_fast_array():
         tile.update(x.repeat(5, 1), d.repeat(5, 1), 0.1)
         found.append(tile.get_weights().numpy().ravel())
     assert_mean(np.array(found), -0.05 * np.outer(d[0], x[0]).ravel(), "A", rounding=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["tiki-taka", "ttv2", "c-ttv2", "agad"])
+def test_a_large_batch_passes_in_parts_as_if_it_were_whole(algorithm, monkeypatch):
+    """Reads, choppers, running maxima and pulse trains go on where a part ends; devices without noise, bit for bit."""
+    device = without_noise(configs.SoftBoundsDevice, dw_min=0.01)
+    config = configs.build_config(algorithm, device)
+    config.device.units_in_mbatch = False
+    config.device.transfer_every = 2.0
+    x, d = torch.rand(23, 4, generator=torch.Generator().manual_seed(1)), torch.linspace(-1, 1, 23 * 3).reshape(23, 3)
+    found = []
+    for at_once in (256, 5):
+        for module in (cell, chopped_transfer, line_transfer):
+            monkeypatch.setattr(module, "VECTORS_AT_ONCE", at_once)
+        tile = AnalogTile(3, 4, config, seed=1)
+        for _ in range(20):
+            tile.update(x, d, 0.3)
+        found.append(tile)
+    whole, parts = (tile.state_dict() for tile in found)
+    assert float(whole["weight"].abs().max()) > 0.02
+    assert torch.equal(whole["weight"], parts["weight"])
+    assert found[0].cell.totals == found[1].cell.totals

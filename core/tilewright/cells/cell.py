@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,10 +14,12 @@ from tilewright import kernels
 from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.interruption import pause_point
 from tilewright.periphery import UpdateParameters
 
 # Members with the same trains count their calls from far apart, so that their cycle noise differs.
 _CALLS_APART = 1 << 40
+VECTORS_AT_ONCE = 256  # of a mini-batch with many transfers
 
 
 ArrayAction = Callable[[DeviceArray, Tensor], bool]
@@ -163,6 +165,13 @@ class PulsedCell(Cell):
             self.totals.add(sent)
             self.totals.samples += x.shape[0]
         self.end_batch(weight)
+
+
+def parts_of(vectors: int) -> Iterator[slice]:
+    """Parts of a mini-batch that pass a transfer cell one after the other, so that long work can be given up."""
+    for start in range(0, vectors, VECTORS_AT_ONCE):
+        pause_point()
+        yield slice(start, min(start + VECTORS_AT_ONCE, vectors))
 
 
 def member_arrays(

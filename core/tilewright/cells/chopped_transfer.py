@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, Cell, SettingsCache, member_arrays
+from tilewright.cells.cell import VECTORS_AT_ONCE, ArrayAction, Cell, SettingsCache, member_arrays, parts_of
 from tilewright.cells.line_reads import LineReader, check_line_reads, single_pulse_update, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, buffered_work
@@ -215,12 +215,12 @@ class ChoppedTransferCell(Cell):
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Write a mini-batch onto A, read the lines that fall due, and pulse C where the buffer is full.
 
-        A does not depend on H or C, so the whole mini-batch passes A first, with copies of the lines at the time of
-        their reads; then the reads pass the buffer in order, then C. The result is that of one vector at a time.
+        A does not depend on H or C, so many vectors pass A first, with copies of the lines at the time of their reads;
+        then the reads pass the buffer in order, then C. The result is that of one vector at a time.
         """
         if lr == 0:
             return
-        p = self.parameters_
+        p, samples = self.parameters_, x.shape[0]
         first_event = int(self.counters[3])
         transfers = kernels.plan_transfers(
             self.plan,
@@ -229,22 +229,33 @@ class ChoppedTransferCell(Cell):
             d,
             columns=p.transfer_columns,
             chopped=self.chopped,
-            period=p.period(x.shape[0], self.in_chop.numel()),
+            period=p.period(samples, self.in_chop.numel()),
             lr=self._fast_lr(lr),
             seed=self.seed,
         )
+        if samples <= VECTORS_AT_ONCE:
+            self._pass(weight, transfers, lr, first_event)
+        else:
+            for part in parts_of(samples):
+                some = transfers.part(part.start, part.stop)
+                self._pass(weight, some, lr, first_event)
+                first_event += some.line.numel()
+        self.totals.samples += samples
+        if p.gamma > 0:
+            self._show(weight)
+
+    def _pass(self, weight: Tensor, transfers: kernels.Transfers, lr: float, first_event: int) -> None:
+        """Some vectors of a mini-batch, and their reads."""
         lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
-        copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
+        rows = not self.parameters_.transfer_columns
+        copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=rows)
         fast_settings = self._fast_settings.get()
         totals = self.totals
-        totals.samples += x.shape[0]
         totals.add(
             self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
         )
         if transfers.line.numel():
             totals.pulses += self._transfer(weight, transfers, lines, lr, first_event)
-        if p.gamma > 0:
-            self._show(weight)
 
     def _fast_lr(self, lr: float) -> float:
         p = self.parameters_

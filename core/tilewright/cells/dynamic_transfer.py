@@ -107,7 +107,7 @@ class DynamicTransferCell(ChoppedTransferCell):
         gains = super()._gains(transfers, lr)
         if not self.dynamic.experimental_correct_accumulation:
             return gains
-        seen = self._first_vector + transfers.after + 1
+        seen = self._first_vector + transfers.first + transfers.after + 1
         return gains / seen.clamp(max=1 / self._fast_settings.granularity)
 
     @torch.no_grad()

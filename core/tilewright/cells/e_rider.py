@@ -69,7 +69,7 @@ class EnhancedRiderCell(RiderCell):
         return writes
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
-        self._swept = bool((events.line == self.lines - 1).any())
+        self._swept |= bool((events.line == self.lines - 1).any())
         return super()._transfer(k, events, lines, rate * float(self.sign), first_read)
 
     def _end_batch(self) -> None:

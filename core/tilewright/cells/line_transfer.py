@@ -14,7 +14,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, Cell, SettingsCache, member_arrays
+from tilewright.cells.cell import VECTORS_AT_ONCE, ArrayAction, Cell, SettingsCache, member_arrays, parts_of
 from tilewright.cells.line_reads import LineReader, check_line_reads, unmanaged_io
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
@@ -113,6 +113,11 @@ class Writes:
     lr: Tensor | float
     after: list[int] | None = None  # None: vector by vector
 
+    def part(self, vectors: slice) -> Writes:
+        """Some vectors of a mini-batch."""
+        lr = self.lr if isinstance(self.lr, float) or self.lr.numel() == 1 else self.lr[vectors]
+        return Writes(self.x[vectors], self.d[vectors], lr)
+
 
 class LineTransferCell(Cell):
     """State: the arrays and their weights, and the counters.
@@ -178,20 +183,32 @@ class LineTransferCell(Cell):
         """Write a mini-batch onto the first array and pass on what falls due."""
         if lr == 0:
             return
-        p, samples, counters = self.parameters_, x.shape[0], self._counters()
+        p, samples = self.parameters_, x.shape[0]
+        rates, periods = p.transfer_rates(lr), p.periods(self.lines)
+        every = [_period(period, samples, p.units_in_mbatch) for period in periods]
+        writes = self._gradient(x, d, lr)
+        if samples > VECTORS_AT_ONCE and any(0 < period < samples for period in every):
+            for part in parts_of(samples):
+                self._pass(weight, writes.part(part), every, rates)
+        else:
+            self._pass(weight, writes, every, rates)
+        self.totals.samples += samples
+        self._end_batch()
+        if not self.hidden:
+            with torch.no_grad():
+                self._show(weight)
+
+    def _pass(self, weight: Tensor, writes: Writes | None, every: list[int], rates: list[float]) -> None:
+        """Some vectors of a mini-batch; array k is read after every ``every[k]`` of them, 0 is never."""
+        assert writes is not None
+        samples, counters = writes.x.shape[0], self._counters()
         start = int(counters[0])
         counters[0] += samples
-        rates = p.transfer_rates(lr)
         first = self._first_array()
-        writes: Writes | None = self._gradient(x, d, lr)
-        for k, every in enumerate(p.periods(self.lines)):
+        for k, period in enumerate(every):
             if k < first:
                 continue
-            events = (
-                self._due(k, start, samples, _period(every, samples, p.units_in_mbatch), counters)
-                if every > 0
-                else None
-            )
+            events = self._due(k, start, samples, period, counters) if period else None
             if writes is None and events is None:
                 continue
             lines = self._write(k, self._weights(k, weight), writes, events)
@@ -201,11 +218,6 @@ class LineTransferCell(Cell):
             first_read = int(counters[2 + 3 * k])
             counters[2 + 3 * k] += lines.shape[0]
             writes = self._transfer(k, events, lines, rates[k], first_read)
-        self.totals.samples += samples
-        self._end_batch()
-        if not self.hidden:
-            with torch.no_grad():
-                self._show(weight)
 
     def _counters(self) -> NDArray[np.int64]:
         """The counters, sharing their memory: single numbers of a tensor take many times longer to read."""
@@ -358,5 +370,7 @@ class LineTransferCell(Cell):
 
 
 def _period(every: float, samples: int, units_in_mbatch: bool) -> int:
-    """Vectors between reads."""
+    """Vectors between reads; 0 is never."""
+    if every <= 0:
+        return 0
     return max(1, math.ceil(every * samples) if units_in_mbatch else round(every))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tilewright.data import Dataset
 from tilewright.data.dataset import CLASSES
+from tilewright.interruption import Interrupted, interruptible
 from tilewright.ledger import Ledger, count_pulses, ledger
 from tilewright.runs.evaluation import EvaluationStopped, batch_for, evaluate, loss_of
 from tilewright.runs.health import UpdateCounts, health_readings, tiles_of
@@ -29,6 +30,7 @@ from tilewright.runs.spec import RunSpec, build_network, check_data
 CHECKPOINT_FORMAT = 2
 POINTS_PER_RUN = 400  # values of each step metric, whatever the length of the run
 CANCEL_CHECK = 0.05  # seconds between looks at the cancel flag
+LONG_STEP = 0.075  # seconds: steps this long are begun so that they can be given up
 MARKED_AT_ONCE = 64  # steps whose answers are compared with the labels together
 # Sums over all tiles since the start of the run, once per epoch; slots and operations by the published accounting.
 COST_METRICS = {"line_reads": "line_reads", "update_slots": "slots", "digital_operations": "digital"}
@@ -159,16 +161,16 @@ class _Training:
         count_pulses(self.model)
         self.evaluation_batch = batch_for(self.model, dataset.image_shape)
         self.at = _Position()
+        self.follows_loss = any(tile.cell.follows_loss for tile in self.tiles)
+        self.counts, self._counted = UpdateCounts(), UpdateCounts()
+        self._unmarked: list[tuple[Tensor, Tensor]] = []
         if resume is not None:
             self._restore(resume)
-        self.follows_loss = any(tile.cell.follows_loss for tile in self.tiles)
-        self.counts = UpdateCounts(**self.at.counts)
-        self._counted = UpdateCounts.of(self.tiles)
-        self._unmarked: list[tuple[Tensor, Tensor]] = []
         self._cancelled = cancelled
         self._clock = self._next_look = self._window_start = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
         self._window_images = 0
+        self._long_steps = False
 
     def _chosen_images(self) -> Tensor | None:
         available = len(self.dataset.train_labels)
@@ -197,7 +199,14 @@ class _Training:
             order = self.subset[order]
         while self.at.batch < self.batches:
             first = self.at.batch * self.spec.batch_size
-            loss = self._step(order[first : first + self.spec.batch_size])
+            index = order[first : first + self.spec.batch_size]
+            begun = time.monotonic()
+            loss = self._step_or_stop(index) if self._long_steps else self._step(index)
+            if loss is None:
+                yield self._checkpoint()
+                yield self._event("cancelled", message="cancelled")
+                return
+            self._long_steps = time.monotonic() - begun > LONG_STEP
             if not math.isfinite(loss):
                 yield self._event("failed", message=self._diverged())
                 return
@@ -206,12 +215,10 @@ class _Training:
             now = time.monotonic()
             if now - self._last_checkpoint >= self.checkpoint_seconds and self.at.batch < self.batches:
                 yield self._checkpoint()
-            if now >= self._next_look:
-                self._next_look = now + CANCEL_CHECK
-                if self._cancelled():
-                    yield self._checkpoint()
-                    yield self._event("cancelled", message="cancelled")
-                    return
+            if self._stopped():
+                yield self._checkpoint()
+                yield self._event("cancelled", message="cancelled")
+                return
         try:
             values = self._epoch_values()
         except EvaluationStopped:
@@ -224,6 +231,24 @@ class _Training:
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         self.at.epoch_loss, self.at.epoch_correct, self.at.epoch_seen = 0.0, 0, 0
         yield self._checkpoint()
+
+    def _stopped(self) -> bool:
+        """Whether somebody wants the run to end, asked every so often."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + CANCEL_CHECK
+        return self._cancelled()
+
+    def _step_or_stop(self, index: Tensor) -> float | None:
+        """A step that is given up when the run is to end: everything is then as before it."""
+        before = copy.deepcopy(self._state())
+        try:
+            with interruptible(self._stopped):
+                return self._step(index)
+        except Interrupted:
+            self._restore(before)
+            return None
 
     def _step(self, index: Tensor) -> float:
         images, labels = self.dataset.train_images[index], self.dataset.train_labels[index]
@@ -327,10 +352,15 @@ class _Training:
 
     def _checkpoint(self) -> Event:
         self._last_checkpoint = time.monotonic()
+        event = self._event("checkpoint")
+        book = ledger(self.model) if self.tiles else None
+        return Event(event.kind, event.step, event.epoch, event.seconds, state=self._state(), ledger=book)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
         self._mark()
         self._count()
-        event = self._event("checkpoint")
-        state = {
+        return {
             "format": CHECKPOINT_FORMAT,
             "spec": self.spec.trajectory_digest(),
             "model": self.model.state_dict(),
@@ -338,8 +368,6 @@ class _Training:
             "torch_rng": torch.get_rng_state(),
             "position": asdict(self.at) | {"counts": asdict(self.counts)},
         }
-        book = ledger(self.model) if self.tiles else None
-        return Event(event.kind, event.step, event.epoch, event.seconds, state=state, ledger=book)
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state.get("format") != CHECKPOINT_FORMAT:
@@ -351,5 +379,7 @@ class _Training:
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["torch_rng"])
             self.at = _Position(**state["position"])
+            self.counts = UpdateCounts(**self.at.counts)
+            self._counted = UpdateCounts.of(self.tiles)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint does not fit the network: {error}") from None
