@@ -113,7 +113,8 @@ def _doctor(options: argparse.Namespace) -> int:
     print(f"machine     {platform.platform()}, {usable_cores()} usable cores")
     print("versions    " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     healthy = True
-    for title, describe in (("kernels", _kernels_text), ("studio", lambda: str(studio_folder()))):
+    described = (("kernels", _kernels_text), ("cuda", _cuda_text), ("studio", lambda: str(studio_folder())))
+    for title, describe in described:
         try:
             print(f"{title:<11} {describe()}")
         except (ImportError, OSError, RuntimeError) as error:
@@ -131,7 +132,13 @@ def _doctor(options: argparse.Namespace) -> int:
 def _kernels_text() -> str:
     from tilewright.kernels import capabilities
 
-    return ", ".join(f"{name}: {value}" for name, value in capabilities().items())
+    return ", ".join(f"{name}: {value}" for name, value in capabilities().items() if name != "cuda")
+
+
+def _cuda_text() -> str:
+    from tilewright.kernels.gpu import describe
+
+    return describe()
 
 
 def _workspace_text(workspace: Workspace) -> str:

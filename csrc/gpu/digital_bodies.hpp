@@ -11,16 +11,25 @@ struct FieldBody : OnePhase<FieldBody, 256> {
     DeviceField f;
     explicit FieldBody(const DeviceField& field) : f(field) {}
 
+    // Four numbers of a block of 32, from one call of the generator.
     TW_INLINE void each(Place at) const {
         const NormalArgs& a = f.normals;
-        const int64_t item = at.index();
-        if (item >= a.rows * a.n) return;
-        const int64_t row = item / a.n, i = item % a.n;
+        const int64_t in_row = (a.n + 31) / 32 * 8, row = at.index() / in_row, item = at.index() % in_row;
+        if (row >= a.rows) return;
+        const int64_t block = item / 8, first = block * 32 + item % 8;
         const uint64_t counter = a.counter + (f.counter ? (uint64_t)*f.counter : 0) + (uint64_t)row;
-        const Key key = make_key(a.seed, kField);
-        const uint32_t high = (uint32_t)((uint64_t)i >> 37);
-        a.out[item] = a.uniform ? uniform_at(key, (uint64_t)i, high, counter) : normal_at(key, (uint64_t)i, high, counter);
+        const WordsOf<uint32_t> words = philox(make_key(a.seed, kField), (uint32_t)block * 8 + (uint32_t)(item % 8),
+                                               (uint32_t)((uint64_t)first >> 37), counter);
+        float numbers[4];
+        if (a.uniform) {
+            for (int k = 0; k < 4; ++k) numbers[k] = unit_uniform(words.w[k]);
+        } else {
+            normal_pair(words.w[0], words.w[1], numbers[0], numbers[1]);
+            normal_pair(words.w[2], words.w[3], numbers[2], numbers[3]);
+        }
+        for (int k = 0; k < 4 && first + k * 8 < a.n; ++k) a.out[row * a.n + first + k * 8] = numbers[k];
     }
+    int64_t blocks() const { return (f.normals.rows * ((f.normals.n + 31) / 32 * 8) + kThreads - 1) / kThreads; }
 };
 
 // accumulator[i, j] += lr * sum_s d[s, i] x[s, j]: sums of so many samples, added one after the other as the processor does.

@@ -172,7 +172,10 @@ void accumulate(const AccumulateArgs& a, void* stream) {
     launch(body, body.blocks(), stream);
 }
 
-void field(const DeviceField& f, void* stream) { launch(FieldBody(f), blocks_for(f.normals.rows * f.normals.n, 256), stream); }
+void field(const DeviceField& f, void* stream) {
+    const FieldBody body(f);
+    launch(body, body.blocks(), stream);
+}
 
 void advance(Clock clock, int64_t samples, int64_t calls, void* stream) {
     launch(AdvanceBody(clock, samples, calls, nullptr), 1, stream);

@@ -20,11 +20,6 @@ TW_INLINE float normal_at(Key key, uint64_t index, uint32_t c1, uint64_t c23) {
     return which & 1 ? odd : even;
 }
 
-TW_INLINE float uniform_at(Key key, uint64_t index, uint32_t c1, uint64_t c23) {
-    const WordsOf<uint32_t> words = philox(key, (uint32_t)(index / 32) * 8 + (uint32_t)(index % 8), c1, c23);
-    return unit_uniform(word_of(words, (int)(index % 32 / 8)));
-}
-
 // Normal numbers of one crosspoint in one call, one after the other; four come from each call of the generator.
 class CrosspointNoise {
   public:

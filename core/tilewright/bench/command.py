@@ -24,6 +24,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
     if options.roofline:
         return _roofline(options)
+    if options.cuda:
+        return _cuda(options)
     cases = chosen_cases(options)
     if options.list:
         print("\n".join(case.name for case in cases))
@@ -44,6 +46,16 @@ def _roofline(options: argparse.Namespace) -> int:
     print("\n\n".join([report.where(about), table.text(rows, limits, options.markdown)]))
     if options.json:
         report.write_json(options.json, {**about, "limits": limits.describe(), "rows": [row.as_json() for row in rows]})
+    return 0
+
+
+def _cuda(options: argparse.Namespace) -> int:
+    from tilewright.bench import cuda
+
+    found = cuda.measure()
+    print(cuda.text(found))
+    if options.json:
+        report.write_json(options.json, found)
     return 0
 
 

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--roofline", action="store_true", help="instead: how near each kernel comes to the limits of this machine"
     )
+    parser.add_argument(
+        "--cuda", action="store_true", help="instead: the CUDA kernels and training on a GPU, against its limits"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument(
         "--reference-python", metavar="PATH", help="interpreter that has the reference toolkit (default: this one)"

@@ -60,6 +60,16 @@ def state() -> dict[str, Any]:
     }
 
 
+def describe() -> str:
+    """One line on what is compiled in, which device is seen, and why not if not."""
+    found = state()
+    if not found["compiled"]:
+        return f"not available: {found['problem']}"
+    line = f"compiled in by {found['toolkit']} for {found['architectures']} ({found['status']})"
+    devices = ", ".join(found["devices"]) or "none seen"
+    return f"{line}; devices: {devices}" + (f"; not usable: {found['problem']}" if found["problem"] else "")
+
+
 @contextmanager
 def run_on_host(backwards: bool = False) -> Iterator[None]:
     """Within this context tensors on the CPU pass the kernels for GPUs, whose threads the host runs one by one.
