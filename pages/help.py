@@ -22,6 +22,7 @@ TOPICS = {
     "scripting": "Scripts and notebooks",
     "networks": "Networks on tiles",
     "reproducibility": "Reproducibility",
+    "gpu": "Graphics processors",
     "yardsticks": "What learns",
     "benchmarks": "How fast",
     "names": "Names elsewhere",
