@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from tilewright import configs
-from tilewright.bench.cuda import capture
 from tilewright.kernels import gpu
-from tilewright.nn import AnalogLinear
+from tilewright.nn import AnalogLinear, capture_step
 from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
@@ -50,7 +49,7 @@ def test_replays_of_a_graph_are_steps_like_any_other(cuda):
     captured = AnalogLinear(40, 7, rpu_config=quiet()).to("cuda")
     plain = copy.deepcopy(captured)
     torch.manual_seed(2)
-    graph = capture(training(captured))  # what is captured does not run
+    graph = capture_step(training(captured))  # what is captured does not run
     for _ in range(4):
         graph.replay()
     torch.manual_seed(2)

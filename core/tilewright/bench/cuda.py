@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tilewright.configs import SingleRPUConfig
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.kernels import gpu
-from tilewright.nn import convert_to_analog
+from tilewright.nn import capture_step, convert_to_analog
 from tilewright.optim import AnalogSGD
 from tilewright.presets import TutorialRRAMPresetDevice
 from tilewright.tile import AnalogTile
@@ -174,23 +174,9 @@ def training_rows(
         name = f"epoch of {'-'.join(map(str, layers))}, {images} images, B = {batch}"
         rows.append(CudaRow(f"{name}, launched", _epoch(device, step, steps), "", float("nan")))
         if device.type == "cuda":
-            replay = capture(step).replay
+            replay = capture_step(step).replay
             rows.append(CudaRow(f"{name}, one graph a step", _epoch(device, replay, steps), "", float("nan")))
     return rows
-
-
-def capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """A step of training as a CUDA graph: warmed up on a stream of its own, as torch asks for, then captured."""
-    side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph
 
 
 def _epoch(device: torch.device, step: Callable[[], object], steps: int) -> float:

@@ -22,7 +22,7 @@ def capabilities() -> dict[str, Any]:
         "compiler": _cpu.compiler(),
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
-        "cuda": gpu.state(),
+        "cuda": gpu.describe(),
     }
 
 

@@ -13,6 +13,7 @@ from tilewright.nn.conv import AnalogConv3dMapped as AnalogConv3dMapped
 from tilewright.nn.conversion import convert_to_analog as convert_to_analog
 from tilewright.nn.conversion import convert_to_analog_mapped as convert_to_analog_mapped
 from tilewright.nn.conversion import convert_to_digital as convert_to_digital
+from tilewright.nn.graphs import capture_step as capture_step
 from tilewright.nn.linear import AnalogLinear as AnalogLinear
 from tilewright.nn.linear import AnalogLinearMapped as AnalogLinearMapped
 from tilewright.nn.recurrent import AnalogGRU as AnalogGRU
