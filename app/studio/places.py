@@ -25,6 +25,7 @@ ICONS = {
     "train": ":material/model_training:",
     "compare": ":material/leaderboard:",
     "presets": ":material/inventory_2:",
+    "learn": ":material/school:",
     "help": ":material/help:",
 }
 

@@ -8,7 +8,7 @@ from tilewright.presets import EcRamPresetDevice
 from tilewright.runs import DataSource, Perceptron, RunSpec, recommend
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["start", "measure", "fit", "device", "tile", "train", "compare", "presets", "help"]
+PAGES = ["start", "measure", "fit", "device", "tile", "train", "compare", "presets", "learn", "help"]
 
 
 def small_run(name="small", algorithm="fp", **fields):

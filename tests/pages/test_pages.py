@@ -5,6 +5,8 @@ import time
 import pytest
 from studio_driver import PAGES, ROOT, messages, open_page, small_run
 
+from studio.experiments import EXPERIMENTS
+from studio.lesson_texts import read_lesson
 from tilewright.runs import Engine, recommended_names
 
 
@@ -224,6 +226,46 @@ def test_the_unexpected_is_a_message_not_a_traceback(empty, monkeypatch):
     app = open_page("device")
     (message,) = messages(app)
     assert "Something unexpected" in message
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_lesson_has_its_figure_and_tells_right_answers_from_wrong_ones(empty, name):
+    lesson = read_lesson(name)
+    app = open_page("learn", lesson=f"{list(EXPERIMENTS).index(name) + 1} {name.capitalize()}")
+    assert messages(app) == []
+    assert app.subheader[0].value == lesson.title
+    for answer in lesson.answers:
+        app.radio(key=f"answer.{name}").set_value(answer.words).run()
+        shown = app.success if answer.right else app.warning
+        assert [message.value for message in shown] == [answer.why]
+        assert len(app.success) + len(app.warning) == 1
+
+
+def test_lessons_lead_on_to_the_next_and_then_to_training(empty):
+    app = open_page("learn")
+    for name in list(EXPERIMENTS)[1:]:
+        app.button(key="next-lesson").click().run()
+        assert app.subheader[0].value == read_lesson(name).title
+    assert app.button(key="next-train")
+
+
+def test_every_knob_of_the_lessons_may_be_at_either_end(empty):
+    for number, name in enumerate(EXPERIMENTS, 1):
+        app = open_page("learn", lesson=f"{number} {name.capitalize()}")
+        for end in ("min", "max"):
+            for slider in app.slider:
+                slider.set_value(getattr(slider, end))
+            assert messages(app.run()) == []
+
+
+def test_a_lesson_without_its_parts_says_which(tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.lesson_texts.LESSONS", tmp_path)
+    (tmp_path / "short.md").write_text("# Only a title\n")
+    with pytest.raises(ValueError, match="lesson short needs a title, a text"):
+        read_lesson("short")
+    (tmp_path / "open.md").write_text("# A\nb\n## Try\nc\n## Check\nd?\n\n- e | no | f\n- g | no | h\n")
+    with pytest.raises(ValueError, match="exactly one right answer"):
+        read_lesson("open")
 
 
 def test_help_shows_the_documents(empty):

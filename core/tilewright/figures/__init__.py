@@ -18,6 +18,7 @@ from tilewright.figures.fit import (
     plot_variogram,
 )
 from tilewright.figures.frame import empty_figure, figure_data
+from tilewright.figures.lessons import plot_coincidences, plot_one_weight
 from tilewright.figures.measurement import branches, plot_fit, plot_measurement, plot_overlay
 from tilewright.figures.palette import algorithm_colour, algorithm_label
 from tilewright.figures.spread import plot_f_and_g, plot_spread_histograms, plot_step_bands
@@ -42,6 +43,7 @@ __all__ = [
     "figure_data",
     "plot_against",
     "plot_bands",
+    "plot_coincidences",
     "plot_comparison",
     "plot_converters",
     "plot_correlation",
@@ -55,6 +57,7 @@ __all__ = [
     "plot_losses",
     "plot_measurement",
     "plot_mvm_scatter",
+    "plot_one_weight",
     "plot_overlay",
     "plot_parallel",
     "plot_population",
