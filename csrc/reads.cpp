@@ -19,7 +19,9 @@ TW_INLINE f8 read_line(const BufferArgs& b, f8 weights, f8 noise, f8 weight_nois
     return y * io.out_scale;
 }
 
-// Noise of the reads, in groups of 32 crosspoints of a line.
+constexpr int64_t kNoiseBlock = 32;  // crosspoints of a line whose noise is drawn together
+
+// Noise of the reads, in groups of crosspoints of a line.
 class LineNoise {
   public:
     explicit LineNoise(const BufferArgs& b)
@@ -29,11 +31,11 @@ class LineNoise {
     // Eight crosspoints from j on of event e; to be asked for in order of j.
     TW_INLINE f8 read(int64_t e, int64_t j) {
         const uint64_t event = b_.first_event + (uint64_t)e;
-        if ((j & 31) == 0) {
-            if (b_.io.out_noise > 0) noise_ = normal_block(noise_key_, (uint32_t)(j / 32), 0, event);
-            if (b_.io.w_noise > 0) weight_noise_ = normal_block(weight_key_, (uint32_t)(j / 32), 0, event);
+        if (j % kNoiseBlock == 0) {
+            if (b_.io.out_noise > 0) noise_ = normal_block(noise_key_, (uint32_t)(j / kNoiseBlock), 0, event);
+            if (b_.io.w_noise > 0) weight_noise_ = normal_block(weight_key_, (uint32_t)(j / kNoiseBlock), 0, event);
         }
-        const int64_t part = (j & 31) / 8;
+        const int64_t part = j % kNoiseBlock / kLanes;
         const f8 weights = load_first(b_.lines + e * b_.length + j, b_.length - j);
         return read_line(b_, weights, noise_.normals[part], weight_noise_.normals[part], rounding_, j, event);
     }
@@ -46,12 +48,41 @@ class LineNoise {
 
 // Part of a line of a digital array, gathered and scattered with the stride of its elements.
 TW_INLINE f8 gather(const float* at, int64_t stride, int64_t used) {
+    if (stride == 1) return load_first(at, used);
+    if (used >= kLanes) return load_at(at, lane_index() * (uint32_t)stride);
     f8 v = {};
     for (int64_t l = 0; l < used; ++l) v[l] = at[l * stride];
     return v;
 }
 TW_INLINE void scatter(float* at, int64_t stride, int64_t used, f8 v) {
-    for (int64_t l = 0; l < used; ++l) at[l * stride] = v[l];
+    if (stride == 1) return store_first(at, v, used);
+    float value[kLanes];
+    store(value, v);
+    if (used >= kLanes) {
+        for (int64_t l = 0; l < kLanes; ++l) at[l * stride] = value[l];
+    } else {
+        for (int64_t l = 0; l < used; ++l) at[l * stride] = value[l];
+    }
+}
+
+// Calls body(event, j) for every eight elements of all lines: all events at 32 elements before the next 32, since columns
+// that follow each other share cache lines. Each element sees its events in order.
+template <class Body>
+TW_INLINE void for_elements(const BufferArgs& b, const Body& body) {
+    for (int64_t first = 0; first < b.length; first += kNoiseBlock) {
+        const int64_t last = first + kNoiseBlock < b.length ? first + kNoiseBlock : b.length;
+        for (int64_t e = 0; e < b.events; ++e)
+            for (int64_t j = first; j < last; j += kLanes) body(e, j);
+    }
+}
+
+// Choppers of up to eight elements.
+TW_INLINE f8 signs_of(const int8_t* at, int64_t used) {
+    int8_t held[kLanes] = {};
+    std::memcpy(held, at, (size_t)used);
+    f8 v;
+    for (int64_t l = 0; l < kLanes; ++l) v[l] = (float)held[l];
+    return v;
 }
 
 // The read less its reference, whose mean follows the reads.
@@ -78,46 +109,47 @@ void read_lines(const BufferArgs& b) {
 void follow(const FollowArgs& f) {
     const BufferArgs& b = f.reads;
     LineNoise line(b);
-    for (int64_t e = 0; e < b.events; ++e)
-        for (int64_t j = 0; j < b.length; j += kLanes) {
-            const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
-            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
-            const f8 value = line.read(e, j), before = gather(b.mean + at, b.element_stride, used);
-            const f8 mean = before + b.mean_rate * (value - before);
-            scatter(b.mean + at, b.element_stride, used, mean);
-            f8 delivered;
-            if (f.threshold >= 0) delivered = blend(magnitude(mean) > f.threshold, mean, splat(0.0f));
-            else delivered = value - (f.frozen ? gather(f.frozen + at, b.element_stride, used) : mean);
-            store_first(f.out + e * b.length + j, -delivered, lanes);
-        }
+    for_elements(b, [&](int64_t e, int64_t j) {
+        const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
+        const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+        const f8 value = line.read(e, j), before = gather(b.mean + at, b.element_stride, used);
+        const f8 mean = before + b.mean_rate * (value - before);
+        scatter(b.mean + at, b.element_stride, used, mean);
+        f8 delivered;
+        if (f.threshold >= 0) delivered = blend(magnitude(mean) > f.threshold, mean, splat(0.0f));
+        else delivered = value - (f.frozen ? gather(f.frozen + at, b.element_stride, used) : mean);
+        store_first(f.out + e * b.length + j, -delivered, lanes);
+    });
 }
 
 int64_t buffer(const BufferArgs& b) {
-    int64_t sent = 0;
     LineNoise line(b);
     const f8 most = splat((float)b.max_pulses);
+    Scratch<bool> sends(b.events);
+    sends.clear(b.events);
+    for_elements(b, [&](int64_t e, int64_t j) {
+        const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
+        const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+        f8 value = line.read(e, j);
+        if (b.mean) value = relative_read(b, value, e, at, used);
+        f8 sign = splat(b.line_sign ? (float)b.line_sign[e] : 1.0f);
+        if (b.out_sign) sign = sign * signs_of(b.out_sign + e * b.length + j, used);
+        const f8 held = b.restart ? splat(0.0f) : gather(b.buffer + at, b.element_stride, used);
+        f8 omega = held + sign * b.gain[e] * value;
+        const f8 whole = to_float(to_int(minimum(maximum(omega, -most - 0.5f), most + 0.5f)));
+        const f8 pulses = minimum(maximum(whole, -most), most);
+        f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
+        omega = blend(pulses != 0.0f, after, omega);
+        if (!b.forget && b.cap > 0) omega = minimum(maximum(omega, -b.cap * most), b.cap * most);
+        scatter(b.buffer + at, b.element_stride, used, omega);
+        sends[e] |= any((u8)(pulses != 0.0f));
+        store_first(b.pulses + e * b.length + j, -pulses, lanes);
+    });
+    int64_t sent = 0;
     for (int64_t e = 0; e < b.events; ++e) {
-        bool sends = false;
-        for (int64_t j = 0; j < b.length; j += kLanes) {
-            const int64_t lanes = b.length - j, used = lanes < kLanes ? lanes : kLanes;
-            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
-            f8 value = line.read(e, j);
-            if (b.mean) value = relative_read(b, value, e, at, used);
-            f8 sign = splat(b.line_sign ? (float)b.line_sign[e] : 1.0f);
-            if (b.out_sign)
-                for (int64_t l = 0; l < used; ++l) sign[l] *= (float)b.out_sign[e * b.length + j + l];
-            const f8 held = b.restart ? splat(0.0f) : gather(b.buffer + at, b.element_stride, used);
-            f8 omega = held + sign * b.gain[e] * value;
-            const f8 whole = to_float(to_int(minimum(maximum(omega, -most - 0.5f), most + 0.5f)));
-            const f8 pulses = minimum(maximum(whole, -most), most);
-            f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
-            omega = blend(pulses != 0.0f, after, omega);
-            if (!b.forget && b.cap > 0) omega = minimum(maximum(omega, -b.cap * most), b.cap * most);
-            scatter(b.buffer + at, b.element_stride, used, omega);
-            sends |= any((u8)(pulses != 0.0f));
-            store_first(b.pulses + sent * b.length + j, -pulses, lanes);
-        }
-        if (sends && (!b.writes || b.writes[e])) b.sent_event[sent++] = (int32_t)e;
+        if (!sends[e] || (b.writes && !b.writes[e])) continue;
+        if (sent < e) std::memcpy(b.pulses + sent * b.length, b.pulses + e * b.length, (size_t)b.length * sizeof(float));
+        b.sent_event[sent++] = (int32_t)e;
     }
     return sent;
 }

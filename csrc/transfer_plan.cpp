@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "random.hpp"
 
@@ -12,8 +13,16 @@ namespace {
 enum Counter { kVectors = 0, kNextLine = 1, kSweeps = 2, kReads = 3 };
 
 double absolute_maximum(const float* v, int64_t n) {
-    float m = 0;
-    for (int64_t i = 0; i < n; ++i) m = std::fmax(m, std::fabs(v[i]));
+    constexpr int64_t kTogether = 16;  // as many as one comparison of a vector takes; nan compares as smaller
+    float most[kTogether] = {}, m = 0;
+    int64_t i = 0;
+    for (; i + kTogether <= n; i += kTogether)
+        for (int64_t k = 0; k < kTogether; ++k) {
+            const float value = std::fabs(v[i + k]);
+            most[k] = value > most[k] ? value : most[k];
+        }
+    for (; i < n; ++i) m = std::fabs(v[i]) > m ? std::fabs(v[i]) : m;
+    for (const float one : most) m = one > m ? one : m;
     return m;
 }
 
@@ -27,8 +36,8 @@ bool drawn(uint64_t seed, uint64_t read, uint32_t which, double probability) {
     return (double)TW_ISA::philox_single(key, which, 1, read) * 0x1p-32 < probability;
 }
 
-void write_chopped(const float* from, const int8_t* signs, int64_t n, float* to) {
-    for (int64_t i = 0; i < n; ++i) to[i] = signs[i] < 0 ? -from[i] : from[i];
+void write_chopped(const float* from, const std::vector<float>& signs, float* to) {
+    for (size_t i = 0; i < signs.size(); ++i) to[i] = from[i] * signs[i];
 }
 
 }  // namespace
@@ -37,6 +46,8 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
     const int64_t lines = a.columns ? a.inputs : a.outputs, length = a.columns ? a.outputs : a.inputs;
     const double rate = (1 - a.auto_momentum) / (double)(a.samples > 0 ? a.samples : 1);
     const int64_t chop_period = a.in_chop_prob > 0 ? std::max<int64_t>((int64_t)std::ceil(1 / a.in_chop_prob), 2) : 0;
+    // The choppers as factors.
+    std::vector<float> in_sign(a.in_chop, a.in_chop + lines), out_sign(a.out_chop, a.out_chop + length);
     int64_t events = 0;
     for (int64_t s = 0; s < a.samples; ++s) {
         const float* x = a.x + s * a.inputs;
@@ -50,8 +61,8 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
         }
         a.fast_lr[s] = (float)lr;
         if (a.x_chopped) {
-            write_chopped(x, a.columns ? a.in_chop : a.out_chop, a.inputs, a.x_chopped + s * a.inputs);
-            write_chopped(d, a.columns ? a.out_chop : a.in_chop, a.outputs, a.d_chopped + s * a.outputs);
+            write_chopped(x, a.columns ? in_sign : out_sign, a.x_chopped + s * a.inputs);
+            write_chopped(d, a.columns ? out_sign : in_sign, a.d_chopped + s * a.outputs);
         }
         if (++a.counters[kVectors] % a.period != 0) continue;
 
@@ -75,6 +86,7 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
             const bool by_rule = (a.dynamic || !a.in_chop_random) && phase == chop_period;
             if (by_chance || by_rule) {
                 a.in_chop[line] = (int8_t)-a.in_chop[line];
+                in_sign[(size_t)line] = (float)a.in_chop[line];
                 if (a.dynamic) a.switched[line] = 1;
             }
         }
@@ -83,7 +95,10 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
         ++a.counters[kSweeps];
         if (a.out_chop_prob <= 0) continue;
         for (int64_t i = 0; i < length; ++i)
-            if (drawn(a.seed, read, (uint32_t)(i + 1), a.out_chop_prob)) a.out_chop[i] = (int8_t)-a.out_chop[i];
+            if (drawn(a.seed, read, (uint32_t)(i + 1), a.out_chop_prob)) {
+                a.out_chop[i] = (int8_t)-a.out_chop[i];
+                out_sign[(size_t)i] = (float)a.out_chop[i];
+            }
     }
     return events;
 }
