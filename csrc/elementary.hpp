@@ -31,6 +31,11 @@ TW_INLINE V natural_log(V v) {
     return (m + y) + e * 0.693145752f;
 }
 
+template <class V>
+TW_INLINE V line_of(V v, float slope, float offset) {
+    return fused(v, V{} + slope, V{} + offset);
+}
+
 // Binary logarithm of a positive normal number, right to 2e-7 of itself; the terms pair up, which keeps the chain of
 // dependence short.
 template <class V>
@@ -41,9 +46,9 @@ TW_INLINE V binary_log(V v) {
     const Whole exponent = ((Whole)(bits - 0x3f3504f3u)) >> 23;  // splits at sqrt(1/2): the mantissa is in [0.707, 1.414)
     const V m = as_float(bits - ((Bits)exponent << 23)) - 1.0f, m2 = m * m, m4 = m2 * m2;
     // log2(1 + m) / m, a minimax fit
-    const V low = (m * -7.213528156e-01f + 1.442694902e+00f) + m2 * (m * -3.602396250e-01f + 4.809232354e-01f);
-    const V high = (m * -2.488768697e-01f + 2.870987058e-01f) + m2 * (m * -1.458116174e-01f + 2.340423316e-01f);
-    return m * (low + m4 * high) + to_float(exponent);
+    const V low = fused(m2, line_of(m, -3.602396250e-01f, 4.809232354e-01f), line_of(m, -7.213528156e-01f, 1.442694902e+00f));
+    const V high = fused(m2, line_of(m, -1.458116174e-01f, 2.340423316e-01f), line_of(m, -2.488768697e-01f, 2.870987058e-01f));
+    return fused(m, fused(m4, high, low), to_float(exponent));
 }
 
 // 2 to the v, right to 1e-7 of itself. Arguments are limited to where the result is a normal number.
@@ -53,9 +58,9 @@ TW_INLINE V binary_power(V v) {
     v = minimum(maximum(v, V{} + -126.0f), V{} + 127.0f);
     const V n = round_even(v), r = v - n, r2 = r * r;
     // a minimax fit within half a unit
-    const V low = r * 6.931469440e-01f + 1.0f, middle = r * 5.550713092e-02f + 2.402212024e-01f;
-    const V high = r * 1.327647129e-03f + 9.675540961e-03f;
-    return as_float(as_bits(low + r2 * (middle + r2 * high)) + ((Bits)to_int(n) << 23));
+    const V low = line_of(r, 6.931469440e-01f, 1.0f), middle = line_of(r, 5.550713092e-02f, 2.402212024e-01f);
+    const V high = line_of(r, 1.327647129e-03f, 9.675540961e-03f);
+    return as_float(as_bits(fused(r2, fused(r2, high, middle), low)) + ((Bits)to_int(n) << 23));
 }
 
 // Base >= 0 to an exponent; 0 to a positive exponent is 0.
