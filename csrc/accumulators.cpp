@@ -1,7 +1,7 @@
 // Digital sums of outer products, and the whole steps in them.
 #include "entries.hpp"
 #include "parallel.hpp"
-#include "vector.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {

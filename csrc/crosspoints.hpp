@@ -1,7 +1,7 @@
 // Eight neighbouring crosspoints of an array at a time, brought into registers and shown again.
 #pragma once
 #include "devices.hpp"
-#include "vector.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -21,6 +21,13 @@ template <class Device>
 TW_INLINE Crosspoints<f8> load_crosspoints(const DeviceArgs& a, int64_t index, int64_t lanes) {
     const f8 state = load_first((a.persistent ? a.persistent : a.visible) + index, lanes);
     return crosspoints_of<Device>(a, state, NeighboursAt{index, lanes});
+}
+
+TW_INLINE Crosspoints<f16> joined(const Crosspoints<f8>& a, const Crosspoints<f8>& b) {
+    return {joined(a.state, b.state),           joined(a.up, b.up),
+            joined(a.down, b.down),             joined(a.max_bound, b.max_bound),
+            joined(a.min_bound, b.min_bound),   joined(a.slope_up, b.slope_up),
+            joined(a.slope_down, b.slope_down), joined(a.inverse_range, b.inverse_range)};
 }
 
 // The weight the network sees: state less reference, plus fresh write noise where the mask says so.

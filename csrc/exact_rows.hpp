@@ -1,31 +1,42 @@
 // Pulses applied one by one. Given the trains, crosspoints do not depend on each other: vectors of eight are loaded once
 // and take the pulses of all samples in order, which is exact and spares the memory traffic of one pass a sample.
-// Two vectors of a row travel together, so that the arithmetic of one fills the waits of the other.
+// Several vectors of a row travel together, so that the arithmetic of one fills the waits of the others.
 #pragma once
 #include "crosspoints.hpp"
 #include "snapshots.hpp"
 #include "sparse_rows.hpp"
 #include "summed_rows.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
 
 constexpr int64_t kRowBlock = 16;        // rows that share a stream of cycle noise
 constexpr float kSummed = 4;             // expected pulses for each vector of a row from which constant steps are summed
+constexpr int kTogether = 4;             // vectors of a row that take their pulses together
 constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
 
-// Eight crosspoints of a row while they take pulses.
+// Two vectors of eight crosspoints of a row, wherever they lie, while they take pulses.
 struct Group {
-    Crosspoints<f8> c;
-    int64_t vec, index, lanes;
-    u8 touched;     // not zero where a pulse came
-    u8 ups, downs;  // pulses so far, where these are counted
+    Crosspoints<f16> c;
+    int64_t index[2], lanes[2];
+    u16 touched;     // not zero where a pulse came
+    u16 ups, downs;  // pulses so far, where these are counted
 };
 
 // Pulses that the crosspoints of a group wait for, oldest first: the directions in the low bits, and how many they are.
 struct Queue {
-    u8 raises, waiting;
+    u16 raises, waiting;
 };
+
+// All slots of all lanes count.
+struct Whole {
+    TW_INLINE u8 operator()(int, int64_t, u8 hit) const { return hit; }
+};
+
+// Few vectors at a time, and parts of words, are not worth a queue.
+template <int V, class Part>
+constexpr bool kQueues = V == kTogether && std::is_same_v<Part, Whole>;
 
 // Pulses of a row.
 inline int row_pulses(const RowWord* words, int64_t n_words) {
@@ -38,45 +49,23 @@ template <class Device, bool Mult, bool Noisy>
 class RowUpdater {
   public:
     // `spread`: coincidences that a pulse of a row makes in a vector of inputs, on average.
-    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const SlotLists* lists, float spread,
-               uint64_t part, int64_t block)
-        : a_(a), u_(u), inputs_(inputs), lists_(lists), spread_(spread), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat(a.cycle_noise)), scattered_(a, u, noise_) {}
+    RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const VectorSets& sets, const SlotLists* lists,
+               float spread, uint64_t part, int64_t block)
+        : a_(a), u_(u), inputs_(inputs), sets_(sets), lists_(lists), spread_(spread), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat_wide(a.cycle_noise)), scattered_(a, u, noise_) {}
 
     // Pulses delivered so far: each takes one number of the noise, or is counted where there is none or one for many.
     int64_t pulses() const {
         return Noisy ? noise_.taken() - rewritten_ - scattered_.rewritten + summed_pulses_ : quiet_pulses_;
     }
 
-    // Applies the words of row i in time order.
-    void row(int64_t i, const RowWord* words, int64_t n_words, const SnapshotIndex* snapshots) {
-        const int64_t vectors = (a_.cols + kLanes - 1) / kLanes;
-        if (lists_ && !snapshots) {
-            const int64_t number = listed_pulses(*lists_, words, n_words);
-            if ((double)number < sparse_below(a_.kind) * (double)vectors) {
-                if (!Noisy) quiet_pulses_ += number;
-                scattered_.row(i, words, n_words, *lists_);
-                return;
-            }
-        }
-        if (snapshots) {
-            for (int64_t vec = 0; vec < vectors; ++vec) {
-                const int64_t list = u_.snapshot_rows ? i : vec;
-                if (snapshots->start[list] < snapshots->start[list + 1]) with_copies(i, vec, words, n_words, *snapshots, list);
-                else all_words<1>(i, &vec, words, n_words);
-            }
-        } else if (summable(words, n_words)) {
-            if constexpr (Device::kSums && Noisy) sums(i, vectors, words, n_words);
-        } else if (n_words == 1) {
-            single_word(i, vectors, *words);
-        } else {
-            int64_t pair[2];
-            for (int64_t vec = 0; vec < vectors; vec += 2) {
-                pair[0] = vec;
-                pair[1] = vec + 1;
-                if (pair[1] < vectors) all_words<2>(i, pair, words, n_words);
-                else all_words<1>(i, pair, words, n_words);
-            }
-        }
+    // Brings a row near that is to come.
+    void fetch(int64_t i) const { scattered_.fetch(i); }
+
+    // Applies the words of row i in time order. `copies`: of rows.
+    void row(int64_t i, RowWord* words, int64_t n_words, const SnapshotIndex* copies) {
+        if (copies) return with_row_copies(i, words, n_words, *copies);
+        if (n_words > 0) plain(i, words, n_words);
+        by_groups(sets_.n_copied, [&](auto v, int64_t k) { with_column_copies<v>(i, sets_.copied + k, words, n_words); });
     }
 
   private:
@@ -89,20 +78,50 @@ class RowUpdater {
     }
     TW_INLINE u8 directions(int64_t vec, const RowWord& w) const { return load_u(input_word(vec, w) + 8) ^ w.signs; }
 
-    TW_INLINE void open(Group& g, int64_t i, int64_t vec) const {
-        g.vec = vec;
-        g.index = i * a_.cols + vec * kLanes;
-        g.lanes = a_.cols - vec * kLanes;
-        g.c = load_crosspoints<Device>(a_, g.index, g.lanes);
-        g.touched = g.ups = g.downs = u8{};
+    // Hits and directions of the vectors of group g. A lone vector leaves the second half without hits.
+    template <int V, class Part>
+    TW_INLINE u16 hits(const int64_t* vec, int g, const RowWord& w, const Part& part) const {
+        const u8 first = part(2 * g, w.word, coincidences(vec[2 * g], w));
+        if constexpr (V == 1) return joined(first, u8{});
+        else return joined(first, part(2 * g + 1, w.word, coincidences(vec[2 * g + 1], w)));
+    }
+    template <int V>
+    TW_INLINE u16 raised(const int64_t* vec, int g, const RowWord& w) const {
+        const u8 first = directions(vec[2 * g], w);
+        if constexpr (V == 1) return joined(first, u8{});
+        else return joined(first, directions(vec[2 * g + 1], w));
+    }
+
+    template <int V>
+    TW_INLINE void open(Group* groups, int64_t i, const int64_t* vec) const {
+        for (int n = 0; n < (V + 1) / 2; ++n) {
+            Group& g = groups[n];
+            for (int half = 0; half < 2 && 2 * n + half < V; ++half) {
+                g.index[half] = i * a_.cols + vec[2 * n + half] * kLanes;
+                g.lanes[half] = a_.cols - vec[2 * n + half] * kLanes;
+            }
+            const Crosspoints<f8> first = load_crosspoints<Device>(a_, g.index[0], g.lanes[0]);
+            if constexpr (V == 1) g.c = joined(first, Crosspoints<f8>{});
+            else g.c = joined(first, load_crosspoints<Device>(a_, g.index[1], g.lanes[1]));
+            g.touched = g.ups = g.downs = u16{};
+        }
+    }
+
+    template <int V>
+    TW_INLINE void close(const Group* groups) {
+        for (int n = 0; n < (V + 1) / 2; ++n) {
+            const Group& g = groups[n];
+            close(g.index[0], g.lanes[0], low(g.c.state), low(g.touched), low(g.ups), low(g.downs));
+            if constexpr (V > 1) close(g.index[1], g.lanes[1], high(g.c.state), high(g.touched), high(g.ups), high(g.downs));
+        }
     }
 
     // One pulse at the lanes of the mask.
-    TW_INLINE void pulse_some(Group& g, i8 active, i8 up) {
+    TW_INLINE void pulse_some(Group& g, i16 active, i16 up) {
         const uint32_t mask = lane_mask(active);
-        f8 moved;
+        f16 moved;
         if constexpr (Noisy) {
-            moved = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take(mask), a_.shape);
+            moved = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take_wide(mask), a_.shape);
         } else {
             quiet_pulses_ += __builtin_popcount(mask);
             moved = quiet_pulse<Device>(g.c, up, a_.shape);
@@ -110,117 +129,201 @@ class RowUpdater {
         g.c.state = blend(active, moved, g.c.state);
     }
     // One pulse at every lane.
-    TW_INLINE void pulse_all(Group& g, i8 up) {
+    TW_INLINE void pulse_all(Group& g, i16 up) {
         if constexpr (Noisy) {
-            g.c.state = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take_all(), a_.shape);
+            g.c.state = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take_all_wide(), a_.shape);
         } else {
-            quiet_pulses_ += kLanes;
+            quiet_pulses_ += kWide;
             g.c.state = quiet_pulse<Device>(g.c, up, a_.shape);
         }
     }
 
+    // The vectors that nobody copies on the way.
+    void plain(int64_t i, const RowWord* words, int64_t n_words) {
+        if (lists_) {
+            const int64_t number = listed_pulses(*lists_, words, n_words);
+            if ((double)number < sparse_below(a_.kind) * (double)sets_.vectors) {
+                if (!Noisy) quiet_pulses_ += number;
+                scattered_.row(i, words, n_words, *lists_);
+                return;
+            }
+        }
+        const bool sum = summable(words, n_words);
+        for (int64_t k = 0; k < sets_.n_plain; ++k) {
+            const VectorRange& r = sets_.plain[k];
+            if (sum) {
+                if constexpr (Device::kSums && Noisy) sums(i, r, words, n_words);
+            } else if (n_words == 1) {
+                single_word(i, r, *words);
+            } else {
+                many_words(i, r, words, n_words);
+            }
+        }
+    }
+
+    // Calls body<V>(first) for the vectors listed, several at a time.
+    template <class Body>
+    TW_INLINE void by_groups(int64_t n, const Body& body) {
+        int64_t k = 0;
+        for (; k + kTogether <= n; k += kTogether) body(std::integral_constant<int, kTogether>{}, k);
+        for (; k < n; ++k) body(std::integral_constant<int, 1>{}, k);
+    }
+
+    void many_words(int64_t i, const VectorRange& r, const RowWord* words, int64_t n_words) {
+        const bool queue = crowded(words, n_words);
+        by_groups(r.last - r.first, [&](auto v, int64_t k) {
+            int64_t vec[v];
+            for (int n = 0; n < v; ++n) vec[n] = r.first + k + n;
+            all_words<v>(i, vec, words, n_words, queue, Whole{});
+        });
+    }
+
     // A row with pulses in one word: only the vectors that have some are visited.
-    void single_word(int64_t i, int64_t vectors, const RowWord& w) {
+    void single_word(int64_t i, const VectorRange& r, const RowWord& w) {
         int64_t found[kListedVectors];
-        for (int64_t begin = 0; begin < vectors; begin += kListedVectors) {
-            const int64_t end = begin + kListedVectors < vectors ? begin + kListedVectors : vectors;
+        for (int64_t begin = r.first; begin < r.last; begin += kListedVectors) {
+            const int64_t end = begin + kListedVectors < r.last ? begin + kListedVectors : r.last;
             int64_t n = 0;
             for (int64_t vec = begin; vec < end; ++vec) {
                 found[n] = vec;
                 n += any(coincidences(vec, w));
             }
-            int64_t k = 0;
-            for (; k + 2 <= n; k += 2) one_word<2>(i, found + k, w);
-            if (k < n) one_word<1>(i, found + k, w);
+            by_groups(n, [&](auto v, int64_t k) { one_word<v>(i, found + k, w); });
         }
     }
 
-    template <int N>
+    template <int V>
     TW_INLINE void one_word(int64_t i, const int64_t* vec, const RowWord& w) {
-        Group g[N];
-        u8 hit[N], raises[N], left;
-        for (int n = 0; n < N; ++n) {
-            open(g[n], i, vec[n]);
-            hit[n] = g[n].touched = coincidences(vec[n], w);
-            raises[n] = directions(vec[n], w);
+        constexpr int G = (V + 1) / 2;
+        Group g[G];
+        u16 hit[G], raises[G], left;
+        open<V>(g, i, vec);
+        for (int n = 0; n < G; ++n) {
+            hit[n] = g[n].touched = hits<V>(vec, n, w, Whole{});
+            raises[n] = raised<V>(vec, n, w);
             if (u_.counts) tally(hit[n], raises[n], g[n]);
         }
         do {
-            left = u8{};
-            for (int n = 0; n < N; ++n) {
-                pulse_lowest(g[n], hit[n], raises[n]);
-                left |= hit[n];
+            left = u16{};
+            for (int n = 0; n < G; ++n) {
+                const u16 lowest = hit[n] & (0u - hit[n]);
+                pulse_some(g[n], lowest != 0u, (raises[n] & lowest) != 0u);
+                hit[n] = hit[n] ^ lowest;
+                left = left | hit[n];
             }
         } while (any(left));
-        for (int n = 0; n < N; ++n) close(g[n]);
+        close<V>(g);
     }
 
-    // The oldest pulse of each lane, taken out of hit.
-    TW_INLINE void pulse_lowest(Group& g, u8& hit, u8 raises) {
-        const u8 lowest = hit & (0u - hit);
-        pulse_some(g, lowest != 0u, (raises & lowest) != 0u);
-        hit ^= lowest;
+    // Whether lanes have so many pulses in a word that it pays to queue them.
+    bool crowded(const RowWord* words, int64_t n_words) const {
+        const float most = costly(a_.kind) ? 3 : 8;  // to be expected for each lane and word
+        return spread_ * (float)row_pulses(words, n_words) > most * (float)(kLanes * n_words);
     }
 
-    // Many words: lanes queue their pulses, so that each goes on with its next one whatever word that is in.
-    template <int N>
-    TW_INLINE void all_words(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words) {
+    // Many words. `part` picks the slots that count, see Whole.
+    template <int V, class Part>
+    TW_INLINE void all_words(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words, bool queue, const Part& part) {
         int64_t k = 0;
         for (; k < n_words; ++k) {
-            u8 hit = {};
-            for (int n = 0; n < N; ++n) hit |= coincidences(vec[n], words[k]);
+            u16 hit = {};
+            for (int n = 0; n < (V + 1) / 2; ++n) hit = hit | hits<V>(vec, n, words[k], part);
             if (any(hit)) break;
         }
         if (k == n_words) return;
-        Group g[N];
-        Queue q[N];
-        for (int n = 0; n < N; ++n) {
-            open(g[n], i, vec[n]);
-            q[n] = Queue{};
-        }
-        for (; k < n_words; ++k) {
-            u8 hit[N], number[N], most = {};
-            for (int n = 0; n < N; ++n) {
-                hit[n] = coincidences(vec[n], words[k]);
-                number[n] = count_bits(hit[n]);
-                const u8 total = q[n].waiting + number[n];
-                most = (u8)blend((i8)(total > most), (f8)total, (f8)most);
+        Group g[(V + 1) / 2];
+        open<V>(g, i, vec);
+        if (kQueues<V, Part> && queue) queued<V>(g, vec, words + k, n_words - k);
+        else in_turn<V>(g, vec, words + k, n_words - k, part);
+        close<V>(g);
+    }
+
+    // Two words at a time: a lane goes on to the second where it has no more pulses in the first.
+    template <int V, class Part>
+    TW_INLINE void in_turn(Group* g, const int64_t* vec, const RowWord* words, int64_t n_words, const Part& part) {
+        constexpr int G = (V + 1) / 2;
+        for (int64_t k = 0; k < n_words; k += 2) {
+            u16 hit[G], later[G], raises[G], raises_later[G], left = {};
+            for (int n = 0; n < G; ++n) {
+                hit[n] = hits<V>(vec, n, words[k], part);
+                raises[n] = raised<V>(vec, n, words[k]);
+                later[n] = raises_later[n] = u16{};
+                if (k + 1 < n_words) {
+                    later[n] = hits<V>(vec, n, words[k + 1], part);
+                    raises_later[n] = raised<V>(vec, n, words[k + 1]);
+                }
+                const u16 both = hit[n] | later[n];
+                g[n].touched = g[n].touched | both;
+                left = left | both;
+                if (u_.counts) {
+                    tally(hit[n], raises[n], g[n]);
+                    tally(later[n], raises_later[n], g[n]);
+                }
             }
-            if (any((u8)(most > 32u))) deliver<N>(g, q, max_lanes_u(most) - 32u);
-            for (int n = 0; n < N; ++n) {
-                const u8 raises = directions(vec[n], words[k]);
+            while (any(left)) {
+                left = u16{};
+                for (int n = 0; n < G; ++n) {
+                    const auto done = hit[n] == 0u;
+                    const u16 now = blend((i16)done, later[n], hit[n]);
+                    const u16 direction = blend((i16)done, raises_later[n], raises[n]);
+                    const u16 rest = now & (now - 1u);
+                    pulse_some(g[n], (i16)(now != 0u), (i16)((direction & (now ^ rest)) != 0u));
+                    later[n] = blend((i16)done, rest, later[n]);
+                    hit[n] = blend((i16)done, hit[n], rest);
+                    left = left | hit[n] | later[n];
+                }
+            }
+        }
+    }
+
+    // Lanes queue their pulses, so that each goes on with its next one whatever word that is in.
+    template <int V>
+    TW_INLINE void queued(Group* g, const int64_t* vec, const RowWord* words, int64_t n_words) {
+        constexpr int G = (V + 1) / 2;
+        Queue q[G];
+        for (int n = 0; n < G; ++n) q[n] = Queue{};
+        for (int64_t k = 0; k < n_words; ++k) {
+            u16 hit[G], number[G], most = {};
+            for (int n = 0; n < G; ++n) {
+                hit[n] = hits<V>(vec, n, words[k], Whole{});
+                number[n] = count_bits(hit[n]);
+                const u16 total = q[n].waiting + number[n];
+                most = blend((i16)(total > most), total, most);
+            }
+            if (any((u16)(most > 32u))) deliver<G>(g, q, max_lanes_u(most) - 32u);
+            for (int n = 0; n < G; ++n) {
+                const u16 raises = raised<V>(vec, n, words[k]);
                 if (u_.counts) tally(hit[n], raises, g[n]);
                 // A lane with 32 pulses waiting gets none, whatever the shift makes of it.
-                const u8 shifted = pack_bits(raises, hit[n]) << (q[n].waiting & 31u);
-                q[n].raises |= shifted & (u8)(number[n] != 0u);
-                q[n].waiting += number[n];
-                g[n].touched |= hit[n];
+                const u16 shifted = pack_bits(raises, hit[n]) << (q[n].waiting & 31u);
+                q[n].raises = q[n].raises | (shifted & (u16)(number[n] != 0u));
+                q[n].waiting = q[n].waiting + number[n];
+                g[n].touched = g[n].touched | hit[n];
             }
         }
-        u8 most = q[0].waiting;
-        for (int n = 1; n < N; ++n) most = (u8)blend((i8)(q[n].waiting > most), (f8)q[n].waiting, (f8)most);
-        deliver<N>(g, q, max_lanes_u(most));
-        for (int n = 0; n < N; ++n) close(g[n]);
+        u16 most = q[0].waiting;
+        for (int n = 1; n < G; ++n) most = blend((i16)(q[n].waiting > most), q[n].waiting, most);
+        deliver<G>(g, q, max_lanes_u(most));
     }
 
     // Up to `rounds` pulses of each lane.
-    template <int N>
+    template <int G>
     TW_INLINE void deliver(Group* g, Queue* q, uint32_t rounds) {
-        u8 least = q[0].waiting;
-        for (int n = 1; n < N; ++n) least = (u8)blend((i8)(q[n].waiting < least), (f8)q[n].waiting, (f8)least);
+        u16 least = q[0].waiting;
+        for (int n = 1; n < G; ++n) least = blend((i16)(q[n].waiting < least), q[n].waiting, least);
         const uint32_t lowest = min_lanes_u(least), full = lowest < rounds ? lowest : rounds;
         for (uint32_t r = 0; r < full; ++r)
-            for (int n = 0; n < N; ++n) {
-                pulse_all(g[n], (i8)(q[n].raises << 31) >> 31);
-                q[n].raises >>= 1;
+            for (int n = 0; n < G; ++n) {
+                pulse_all(g[n], (i16)(q[n].raises & 1u) != 0);
+                q[n].raises = q[n].raises >> 1;
             }
         for (uint32_t r = full; r < rounds; ++r)
-            for (int n = 0; n < N; ++n) {
-                pulse_some(g[n], q[n].waiting > r, (i8)(q[n].raises << 31) >> 31);
-                q[n].raises >>= 1;
+            for (int n = 0; n < G; ++n) {
+                pulse_some(g[n], (i16)(q[n].waiting > r), (i16)(q[n].raises & 1u) != 0);
+                q[n].raises = q[n].raises >> 1;
             }
-        for (int n = 0; n < N; ++n) {
-            const u8 spent = (u8)(q[n].waiting > rounds);
+        for (int n = 0; n < G; ++n) {
+            const u16 spent = (u16)(q[n].waiting > rounds);
             q[n].waiting = (q[n].waiting - rounds) & spent;
         }
     }
@@ -231,11 +334,11 @@ class RowUpdater {
     }
 
     // The pulses of each crosspoint as one step, where no bound is near; one by one otherwise.
-    void sums(int64_t i, int64_t vectors, const RowWord* words, int64_t n_words) {
+    void sums(int64_t i, const VectorRange& r, const RowWord* words, int64_t n_words) {
         const PulseCounter counter(inputs_, u_.raise_only);
         PulseCounts counts[kCountedTogether];
-        for (int64_t first = 0; first < vectors; first += kCountedTogether) {
-            const int64_t n = vectors - first < kCountedTogether ? vectors - first : kCountedTogether;
+        for (int64_t first = r.first; first < r.last; first += kCountedTogether) {
+            const int64_t n = r.last - first < kCountedTogether ? r.last - first : kCountedTogether;
             counter.count(first, n, words, n_words, counts);
             for (int64_t k = 0; k < n; ++k)
                 if (any(counts[k].all) && !sum(i, first + k, counts[k])) sum_parts(i, first + k, counter, words, n_words);
@@ -245,7 +348,7 @@ class RowUpdater {
     // Near a bound: half of the words at a time, down to single words, whose pulses pass one by one if need be.
     __attribute__((noinline)) void sum_parts(int64_t i, int64_t vec, const PulseCounter& counter, const RowWord* words,
                                              int64_t n_words) {
-        if (n_words == 1) return all_words<1>(i, &vec, words, 1);
+        if (n_words == 1) return one_word<1>(i, &vec, *words);
         const int64_t half = n_words / 2;
         for (int part = 0; part < 2; ++part) {
             const RowWord* from = part ? words + half : words;
@@ -258,95 +361,121 @@ class RowUpdater {
 
     // Returns false, and does nothing, where the sum would not be exact.
     TW_INLINE bool sum(int64_t i, int64_t vec, const PulseCounts& n) {
-        Group g;
-        open(g, i, vec);
-        const SummedSteps steps(g.c, n, a_.cycle_noise);
+        const int64_t index = i * a_.cols + vec * kLanes, lanes = a_.cols - vec * kLanes;
+        const Crosspoints<f8> c = load_crosspoints<Device>(a_, index, lanes);
+        const SummedSteps steps(c, n, a_.cycle_noise);
         if (!steps.exact) return false;
-        g.touched = n.all;
         const i8 active = n.all != 0u;
         const uint32_t mask = lane_mask(active);
-        const f8 moved = g.c.state + steps.mean + steps.deviation * noise_.take(mask);
+        const f8 moved = c.state + steps.mean + steps.deviation * noise_.take(mask);
         summed_pulses_ += (int64_t)sum_lanes_u(n.all) - __builtin_popcount(mask);
-        g.c.state = blend(active, minimum(maximum(moved, g.c.min_bound), g.c.max_bound), g.c.state);
-        if (u_.counts) {
-            g.ups = n.up;
-            g.downs = n.all - n.up;
-        }
-        close(g);
+        const f8 state = blend(active, minimum(maximum(moved, c.min_bound), c.max_bound), c.state);
+        close(index, lanes, state, n.all, n.up, n.all - n.up);
         return true;
     }
 
-    void with_copies(int64_t i, int64_t vec, const RowWord* words, int64_t n_words, const SnapshotIndex& s, int64_t list) {
-        Group g;
-        open(g, i, vec);
-        int64_t k = 0, low = 0;
-        for (int64_t e = s.start[list]; e <= s.start[list + 1]; ++e) {
-            const bool last = e == s.start[list + 1];
-            const int64_t high = last ? INT64_MAX : s.boundary[e];
-            while (k < n_words && words[k].word * 32 < high) {
-                const int64_t base = words[k].word * 32;
-                uint32_t mask = ~0u;
-                if (low > base) mask &= low - base >= 32 ? 0u : ~0u << (low - base);
-                const bool partial = high - base < 32;
-                if (partial) mask &= ~(~0u << (high - base));
-                u8 hit = coincidences(vec, words[k]) & mask;
-                if (any(hit)) {
-                    const u8 raises = directions(vec, words[k]);
-                    if (u_.counts) tally(hit, raises, g);
-                    g.touched |= hit;
-                    do pulse_lowest(g, hit, raises);
-                    while (any(hit));
-                }
-                if (partial) break;
-                ++k;
+    // The row up to each copy of it, the copy, and so on.
+    void with_row_copies(int64_t i, RowWord* words, int64_t n_words, const SnapshotIndex& s) {
+        int64_t k = 0;
+        for (int64_t e = s.start[i]; e < s.start[i + 1]; ++e) {
+            const int64_t first = k, boundary = s.boundary[e];
+            while (k < n_words && words[k].word * 32 + 32 <= boundary) ++k;
+            const uint32_t after = k < n_words && words[k].word * 32 < boundary ? ~0u << (boundary & 31) : ~0u;
+            const uint32_t before = after == ~0u ? 0 : words[k].pulses & ~after;
+            if (before) {
+                const uint32_t rest = words[k].pulses & after;
+                words[k].pulses = before;
+                plain(i, words + first, k + 1 - first);
+                words[k].pulses = rest;
+                k += rest == 0;
+            } else if (k > first) {
+                plain(i, words + first, k - first);
             }
-            low = high;
-            if (last) break;
-            close(g);
-            g.touched = g.ups = g.downs = u8{};
-            copy_out(i, g, s.event[e]);
-            if (reset_after_copy(a_, u_, s.event[e], i)) open(g, i, vec);
+            store_row(i, s.event[e]);
         }
-        close(g);
+        if (k < n_words) plain(i, words + k, n_words - k);
     }
 
-    void copy_out(int64_t i, const Group& g, int64_t event) {
-        if (u_.snapshot_rows) {
-            store_first(u_.snapshot_out + event * a_.cols + g.vec * kLanes, load_first(a_.visible + g.index, g.lanes), g.lanes);
-        } else {
-            const int64_t lane = u_.snapshot_line[event] - g.vec * kLanes;
-            u_.snapshot_out[event * a_.rows + i] = a_.visible[g.index + lane];
+    void store_row(int64_t i, int64_t event) const {
+        std::memcpy(u_.snapshot_out + event * a_.cols, a_.visible + i * a_.cols, (size_t)a_.cols * sizeof(float));
+    }
+
+    // Vectors with columns that are copied on the way, phase by phase.
+    template <int V>
+    void with_column_copies(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words) {
+        const CopyPhase* phase[V];
+        int64_t left[V], most = 0;
+        for (int n = 0; n < V; ++n) {
+            phase[n] = sets_.copies.phases + sets_.copies.start[vec[n]];
+            left[n] = sets_.copies.start[vec[n] + 1] - sets_.copies.start[vec[n]];
+            most = left[n] > most ? left[n] : most;
+        }
+        for (int64_t number = 0; number < most; ++number) {
+            bool all = true;
+            for (int n = 0; n < V; ++n) all &= number < left[n];
+            if (all) one_phase<V>(i, vec, phase, number, words, n_words);
+            for (int n = 0; n < V; ++n) {
+                if (number >= left[n]) continue;
+                if (V > 1 && !all) one_phase<1>(i, vec + n, phase + n, number, words, n_words);
+                copy_lanes(i, vec[n], phase[n][number]);
+            }
         }
     }
 
-    TW_INLINE void tally(u8 hit, u8 raises, Group& g) const {
-        g.ups += count_bits(hit & raises);
-        g.downs += count_bits(hit & ~raises);
+    template <int V>
+    void one_phase(int64_t i, const int64_t* vec, const CopyPhase* const* phase, int64_t number, const RowWord* words,
+                   int64_t n_words) {
+        int64_t earliest = kNever, latest = 0;
+        for (int n = 0; n < V; ++n) {
+            const CopyPhase& p = phase[n][number];
+            earliest = p.earliest < earliest ? p.earliest : earliest;
+            latest = p.latest > latest ? p.latest : latest;
+        }
+        while (n_words > 0 && words->word * 32 + 32 <= earliest) ++words, --n_words;
+        while (n_words > 0 && words[n_words - 1].word * 32 >= latest) --n_words;
+        all_words<V>(i, vec, words, n_words, false, [&](int n, int64_t word, u8 hit) { return hit & phase[n][number].slots(word); });
     }
 
-    TW_INLINE void close(const Group& g) {
-        const i8 changed = g.touched != 0u;
+    void copy_lanes(int64_t i, int64_t vec, const CopyPhase& phase) {
+        const int64_t index = i * a_.cols + vec * kLanes;
+        for (int64_t lane = 0; lane < kLanes; ++lane) {
+            const int64_t event = phase.event[lane];
+            if (event < 0) continue;
+            u_.snapshot_out[event * a_.rows + i] = a_.visible[index + lane];
+            reset_after_copy(a_, u_, event, i);
+        }
+    }
+
+    TW_INLINE void tally(u16 hit, u16 raises, Group& g) const {
+        g.ups = g.ups + count_bits(hit & raises);
+        g.downs = g.downs + count_bits(hit & ~raises);
+    }
+
+    // Stores what eight crosspoints have become, and shows it.
+    TW_INLINE void close(int64_t index, int64_t lanes, f8 state, u8 touched, u8 ups, u8 downs) {
+        const i8 changed = touched != 0u;
         const uint32_t mask = lane_mask(changed);
         if (mask == 0) return;
-        if (u_.counts) add_halves(u_.counts + g.index, g.ups, g.downs, g.lanes);
+        if (u_.counts) add_halves(u_.counts + index, ups, downs, lanes);
         if (!a_.persistent) {
-            store_first(a_.visible + g.index, g.c.state, g.lanes);
+            store_first(a_.visible + index, state, lanes);
             return;
         }
-        store_first(a_.persistent + g.index, g.c.state, g.lanes);
+        store_first(a_.persistent + index, state, lanes);
         if (a_.write_noise > 0) rewritten_ += __builtin_popcount(mask);
-        const f8 before = load_first(a_.visible + g.index, g.lanes);
-        const f8 after = visible_weight(a_, g.c.state, g.index, g.lanes, mask, noise_);
-        store_first(a_.visible + g.index, blend(changed, after, before), g.lanes);
+        const f8 before = load_first(a_.visible + index, lanes);
+        const f8 after = visible_weight(a_, state, index, lanes, mask, noise_);
+        store_first(a_.visible + index, blend(changed, after, before), lanes);
     }
 
     const DeviceArgs& a_;
     const UpdateArgs& u_;
     const Trains& inputs_;
+    const VectorSets& sets_;
     const SlotLists* lists_;
     const float spread_;
     NormalStream noise_;
-    const f8 sigma_;
+    const f16 sigma_;
     ScatteredPulses<Device, Mult, Noisy> scattered_;
     int64_t quiet_pulses_ = 0, summed_pulses_ = 0;  // summed: less the numbers of the noise they took
     int64_t rewritten_ = 0;                         // crosspoints that drew write noise

@@ -1,5 +1,5 @@
-// What arithmetic is written in. Steps of devices, noise and converters are templates over a lane type: eight numbers of a
-// processor's vector here, one number for a thread of a graphics processor. Both do the same operations in the same order.
+// What arithmetic is written in. Steps of devices, noise and converters are templates over a lane type: eight or sixteen numbers of a
+// processor's vectors here, one number for a thread of a graphics processor. Both do the same operations in the same order.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -12,4 +12,5 @@
 #include "one_lane.hpp"
 #else
 #include "vector.hpp"
+#include "wide.hpp"  // after it, and before what is written over lanes
 #endif

@@ -6,7 +6,7 @@
 #pragma once
 #include "kernel_table.hpp"
 #include "parallel.hpp"
-#include "vector.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {

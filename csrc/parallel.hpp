@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#include "vector.hpp"
+#include "lanes.hpp"
 #if !defined(_OPENMP) && defined(TW_STD_THREADS)
 #include <atomic>
 #include <thread>

@@ -2,7 +2,7 @@
 // xoshiro128++ streams (Blackman and Vigna, 2021), each seeded by Philox from its block's counter.
 #pragma once
 #include "counters.hpp"
-#include "vector.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -64,6 +64,25 @@ class NormalStream {
         return permute(v, load_u(kExpand.rank[mask]));
     }
 
+    // The same for sixteen lanes: the first half takes its numbers before the second.
+    TW_INLINE f16 take_all_wide() {
+        if (__builtin_expect(position_ > size_ - kWide, 0)) return apart(0xffffu);
+        const f16 v = load_wide(values_ + position_);
+        position_ += (int)kWide;
+        return v;
+    }
+    TW_INLINE f16 take_wide(uint32_t mask) {
+#if defined(__AVX512F__)
+        if (__builtin_expect(position_ > size_ - kWide, 0)) return apart(mask);
+        const f16 v = load_wide(values_ + position_);
+        position_ += __builtin_popcount(mask);
+        return (f16)_mm512_maskz_expand_ps((__mmask16)mask, (__m512)v);
+#else
+        const f8 first = take(mask & 0xffu);
+        return joined(first, take(mask >> kLanes));
+#endif
+    }
+
     // Numbers handed out so far.
     int64_t taken() const { return taken_ + position_; }
 
@@ -81,15 +100,22 @@ class NormalStream {
         state[3] = rotate(state[3], 11);
         return result;
     }
+    __attribute__((noinline)) f16 apart(uint32_t mask) {
+        const f8 first = take(mask & 0xffu);
+        return joined(first, take(mask >> kLanes));
+    }
     __attribute__((noinline)) void refill() {
         u8 state[4] = {state_[0], state_[1], state_[2], state_[3]};  // in registers
         size_ = size_ < kSize ? 2 * size_ : kSize;  // few at first: many streams need no more
-        for (int i = 0; i < size_; i += 16) {
-            const u8 first = next(state), second = next(state);
-            f8 a, b;
-            quick_normal_pair(first, second, a, b);
-            store(values_ + i, a);
-            store(values_ + i + 8, b);
+        for (int i = 0; i < size_; i += 2 * (int)kWide) {
+            u8 words[4];
+            for (u8& word : words) word = next(state);
+            f16 a, b;
+            quick_normal_pair(joined(words[0], words[2]), joined(words[1], words[3]), a, b);
+            store(values_ + i, low(a));
+            store(values_ + i + 8, low(b));
+            store(values_ + i + 16, high(a));
+            store(values_ + i + 24, high(b));
         }
         for (int i = 0; i < 4; ++i) state_[i] = state[i];
         taken_ += position_;
@@ -98,7 +124,7 @@ class NormalStream {
     u8 state_[4];
     int position_, size_ = 32;
     int64_t taken_;
-    alignas(32) float values_[kSize + 8];
+    alignas(32) float values_[kSize + kWide];
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "entries.hpp"
 #include "kernel_table.hpp"
 #include "random.hpp"
+#include "wide.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {

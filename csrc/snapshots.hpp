@@ -1,20 +1,64 @@
 // Copies of lines of an array that are taken while an update passes, and resets of what was copied.
 #pragma once
 #include "kernel_table.hpp"
-#include "vector.hpp"
+#include "lanes.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
 
-// Copies of lines to be taken while the samples pass, by row or by column vector, each list in time order.
+// Copies of rows to be taken while the samples pass, each list in time order.
 struct SnapshotIndex {
-    const int64_t* start;   // list of group g: entries start[g] .. start[g + 1]
+    const int64_t* start;   // list of row i: entries start[i] .. start[i + 1]
     const int64_t* event;
     const int64_t* boundary;  // slots applied before the copy
 };
 
+constexpr int32_t kNever = INT32_MAX;
+
+// Slots in which eight columns take pulses without being copied, each up to its own next copy. Crosspoints do not depend
+// on each other, so a vector with copies passes the slots once for every copy of a column, not for every copy in it.
+struct CopyPhase {
+    int32_t from[kLanes], to[kLanes];  // slots of each lane
+    int64_t event[kLanes];                         // copies that follow, -1 where a lane has no more
+    int64_t earliest, latest;                      // slots of any lane
+
+    // Which bits of a word are slots of each lane.
+    TW_INLINE u8 slots(int64_t word) const {
+        const int32_t base = (int32_t)(word * 32);
+        return since(from, base) & ~since(to, base);
+    }
+
+  private:
+    static TW_INLINE u8 since(const int32_t* limit, int32_t base) {
+        i8 v;
+        std::memcpy(&v, limit, sizeof v);
+        v = v > base ? v - base : splat_i(0);
+        return (~0u << (u8)(v > 31 ? splat_i(31) : v)) & (u8)(v < 32);
+    }
+};
+
+// Copies of columns: phases of vector v are start[v] .. start[v + 1]; vectors without copies have none.
+struct ColumnCopies {
+    const int64_t* start;
+    const CopyPhase* phases;
+};
+
+// Vectors of a row: a run of neighbours.
+struct VectorRange {
+    int64_t first, last;
+};
+
+// The vectors of every row, apart: those that are not copied in the middle of an update, and those that are.
+struct VectorSets {
+    const VectorRange* plain;
+    int64_t n_plain, vectors;  // vectors: in these
+    const int64_t* copied;
+    int64_t n_copied;
+    ColumnCopies copies;
+};
+
 // Groups the copies of a chunk of samples by row or by column vector.
-void index_snapshots(const UpdateArgs& u, const int64_t* slot, int64_t first, int64_t count, int64_t groups, int64_t* start,
+inline void index_snapshots(const UpdateArgs& u, const int64_t* slot, int64_t first, int64_t count, int64_t groups, int64_t* start,
                      int64_t* event, int64_t* boundary) {
     std::memset(start, 0, (size_t)(groups + 1) * sizeof(int64_t));
     const int64_t width = u.snapshot_rows ? 1 : kLanes;
@@ -32,6 +76,56 @@ void index_snapshots(const UpdateArgs& u, const int64_t* slot, int64_t first, in
         const int64_t at = next[u.snapshot_line[e] / width]++;
         event[at] = e;
         boundary[at] = u.snapshot_after[e] < 0 ? 0 : slot[u.snapshot_after[e] - first + 1];
+    }
+}
+
+// Turns copies grouped by column vector into phases; there must be room for one more of them for each vector than it has
+// copies.
+inline void split_phases(const UpdateArgs& u, const SnapshotIndex& index, int64_t vectors, int64_t* start, CopyPhase* phases) {
+    start[0] = 0;
+    for (int64_t vec = 0; vec < vectors; ++vec) {
+        CopyPhase* mine = phases + start[vec];
+        int64_t taken[kLanes] = {}, most = -1;
+        const auto open = [&](int64_t number) {
+            for (; most < number; ++most)
+                for (int64_t l = 0; l < kLanes; ++l) {
+                    CopyPhase& p = mine[most + 1];
+                    p.from[l] = most + 1 == 0 ? 0 : mine[most].to[l];
+                    p.to[l] = kNever;
+                    p.event[l] = -1;
+                }
+        };
+        for (int64_t e = index.start[vec]; e < index.start[vec + 1]; ++e) {
+            const int64_t lane = u.snapshot_line[index.event[e]] - vec * kLanes, number = taken[lane]++;
+            open(number);
+            mine[number].to[lane] = (int32_t)index.boundary[e];
+            mine[number].event[lane] = index.event[e];
+            open(number + 1);
+            mine[number + 1].from[lane] = (int32_t)index.boundary[e];
+        }
+        for (int64_t k = 0; k <= most; ++k) {
+            mine[k].earliest = kNever, mine[k].latest = 0;
+            for (int64_t l = 0; l < kLanes; ++l) {
+                if (mine[k].from[l] >= mine[k].to[l]) continue;
+                mine[k].earliest = mine[k].from[l] < mine[k].earliest ? mine[k].from[l] : mine[k].earliest;
+                mine[k].latest = mine[k].to[l] > mine[k].latest ? mine[k].to[l] : mine[k].latest;
+            }
+        }
+        start[vec + 1] = start[vec] + most + 1;
+    }
+}
+
+// Tells vectors with phases from those without.
+inline void part_vectors(int64_t vectors, VectorRange* plain, int64_t* copied, VectorSets& sets) {
+    sets.n_plain = sets.n_copied = sets.vectors = 0;
+    for (int64_t vec = 0; vec < vectors; ++vec) {
+        if (sets.copies.start[vec] < sets.copies.start[vec + 1]) {
+            copied[sets.n_copied++] = vec;
+            continue;
+        }
+        if (sets.n_plain > 0 && plain[sets.n_plain - 1].last == vec) ++plain[sets.n_plain - 1].last;
+        else plain[sets.n_plain++] = {vec, vec + 1};
+        ++sets.vectors;
     }
 }
 

@@ -1,7 +1,8 @@
-// Pulses of rows that get few: the columns that fire in a slot are listed once for all rows, and a row takes eight
+// Pulses of rows that get few: the columns that fire in a slot are listed once for all rows, and a row takes sixteen
 // columns of a list at a time wherever they lie. Time goes with the number of pulses, not with the size of the array.
 #pragma once
 #include "crosspoints.hpp"
+#include "snapshots.hpp"
 #include "trains.hpp"
 
 namespace tilewright::TW_ISA {
@@ -13,12 +14,14 @@ struct RowWord {
     uint32_t pulses, signs;
 };
 
-// Pulses for each vector of a row below which they are taken from lists. Eight crosspoints that are brought together take
-// one step at once: the more a step costs, the longer that pays.
-inline double sparse_below(DeviceKind kind) {
-    const bool costly = kind == DeviceKind::ExpStep || kind == DeviceKind::PowStep || kind == DeviceKind::TableStep;
-    return costly ? 5 : 1.5;
+// Steps that take many times longer to compute than to add.
+inline bool costly(DeviceKind kind) {
+    return kind == DeviceKind::ExpStep || kind == DeviceKind::PowStep || kind == DeviceKind::TableStep;
 }
+
+// Pulses for each vector of a row below which they are taken from lists. Crosspoints that are brought together take one
+// step at once: the more a step costs, the longer that pays.
+inline double sparse_below(DeviceKind kind) { return costly(kind) ? 8 : 4; }
 
 constexpr uint32_t kSignBit = 0x80000000u;
 
@@ -26,12 +29,15 @@ constexpr uint32_t kSignBit = 0x80000000u;
 struct SlotLists {
     const int64_t* start;  // entries of slot s: start[s] .. start[s + 1]
     const uint32_t* entries;
+    const int32_t* run;  // slots with the same number hold each column once at most; null where lists are long
 };
 
-// Calls body(slot, column, negative) for every pulse of the lines.
+constexpr int64_t kShortList = 4;  // entries of a slot, on average, below which the lists of several are taken together
+
+// Calls body(slot, column, negative) for every pulse of the vectors of lines that are not copied.
 template <class Body>
-TW_INLINE void for_pulses(const Trains& lines, int64_t vectors, const Body& body) {
-    for (int64_t vec = 0; vec < vectors; ++vec) {
+TW_INLINE void for_pulses(const Trains& lines, const VectorSets& sets, const Body& body) {
+    for (int64_t r = 0; r < sets.n_plain; ++r) for (int64_t vec = sets.plain[r].first; vec < sets.plain[r].last; ++vec) {
         const uint32_t* base = lines.bits + vec * lines.words * 16;
         for (int64_t w = 0; w < lines.words; ++w, base += 16) {
             uint32_t fired = lane_mask(load_u(base) != 0u);
@@ -46,18 +52,31 @@ TW_INLINE void for_pulses(const Trains& lines, int64_t vectors, const Body& body
     }
 }
 
-// Fills start (slots + 1) and entries; there must be room for all pulses and seven more.
-inline void list_slots(const Trains& inputs, int64_t vectors, int64_t* start, uint32_t* entries) {
+// Fills start (slots + 1) and entries; there must be room for all pulses and fifteen more.
+inline void list_slots(const Trains& inputs, const VectorSets& sets, int64_t* start, uint32_t* entries) {
     const int64_t slots = inputs.words * 32;
     std::memset(start, 0, (size_t)(slots + 1) * sizeof(int64_t));
-    for_pulses(inputs, vectors, [&](int64_t slot, int64_t, uint32_t) { ++start[slot + 1]; });
+    for_pulses(inputs, sets, [&](int64_t slot, int64_t, uint32_t) { ++start[slot + 1]; });
     for (int64_t s = 0; s < slots; ++s) start[s + 1] += start[s];
-    for_pulses(inputs, vectors, [&](int64_t slot, int64_t column, uint32_t negative) {
+    for_pulses(inputs, sets, [&](int64_t slot, int64_t column, uint32_t negative) {
         entries[start[slot]++] = (uint32_t)column | negative << 31;
     });
     for (int64_t s = slots; s > 0; --s) start[s] = start[s - 1];  // each start had moved to the next one
     start[0] = 0;
-    std::memset(entries + start[slots], 0, 7 * sizeof(uint32_t));
+    std::memset(entries + start[slots], 0, (kWide - 1) * sizeof(uint32_t));
+}
+
+// Numbers the runs of slots that hold no column twice; `seen` has a place for each column.
+inline void number_runs(const SlotLists& lists, int64_t slots, int64_t columns, int32_t* seen, int32_t* run) {
+    std::memset(seen, 0, (size_t)columns * sizeof(int32_t));
+    int32_t number = 1;
+    for (int64_t s = 0; s < slots; ++s) {
+        bool again = false;
+        for (int64_t e = lists.start[s]; e < lists.start[s + 1]; ++e) again |= seen[lists.entries[e] & ~kSignBit] == number;
+        number += again;
+        for (int64_t e = lists.start[s]; e < lists.start[s + 1]; ++e) seen[lists.entries[e] & ~kSignBit] = number;
+        run[s] = number;
+    }
 }
 
 // Pulses of a row on the lists.
@@ -71,71 +90,110 @@ inline int64_t listed_pulses(const SlotLists& lists, const RowWord* words, int64
     return n;
 }
 
-// Pulses at eight crosspoints of a row wherever they lie: their state and parameters are brought together first.
+// Asks for the lines of a row of a matrix before they are needed, into the second cache: the first has few places for what
+// is on its way.
+TW_INLINE void fetch_row(const float* row, int64_t cols) {
+    constexpr int64_t kLine = 16;  // numbers in a line of the cache
+    for (int64_t j = 0; j < cols; j += kLine) __builtin_prefetch(row + j, 0, 1);
+}
+
+// The values of a parameter at sixteen columns of a row.
+struct ColumnsAt {
+    int64_t row;  // its first crosspoint
+    u16 column;
+    TW_INLINE f16 operator()(const Plane& p) const { return p.uniform ? splat_wide(*p.data) : load_at(p.data + row, column); }
+};
+
+// Pulses at sixteen crosspoints of a row wherever they lie.
 template <class Device, bool Mult, bool Noisy>
 class ScatteredPulses {
   public:
     ScatteredPulses(const DeviceArgs& a, const UpdateArgs& u, NormalStream& noise)
-        : a_(a), u_(u), noise_(noise), here_(a), sigma_(splat(a.cycle_noise)) {
-        here_.visible = state_;
-        here_.persistent = nullptr;
-        const Plane* from[kPlanes] = {&a.up, &a.down, &a.max_bound, &a.min_bound, &a.slope_up, &a.slope_down, &a.reference};
-        Plane* to[kPlanes] = {&here_.up, &here_.down, &here_.max_bound, &here_.min_bound, &here_.slope_up, &here_.slope_down,
-                              &here_.reference};
-        for (int k = 0; k < kPlanes; ++k) {
-            if (from[k]->uniform || !from[k]->data) continue;
-            source_[spread_] = from[k]->data;
-            to[k]->data = place_[spread_++];
-        }
-    }
+        : a_(a), u_(u), noise_(noise), sigma_(splat_wide(a.cycle_noise)) {}
 
-    // Applies the pulses of a row slot by slot.
+    // Applies the pulses of a row slot by slot, or run by run.
     void row(int64_t i, const RowWord* words, int64_t n_words, const SlotLists& lists) {
+        if (lists.run) return runs(i, words, n_words, lists);
         for (int64_t k = 0; k < n_words; ++k)
             for (uint32_t bits = words[k].pulses; bits; bits &= bits - 1) {
                 const int bit = __builtin_ctz(bits);
                 const int64_t slot = words[k].word * 32 + bit, end = lists.start[slot + 1];
                 const uint32_t sign = (words[k].signs >> bit) << 31;
-                for (int64_t e = lists.start[slot]; e < end; e += kLanes)
-                    eight(i * a_.cols, load_u(lists.entries + e), sign, end - e);
+                for (int64_t e = lists.start[slot]; e < end; e += kWide)
+                    sixteen(i * a_.cols, load_u_wide(lists.entries + e), sign, end - e);
             }
+    }
+
+    // Brings the parameters of a row near that is to come.
+    void fetch(int64_t i) const {
+        const Plane* planes[] = {&a_.up, &a_.down, &a_.max_bound, &a_.min_bound, &a_.slope_up, &a_.slope_down, &a_.reference};
+        for (const Plane* p : planes)
+            if (p->data && !p->uniform) fetch_row(p->data + i * a_.cols, a_.cols);
+        fetch_row(a_.visible + i * a_.cols, a_.cols);
+        if (a_.persistent) fetch_row(a_.persistent + i * a_.cols, a_.cols);
     }
 
     int64_t rewritten = 0;  // crosspoints that drew write noise
 
   private:
-    static constexpr int kPlanes = 7;
+    void runs(int64_t i, const RowWord* words, int64_t n_words, const SlotLists& lists) {
+        uint32_t waiting[kWide] = {};
+        int64_t n = 0;
+        int32_t run = 0;
+        const auto send = [&] {
+            if (n > 0) sixteen(i * a_.cols, load_u_wide(waiting), 0, n);
+            n = 0;
+        };
+        for (int64_t k = 0; k < n_words; ++k)
+            for (uint32_t bits = words[k].pulses; bits; bits &= bits - 1) {
+                const int bit = __builtin_ctz(bits);
+                const int64_t slot = words[k].word * 32 + bit;
+                const uint32_t sign = (words[k].signs >> bit) << 31;
+                if (lists.run[slot] != run) send();
+                run = lists.run[slot];
+                for (int64_t e = lists.start[slot]; e < lists.start[slot + 1]; ++e) {
+                    waiting[n++] = lists.entries[e] ^ sign;
+                    if (n == kWide) send();
+                }
+            }
+        send();
+    }
 
     // Entries past the end of the list name columns too, if not those of this slot: they are read and not written.
-    TW_INLINE void eight(int64_t row, u8 entries, uint32_t sign, int64_t lanes) {
-        const u8 column = entries & ~kSignBit;
-        const i8 up = (i8)(entries ^ sign) >> 31;
-        const uint32_t mask = lanes >= kLanes ? 0xffu : (1u << lanes) - 1u;
+    TW_INLINE void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
+        const u16 column = entries & ~kSignBit;
+        const i16 up = (i16)(entries ^ sign) >> 31;
+        const uint32_t mask = lanes >= kWide ? 0xffffu : (1u << lanes) - 1u;
         float* states = (a_.persistent ? a_.persistent : a_.visible) + row;
-        store(state_, load_at(states, column));
-        for (int k = 0; k < spread_; ++k) store(place_[k], load_at(source_[k] + row, column));
-        const Crosspoints<f8> c = load_crosspoints<Device>(here_, 0, kLanes);
-        f8 moved;
-        if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, sigma_ * noise_.take(mask), a_.shape);
+        const ColumnsAt at{row, column};
+        const Crosspoints<f16> c = crosspoints_of<Device>(a_, load_at(states, column), at);
+        f16 moved;
+        if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, sigma_ * noise_.take_wide(mask), a_.shape);
         else moved = quiet_pulse<Device>(c, up, a_.shape);
         store_at(states, column, moved, lanes);
         if (a_.persistent) {
-            if (a_.write_noise > 0) rewritten += __builtin_popcount(mask);
-            store_at(a_.visible + row, column, visible_weight(here_, moved, 0, kLanes, mask, noise_), lanes);
+            f16 shown = moved;
+            if (a_.reference.data) shown = shown - at(a_.reference);
+            if (a_.write_noise > 0) {
+                shown = shown + a_.write_noise * noise_.take_wide(mask);
+                rewritten += __builtin_popcount(mask);
+            }
+            store_at(a_.visible + row, column, shown, lanes);
         }
-        if (u_.counts)
-            for (int64_t l = 0; l < kLanes && l < lanes; ++l) u_.counts[row + column[l]] += up[l] ? kUpPulse : kDownPulse;
+        if (u_.counts) count(row, entries ^ sign, lanes);
+    }
+
+    void count(int64_t row, u16 entries, int64_t lanes) const {
+        uint32_t entry[kWide];
+        store_u_wide(entry, entries);
+        for (int64_t l = 0; l < kWide && l < lanes; ++l)
+            u_.counts[row + (entry[l] & ~kSignBit)] += entry[l] & kSignBit ? kUpPulse : kDownPulse;
     }
 
     const DeviceArgs& a_;
     const UpdateArgs& u_;
     NormalStream& noise_;
-    DeviceArgs here_;  // the array as these eight crosspoints alone
-    const f8 sigma_;
-    int spread_ = 0;  // parameters that differ from crosspoint to crosspoint
-    const float* source_[kPlanes];
-    alignas(32) float state_[kLanes];
-    alignas(32) float place_[kPlanes][kLanes];
+    const f16 sigma_;
 };
 
 }  // namespace

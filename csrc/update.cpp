@@ -6,6 +6,7 @@ namespace tilewright::TW_ISA {
 namespace {
 
 constexpr int64_t kSharedWork = 1 << 17;  // work below which threads do not pay, see ApplyTrains
+constexpr int64_t kFetchedWords = 4;     // words of a train up to which rows are fetched ahead
 constexpr int64_t kLineWords = 1 << 17;  // words of pulse trains held at a time: they should stay in the second cache
 
 struct ApplyTrains {
@@ -13,7 +14,8 @@ struct ApplyTrains {
     const UpdateArgs& u;
     const Trains& inputs;
     const Trains& errors;
-    const SnapshotIndex* snapshots;
+    const SnapshotIndex* row_copies;
+    const VectorSets& sets;
     const SlotLists* lists;
     float spread;
     int64_t work;  // pulses to come, and a quarter of the crosspoint words: about 2 ns each
@@ -25,19 +27,36 @@ struct ApplyTrains {
         *pulses += a.cycle_noise > 0 ? rows<Device, Mult, true>() : rows<Device, Mult, false>();
     }
 
+    // The first row from i on that has pulses.
+    int64_t next_row(int64_t i) const {
+        for (; i < a.rows; ++i)
+            for (int64_t w = 0; w < errors.words; ++w)
+                if (errors.bits[((i / kLanes) * errors.words + w) * 16 + i % kLanes]) return i;
+        return i;
+    }
+
     template <class Device, bool Mult, bool Noisy>
     int64_t rows() const {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const int threads = threads_for(work, kSharedWork, u.threads);
         Scratch<RowWord> all_words(blocks * errors.words);
+        // Where pulses are few, waiting for memory takes longest: the next row is on its way while one is updated.
+        const bool fetching = lists && errors.words <= kFetchedWords && !row_copies && sets.n_copied == 0;
         return sum_blocks(blocks, threads, [&](int64_t block) {
-            RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, lists, spread, part, block);
+            const int64_t begin = block * kRowBlock, end = begin + kRowBlock < a.rows ? begin + kRowBlock : a.rows;
+            int64_t next = fetching ? next_row(begin) : begin;
+            if (next >= end) return (int64_t)0;
+            RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, sets, lists, spread, part, block);
             RowWord* words = all_words.data + block * errors.words;
-            const int64_t end = (block + 1) * kRowBlock < a.rows ? (block + 1) * kRowBlock : a.rows;
-            for (int64_t i = block * kRowBlock; i < end; ++i) {
+            for (int64_t i = begin; i < end; ++i) {
+                if (fetching) {
+                    if (i < next) continue;
+                    next = next_row(i + 1);
+                    if (next < a.rows) updater.fetch(next);
+                }
                 const int64_t n = row_words(errors, i, words);
-                const bool copies = snapshots && (!u.snapshot_rows || snapshots->start[i] < snapshots->start[i + 1]);
-                if (n > 0 || copies) updater.row(i, words, n, snapshots);
+                const bool copied = row_copies && row_copies->start[i] < row_copies->start[i + 1];
+                if (n > 0 || copied || sets.n_copied > 0) updater.row(i, words, n, copied ? row_copies : nullptr);
             }
             return updater.pulses();
         });
@@ -58,7 +77,11 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
     Scratch<int64_t> slot(u.samples + 1);
     const int64_t col_vectors = (a.cols + kLanes - 1) / kLanes, row_vectors = (a.rows + kLanes - 1) / kLanes;
     const int64_t groups = u.snapshot_rows ? a.rows : col_vectors;
+    const bool columns = u.snapshots && !u.snapshot_rows;
     Scratch<int64_t> start(groups + 1), event(u.snapshots), boundary(u.snapshots);
+    Scratch<int64_t> phase_start(columns ? col_vectors + 1 : 0), copied(columns ? col_vectors : 0);
+    Scratch<CopyPhase> phases(columns ? col_vectors + u.snapshots : 0);
+    Scratch<VectorRange> plain(columns ? col_vectors : 1);
     const int64_t most_words = kLineWords / ((col_vectors + row_vectors) * 16) + 1;
     int64_t first = 0;
     for (uint64_t part = 0; first < u.samples; ++part) {
@@ -79,18 +102,27 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         write_trains(errors, u, d, plan + first, slot.data, first, count);
         SnapshotIndex index{start.data, event.data, boundary.data};
         if (u.snapshots) index_snapshots(u, slot.data, first, count, groups, start.data, event.data, boundary.data);
+        VectorSets sets{plain.data, 1, col_vectors, copied.data, 0, ColumnCopies{phase_start.data, phases.data}};
+        plain[0] = {0, col_vectors};
+        if (columns) {
+            split_phases(u, index, col_vectors, phase_start.data, phases.data);
+            part_vectors(col_vectors, plain.data, copied.data, sets);
+        }
         const int64_t fired_x = fired(inputs, col_vectors), fired_d = fired(errors, row_vectors);
         // As if errors and inputs fired independently.
-        const double met = (double)fired_x / ((double)words * 32);  // inputs that a pulse of a row coincides with
+        const double met = (double)fired_x / (double)(slot[count] > 0 ? slot[count] : 1);  // inputs that a pulse of a row coincides with
         const double row_pulses = met * (double)fired_d / (double)a.rows;
         const int64_t work = (int64_t)(met * (double)fired_d) + a.rows * a.cols * words / 4;
-        const bool sparse = row_pulses < 2 * sparse_below(a.kind) * (double)col_vectors && !u.snapshots && !u.raise_only;
+        const bool sparse = row_pulses < 2 * sparse_below(a.kind) * (double)col_vectors && !u.raise_only;
         Scratch<int64_t> list_start(sparse ? words * 32 + 1 : 0);
-        Scratch<uint32_t> list_entries(sparse ? fired_x + 7 : 0);
-        const SlotLists lists{list_start.data, list_entries.data};
-        if (sparse) list_slots(inputs, col_vectors, list_start.data, list_entries.data);
+        Scratch<uint32_t> list_entries(sparse ? fired_x + kWide - 1 : 0);
+        const bool short_lists = sparse && fired_x < kShortList * slot[count];
+        Scratch<int32_t> run(short_lists ? words * 32 : 0), seen(short_lists ? a.cols : 0);
+        const SlotLists lists{list_start.data, list_entries.data, short_lists ? run.data : nullptr};
+        if (sparse) list_slots(inputs, sets, list_start.data, list_entries.data);
+        if (short_lists) number_runs(lists, words * 32, a.cols, seen.data, run.data);
         int64_t pulses = 0;
-        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots ? &index : nullptr, sparse ? &lists : nullptr,
+        with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots && u.snapshot_rows ? &index : nullptr, sets, sparse ? &lists : nullptr,
                                  (float)(met / (double)col_vectors), work, part, &pulses});
         u.stats->pulses += pulses;
         u.stats->slots += slot[count];

@@ -137,48 +137,6 @@ TW_INLINE f8 fused(f8 a, f8 b, f8 c) {
 }
 #endif
 
-// Sixteen lanes: one register where the machine has such, several elsewhere.
-constexpr int64_t kWide = 16;
-#if defined(__AVX512F__)
-typedef float f16 __attribute__((vector_size(64)));
-TW_INLINE f16 splat_wide(float v) { return f16{} + v; }
-TW_INLINE f16 load_wide(const float* p) {
-    f16 v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-TW_INLINE void store_wide(float* p, f16 v) { std::memcpy(p, &v, sizeof v); }
-TW_INLINE f16 fused(f16 a, f16 b, f16 c) { return (f16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-TW_INLINE f8 fold(f16 v) {
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-#else
-struct f16 {
-    f8 low, high;
-};
-TW_INLINE f16 splat_wide(float v) { return {splat(v), splat(v)}; }
-TW_INLINE f16 load_wide(const float* p) { return {load(p), load(p + kLanes)}; }
-TW_INLINE void store_wide(float* p, f16 v) {
-    store(p, v.low);
-    store(p + kLanes, v.high);
-}
-TW_INLINE f16 fused(f16 a, f16 b, f16 c) { return {fused(a.low, b.low, c.low), fused(a.high, b.high, c.high)}; }
-TW_INLINE f8 fold(f16 v) { return v.low + v.high; }
-#endif
-// The first n lanes, n from 1; the others read as zero and are not written.
-TW_INLINE f16 load_first_wide(const float* p, int64_t n) {
-    if (n >= kWide) return load_wide(p);
-    float lanes[kWide] = {};
-    std::memcpy(lanes, p, (size_t)n * sizeof(float));
-    return load_wide(lanes);
-}
-TW_INLINE void store_first_wide(float* p, f16 v, int64_t n) {
-    if (n >= kWide) return store_wide(p, v);
-    float lanes[kWide];
-    store_wide(lanes, v);
-    std::memcpy(p, lanes, (size_t)n * sizeof(float));
-}
-
 TW_INLINE f8 as_float(u8 v) { return (f8)v; }
 TW_INLINE u8 as_bits(f8 v) { return (u8)v; }
 TW_INLINE f8 to_float(i8 v) { return __builtin_convertvector(v, f8); }
@@ -286,9 +244,11 @@ TW_INLINE u8 pack_bits(u8 v, u8 mask) {
 #endif
 }
 TW_INLINE uint32_t max_lanes_u(u8 v) {
-    uint32_t m = v[0];
-    for (int i = 1; i < kLanes; ++i) m = m < v[i] ? v[i] : m;
-    return m;
+    uint32_t m[kLanes];
+    store_u(m, v);
+    for (int k = kLanes / 2; k > 0; k /= 2)
+        for (int i = 0; i < k; ++i) m[i] = m[i] < m[i + k] ? m[i + k] : m[i];
+    return m[0];
 }
 TW_INLINE uint32_t sum_lanes_u(u8 v) {
     uint32_t n = 0;
@@ -296,9 +256,11 @@ TW_INLINE uint32_t sum_lanes_u(u8 v) {
     return n;
 }
 TW_INLINE uint32_t min_lanes_u(u8 v) {
-    uint32_t m = v[0];
-    for (int i = 1; i < kLanes; ++i) m = m > v[i] ? v[i] : m;
-    return m;
+    uint32_t m[kLanes];
+    store_u(m, v);
+    for (int k = kLanes / 2; k > 0; k /= 2)
+        for (int i = 0; i < k; ++i) m[i] = m[i] > m[i + k] ? m[i + k] : m[i];
+    return m[0];
 }
 
 // A fixed tree, ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), so that a sum does not depend on the build.
