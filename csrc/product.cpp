@@ -86,6 +86,10 @@ class Product {
         Scratch<Sample> active(count);
         int64_t n = 0;
         for (int64_t s = first; s < first + count; ++s) {
+            if (holds_nan(p_.x + s * n_in_)) {
+                lose(s);
+                continue;
+            }
             const float alpha = scale(p_.x + s * n_in_, io_.noise_management);
             if (alpha <= 0 && io_.zero_silent) silence(s, alpha, stats);
             else active[n++] = Sample{s, alpha, 1, false, 0};
@@ -118,6 +122,22 @@ class Product {
             }
             n = left;
         }
+    }
+
+    bool holds_nan(const float* x) const {
+        i8 found = {};
+        for (int64_t j = 0; j < n_in_; j += kLanes) {
+            const f8 v = load_first(x + j, n_in_ - j);
+            found |= v != v;
+        }
+        return lane_mask(found) != 0;
+    }
+
+    // No converter delivers nan; that an input went wrong upstream must not be hidden in a plausible number.
+    void lose(int64_t s) const {
+        for (int64_t i = 0; i < n_out_; ++i) p_.y[s * n_out_ + i] = __builtin_nanf("");
+        if (p_.saturated) std::memset(p_.saturated + s * n_out_, 0, (size_t)n_out_);
+        report(s, __builtin_nanf(""), 1, 0);
     }
 
     void silence(int64_t s, float alpha, ProductStats& stats) const {

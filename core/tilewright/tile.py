@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from tilewright import kernels
+from tilewright.analog_weight import AnalogWeight as AnalogWeight
 from tilewright.cells.cell import Cell
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
@@ -37,21 +39,6 @@ _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("
 def _without_counters(named: dict[str, torch.Size]) -> dict[str, torch.Size]:
     """Whether pulses are counted does not decide whether a state fits."""
     return {name: shape for name, shape in named.items() if not name.endswith(PULSE_COUNTER)}
-
-
-class AnalogWeight(nn.Parameter):
-    """The visible weight of a tile. Torch optimisers list it and pass it over; :class:`AnalogSGD` pulses its tile."""
-
-    tile: AnalogTile
-    pulsed = False  # whether an optimiser holds it that sends pulses
-
-    def __new__(cls, data: Tensor, requires_grad: bool = True) -> AnalogWeight:
-        """Wrap a tensor."""
-        return nn.Parameter.__new__(cls, data, requires_grad)
-
-    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        # The link to the tile is made anew by the tile; only the data travels.
-        return AnalogWeight, (self.detach(), self.requires_grad)
 
 
 def seed_from_torch() -> int:
@@ -133,7 +120,8 @@ class AnalogTile(nn.Module):
         # Process group (None is the default one), rank and number of replicas, in data-parallel training.
         self.replicas: tuple[Any, int, int] | None = None
         self._link()
-        self.cell.set_weights(self.weight.data, torch.zeros(out_size, in_size))
+        with self._devices() as weight:
+            self.cell.set_weights(weight, torch.zeros(out_size, in_size))
 
     def _make_cell(self, path: str) -> Cell:
         config, shape = self.rpu_config, (self.out_size, self.in_size)
@@ -217,7 +205,10 @@ class AnalogTile(nn.Module):
         buffers: dict[str, Any] = self._buffers
         if self._drawn[direction]:
             reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
-        y, saturated = reads(self._parameters["weight"], x, self.position[direction], self.training)  # type: ignore[arg-type]
+        weight: Any = self._parameters["weight"]
+        if type(weight) is AnalogWeight and (weight.lent or weight.replaced or weight._version != weight.seen):
+            self.settle()
+        y, saturated = reads(weight, x, self.position[direction], self.training)
         self.position[direction] += y.shape[0]
         lost = self._strict[direction] and reads.lost_inputs  # waits for a GPU, where it is asked for
         if lost:
@@ -235,8 +226,38 @@ class AnalogTile(nn.Module):
             assert weight is not None
             self._parameters["weight"] = weight = AnalogWeight(weight.detach(), weight.requires_grad)
         weight.tile = self
+        weight.settle()
+
+    def settle(self) -> None:
+        """Set the devices to what was written into the raw weight by hand, see :class:`AnalogWeight`.
+
+        Raises:
+            ValueError: entries that are not finite.
+        """
+        weight = self._parameters["weight"]
+        if not isinstance(weight, AnalogWeight):  # torch.func.functional_call has put another tensor here for a while
+            return
+        if weight.written:
+            with torch.no_grad():
+                values = weight.detach()
+                if not bool(torch.isfinite(values).all()):
+                    raise ValueError("nan or infinite entries were written into the weight of a tile")
+                self.cell.set_weights(values, values.clone())
+        weight.settle()
+
+    @contextmanager
+    def _devices(self) -> Iterator[Tensor]:
+        """The raw weight, for what changes it together with its devices."""
+        self.settle()
+        weight: Any = self._parameters["weight"]
+        try:
+            yield weight.detach()
+        finally:
+            if isinstance(weight, AnalogWeight):
+                weight.settle()
 
     def __getstate__(self) -> dict[str, object]:
+        self.settle()
         counted = {"_passes": self.passes, "position": self.positions()}
         return {**self.__dict__, **counted, "_reads": None, "pending": [], "replicas": None}
 
@@ -258,6 +279,7 @@ class AnalogTile(nn.Module):
             return moved if moved.dtype is tensor.dtype else tensor
 
         self._forget_reads()
+        self.settle()
         super()._apply(keeping_types, recurse)  # type: ignore[no-untyped-call]
         self._link()
         return self
@@ -292,6 +314,7 @@ class AnalogTile(nn.Module):
         self._reads = None
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        self.settle()
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + _CONFIGURATION] = encode_configuration(self.rpu_config)
 
@@ -339,12 +362,14 @@ class AnalogTile(nn.Module):
             wanted = wanted / self.mapping_scales[:, None]
         if self.out_scaling is not None:
             self.out_scaling.fill_(1.0)
-        self.cell.set_weights(self.weight.data, wanted)
+        with self._devices() as weight:
+            self.cell.set_weights(weight, wanted)
 
     @torch.no_grad()
     def get_weights(self) -> Tensor:
         """Logical weights (outputs, inputs), a copy; exact, not read through the periphery."""
-        weights = self.weight.data.clone()
+        self.settle()
+        weights = self.weight.detach().clone()
         for scale in (self.mapping_scales, self.out_scaling):
             if scale is not None:
                 weights *= scale[:, None]
@@ -389,12 +414,13 @@ class AnalogTile(nn.Module):
     @torch.no_grad()
     def observe(self, x: Tensor) -> ProductReport:
         """A forward product (..., inputs) with what happened inside; counts as a product like any other."""
+        self.settle()
         flat = x.reshape(-1, x.shape[-1])
         reads = (self._reads or self._make_reads())[0]
         reads.freeze([self._buffers[name] for name in _FROZEN_NAMES[0]])
-        y, alpha, rho, passes, clipped = reads.observe(self.weight.data, flat, self.position[0])
+        y, alpha, rho, passes, clipped = reads.observe(self.weight.detach(), flat, self.position[0])
         self.position[0] += flat.shape[0]
-        exact = flat @ self.weight.data.t() * self._directions[0].out_scale
+        exact = flat @ self.weight.detach().t() * self._directions[0].out_scale
         scales = self.mapping_scales
         return ProductReport(
             output=y if scales is None else y * scales,
@@ -433,7 +459,11 @@ class AnalogTile(nn.Module):
             self.updated[0] += x.shape[0]
             self.updated[1] += 1
         # The parameter, not a detached view: cells record no gradients, and a view takes longer than a small update.
-        self._modules["cell"].update(self._parameters["weight"], x, d, float(lr))  # type: ignore[union-attr,operator]
+        weight: Any = self._parameters["weight"]
+        if type(weight) is AnalogWeight and (weight.lent or weight.replaced or weight._version != weight.seen):
+            self.settle()
+        self._modules["cell"].update(weight, x, d, float(lr))  # type: ignore[union-attr,operator]
+        weight.seen = weight._version
 
     def replicate(self, group: Any, rank: int, count: int) -> None:
         """Make this tile one of ``count`` replicas, see :func:`tilewright.nn.prepare_for_ddp`.
@@ -475,11 +505,14 @@ class AnalogTile(nn.Module):
 
     def pass_time(self) -> None:
         """Diffusion and decay of one optimiser step."""
-        self._modules["cell"].pass_time(self._parameters["weight"].detach())  # type: ignore[union-attr,operator]
+        weight: Any = self._parameters["weight"]
+        self._modules["cell"].pass_time(weight.detach())  # type: ignore[union-attr,operator]
+        weight.seen = weight._version
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let the devices drift for ``delta_t`` seconds since the last call, as their ``drift`` says."""
-        self.cell.drift_weights(self.weight.data, delta_t)
+        with self._devices() as weight:
+            self.cell.drift_weights(weight, delta_t)
 
     def program_reference(self, array: str = "A", **search: Any) -> SymmetrySearch:
         """Pulse an array of the cell to its symmetry points and store what was found in its reference.
@@ -506,7 +539,8 @@ class AnalogTile(nn.Module):
             found.append(program_reference(member, visible, **search))
             return True
 
-        self.cell.act_on_arrays(self.weight.data, program)
+        with self._devices() as weight:
+            self.cell.act_on_arrays(weight, program)
         return found[0]
 
     def reset_columns(self, start: int = 0, count: int = -1, probability: float = 1.0) -> None:
@@ -527,7 +561,8 @@ class AnalogTile(nn.Module):
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must lie within 0 and 1, found {probability}")
         columns = (start + torch.arange(self.in_size if count < 0 else count)) % self.in_size
-        self.cell.reset_columns(self.weight.data, columns, probability)
+        with self._devices() as weight:
+            self.cell.reset_columns(weight, columns, probability)
 
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint of all arrays from now on, as ``count_pulses`` does."""

@@ -352,3 +352,31 @@ def test_frozen_draws_follow_the_seed():
 def test_unmanaged_dac_range_is_checked():
     with pytest.raises(ParameterError, match="inp_bound"):
         configs.IOParameters(inp_bound=0.5)
+
+
+@pytest.mark.parametrize(
+    "io",
+    [
+        {},
+        {"is_perfect": True},
+        {"noise_management": "None", "bound_management": "None"},
+        {"mv_type": "PosNegSeparateDigitalSum", "bound_management": "None"},
+        {"noise_management": "AverageAbsMax", "bound_management": "None"},
+    ],
+    ids=str,
+)
+def test_an_input_that_is_not_a_number_spoils_its_own_vector_and_no_other(io):
+    """Elsewhere noise and clipping turn it into a plausible number."""
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 19))
+    spoilt = x.copy()
+    spoilt[2, 17] = np.nan
+    tiles = [tile_of(matrix(7, 19), **io) for _ in range(2)]
+    whole, found = forward(tiles[0], x), forward(tiles[1], spoilt)
+    assert np.isnan(found[2]).all()
+    if io.get("noise_management") == "AverageAbsMax":  # one scale for the batch
+        assert np.isfinite(found[[0, 1, 3, 4]]).all()
+    else:
+        assert np.array_equal(found[[0, 1, 3, 4]], whole[[0, 1, 3, 4]])
+    back = tiles[1].backward(torch.tensor([[1.0] * 6 + [float("nan")], [0.5] * 7]))
+    assert back[0].isnan().all()
+    assert back[1].isfinite().all()

@@ -50,6 +50,7 @@ class _WeightRead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, tile: AnalogTile) -> Tensor:
         ctx.tile = tile
+        tile.settle()
         scales = tile.mapping_scales
         return weight.detach().clone() if scales is None else weight.detach() * scales[:, None]
 
