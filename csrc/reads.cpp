@@ -1,23 +1,11 @@
 // Noisy reads of single lines, and the digital buffer that they fill until it makes whole pulses.
 #include "converter.hpp"
 #include "entries.hpp"
+#include "line_read.hpp"
 #include "random.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
-
-// Reading one line costs one line: a one on that line and zeros elsewhere give the same distribution as a full product.
-TW_INLINE f8 read_line(const BufferArgs& b, f8 weights, f8 noise, f8 weight_noise, Key rounding, int64_t index, uint64_t event) {
-    const ReadArgs& io = b.io;
-    f8 y = weights * b.read_input;
-    if (io.mode == ProductMode::Perfect) return weights * io.out_scale;
-    if (io.w_noise_kind == WeightNoise::AdditiveConstant) y = y + io.w_noise * __builtin_fabsf(b.read_input) * weight_noise;
-    if (io.w_noise_kind == WeightNoise::PCMRead)
-        y = y + io.w_noise * __builtin_fabsf(b.read_input) * square_root(magnitude(weights)) * weight_noise;
-    y = digitised(io, y, io.out_noise * noise, rounding, index, Draw{0, event});
-    if (io.out_bound > 0) y = within(y, io.out_bound);
-    return y * io.out_scale;
-}
 
 constexpr int64_t kNoiseBlock = 32;  // crosspoints of a line whose noise is drawn together
 
@@ -124,7 +112,6 @@ void follow(const FollowArgs& f) {
 
 int64_t buffer(const BufferArgs& b) {
     LineNoise line(b);
-    const f8 most = splat((float)b.max_pulses);
     Scratch<bool> sends(b.events);
     sends.clear(b.events);
     for_elements(b, [&](int64_t e, int64_t j) {
@@ -135,15 +122,10 @@ int64_t buffer(const BufferArgs& b) {
         f8 sign = splat(b.line_sign ? (float)b.line_sign[e] : 1.0f);
         if (b.out_sign) sign = sign * signs_of(b.out_sign + e * b.length + j, used);
         const f8 held = b.restart ? splat(0.0f) : gather(b.buffer + at, b.element_stride, used);
-        f8 omega = held + sign * b.gain[e] * value;
-        const f8 whole = to_float(to_int(minimum(maximum(omega, -most - 0.5f), most + 0.5f)));
-        const f8 pulses = minimum(maximum(whole, -most), most);
-        f8 after = b.forget ? omega * b.momentum : omega - (1.0f - b.momentum) * pulses;
-        omega = blend(pulses != 0.0f, after, omega);
-        if (!b.forget && b.cap > 0) omega = minimum(maximum(omega, -b.cap * most), b.cap * most);
-        scatter(b.buffer + at, b.element_stride, used, omega);
-        sends[e] |= any((u8)(pulses != 0.0f));
-        store_first(b.pulses + e * b.length + j, -pulses, lanes);
+        const BufferStep<f8> step = fill(b, held, sign * b.gain[e] * value);
+        scatter(b.buffer + at, b.element_stride, used, step.held);
+        sends[e] |= any((u8)(step.pulses != 0.0f));
+        store_first(b.pulses + e * b.length + j, -step.pulses, lanes);
     });
     int64_t sent = 0;
     for (int64_t e = 0; e < b.events; ++e) {

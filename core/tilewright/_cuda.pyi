@@ -11,6 +11,53 @@ def field(out: int, rows: int, n: int, seed: int, counter: int, uniform: bool, m
 def accumulate(
     accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, stream: int
 ) -> None: ...
+def read_lines(
+    settings: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    out: int,
+    seed: int,
+    first_event: int,
+    stream: int,
+) -> None: ...
+def buffer(
+    settings: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    line: int,
+    buffer_at: int,
+    line_stride: int,
+    element_stride: int,
+    gain: int,
+    momentum: float,
+    forget: bool,
+    max_pulses: int,
+    cap: float,
+    pulses: int,
+    sent_event: int,
+    live: int,
+    seed: int,
+    first_event: int,
+    stream: int,
+) -> None: ...
+def carry_memory(rows: int, cols: int) -> int: ...
+def carry(
+    accumulator: int,
+    cols: int,
+    rows: int,
+    n_rows: int,
+    step: float,
+    most_steps: float,
+    steps: int,
+    sent_row: int,
+    live: int,
+    memory: int,
+    stream: int,
+) -> None: ...
 def advance(clock: int, samples: int, calls: int, stream: int) -> None: ...
 def trace(
     model: DeviceModel,

@@ -227,6 +227,69 @@ PYBIND11_MODULE(TW_MODULE, m) {
         field(f, at<void>(stream));
     });
 
+    m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
+                           uint64_t seed, uint64_t first_event, uintptr_t stream) {
+        py::gil_scoped_release release;
+        BufferArgs b;
+        b.io = io;
+        b.read_input = read_input;
+        b.events = events;
+        b.length = length;
+        b.lines = at<const float>(lines);
+        b.pulses = at<float>(out);
+        b.seed = seed;
+        b.first_event = first_event;
+        read_lines(b, at<void>(stream));
+    });
+
+    m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
+                       uintptr_t buffer_at, int64_t line_stride, int64_t element_stride, uintptr_t gain, float momentum,
+                       bool forget, int max_pulses, float cap, uintptr_t pulses, uintptr_t sent_event, uintptr_t live,
+                       uint64_t seed, uint64_t first_event, uintptr_t stream) {
+        py::gil_scoped_release release;
+        BufferArgs b;
+        b.io = io;
+        b.read_input = read_input;
+        b.events = events;
+        b.length = length;
+        b.lines = at<const float>(lines);
+        b.line = at<const int32_t>(line);
+        b.buffer = at<float>(buffer_at);
+        b.line_stride = line_stride;
+        b.element_stride = element_stride;
+        b.gain = at<const float>(gain);
+        b.momentum = momentum;
+        b.forget = forget;
+        b.max_pulses = max_pulses;
+        b.cap = cap;
+        b.pulses = at<float>(pulses);
+        b.sent_event = at<int32_t>(sent_event);
+        b.seed = seed;
+        b.first_event = first_event;
+        buffer(b, at<int64_t>(live), at<void>(stream));
+    });
+
+    m.def("carry_memory", [](int64_t rows, int64_t cols) {
+        CarryArgs c;
+        c.n_rows = rows;
+        c.cols = cols;
+        return carry_memory(c);
+    });
+    m.def("carry", [](uintptr_t accumulator, int64_t cols, uintptr_t rows, int64_t n_rows, float step, float most_steps,
+                      uintptr_t steps, uintptr_t sent_row, uintptr_t live, uintptr_t memory, uintptr_t stream) {
+        py::gil_scoped_release release;
+        CarryArgs c;
+        c.accumulator = at<float>(accumulator);
+        c.cols = cols;
+        c.rows = at<const int32_t>(rows);
+        c.n_rows = n_rows;
+        c.step = step;
+        c.most_steps = most_steps;
+        c.steps = at<float>(steps);
+        c.sent_row = at<int32_t>(sent_row);
+        carry(c, at<int64_t>(live), at<void>(memory), at<void>(stream));
+    });
+
     m.def("advance", [](uintptr_t clock, int64_t samples, int64_t calls, uintptr_t stream) {
         py::gil_scoped_release release;
         advance({at<int64_t>(clock), at<int64_t>(clock) + 1}, samples, calls, at<void>(stream));

@@ -73,8 +73,9 @@ struct AdvanceBody : OnePhase<AdvanceBody, 1> {
         : clock(c), samples(n_samples), calls(n_calls), live(live_samples) {}
 
     TW_INLINE void each(Place) const {
-        if (clock.samples) *clock.samples += live && *live < samples ? *live : samples;
-        if (clock.calls) *clock.calls += calls;
+        const int64_t done = live && *live < samples ? *live : samples;
+        if (clock.samples) *clock.samples += done;
+        if (clock.calls && !(live && done == 0)) *clock.calls += calls;  // a call that has nothing to do is none
     }
 };
 

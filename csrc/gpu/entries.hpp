@@ -51,6 +51,10 @@ void trace(const TraceArgs& t, void* stream);
 void product(const DeviceProduct& job, void* stream);
 void accumulate(const AccumulateArgs& a, void* stream);
 void field(const DeviceField& f, void* stream);
+void read_lines(const BufferArgs& b, void* stream);
+void buffer(const BufferArgs& b, int64_t* live, void* stream);
+int64_t carry_memory(const CarryArgs& c);
+void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream);
 void advance(Clock clock, int64_t samples, int64_t calls, void* stream);
 
 std::vector<std::string> device_names();  // of the graphics processors that can be used

@@ -2,6 +2,7 @@
 // run the same bodies without one.
 #pragma once
 #include "digital_bodies.hpp"
+#include "line_bodies.hpp"
 #include "product_bodies.hpp"
 #include "pulse_bodies.hpp"
 
@@ -175,6 +176,25 @@ void accumulate(const AccumulateArgs& a, void* stream) {
 void field(const DeviceField& f, void* stream) {
     const FieldBody body(f);
     launch(body, body.blocks(), stream);
+}
+
+void read_lines(const BufferArgs& b, void* stream) { launch(ReadLinesBody(b), blocks_for(b.events * b.length, 128), stream); }
+
+void buffer(const BufferArgs& b, int64_t* live, void* stream) { launch(BufferBody{b, live}, 1, stream); }
+
+int64_t carry_memory(const CarryArgs& c) {
+    Pieces pieces(nullptr);
+    pieces.take<float>(c.n_rows * c.cols);
+    pieces.take<int32_t>(c.n_rows);
+    return pieces.used();
+}
+
+void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream) {
+    Pieces pieces(memory);
+    float* steps = pieces.take<float>(c.n_rows * c.cols);
+    int32_t* holds = pieces.take<int32_t>(c.n_rows);
+    launch(CarryBody{c, steps, holds}, c.n_rows, stream);
+    launch(PackBody{c, steps, holds, live}, c.n_rows, stream);
 }
 
 void advance(Clock clock, int64_t samples, int64_t calls, void* stream) {

@@ -307,9 +307,48 @@ def test_checkpoints_move(machine):
         moving.load_state_dict(saved)
 
 
+LINE_BY_LINE = {"transfer_columns": False, "n_reads_per_transfer": 4}
+OFTEN = {"units_in_mbatch": False, "transfer_every": 2.0}
+KEPT = {"forget_buffer": False, "buffer_cap": 2.0}
+TRANSFERS = {
+    "tiki-taka": (configs.TransferCompound, {}),
+    "tiki-taka, rows": (configs.TransferCompound, LINE_BY_LINE),
+    "tiki-taka, often": (configs.TransferCompound, OFTEN | {"gamma": 0.2}),
+    "buffered": (configs.BufferedTransferCompound, OFTEN | {"thres_scale": 0.02}),
+    "buffered, rows": (configs.BufferedTransferCompound, LINE_BY_LINE | KEPT | {"thres_scale": 0.02}),
+    "mixed precision": (configs.MixedPrecisionCompound, {}),
+    "mixed precision, bins": (configs.MixedPrecisionCompound, {"n_x_bins": 7, "n_d_bins": 5}),
+    "mixed precision, few rows": (configs.MixedPrecisionCompound, {"n_rows_per_transfer": 5, "transfer_every": 2}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_algorithms_with_transfers_are_the_same_bits(machine, name):
+    """Reads of lines with all their noise, buffers, writes of lines, and all that they leave in the state."""
+    kind, options = TRANSFERS[name]
+    device = quieted(DEVICES["reference"])
+    if kind is configs.MixedPrecisionCompound:
+        config = configs.DigitalRankUpdateRPUConfig(device=kind(device=device, construction_seed=4, **options))
+    else:
+        cell = kind(unit_cell_devices=[device, device], construction_seed=4, **options)
+        config = configs.UnitCellRPUConfig(device=cell)
+    tile = AnalogTile(*SHAPE, config, seed=9)
+    both(tile, machine, rounds=3)
+    assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
+
+
+def test_several_arrays_and_lines_at_random(machine):
+    device = quieted(DEVICES["reference"])
+    cell = configs.TransferCompound(
+        unit_cell_devices=[device, device, device], gamma=0.1, transfer_every=2.0, units_in_mbatch=False,
+        n_reads_per_transfer=2, random_selection=True, construction_seed=3,
+    )  # fmt: skip
+    both(AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=cell), seed=9), machine)
+
+
 def test_what_has_no_kernel_says_so(machine):
-    for name in ("ttv2", "agad", "mp"):
-        config = configs.build_config(name, configs.SoftBoundsDevice(), construction_seed=3)
+    for name in ("c-ttv2", "agad", "rider"):
+        config = configs.build_config(name, configs.SoftBoundsReferenceDevice(), construction_seed=3)
         tile = AnalogTile(5, 4, config)
         with machine.running(), pytest.raises(NotImplementedError, match=type(tile.cell).__name__):
             machine.put(tile)

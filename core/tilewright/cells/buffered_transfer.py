@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from tilewright.cells.line_reads import single_pulse_update
 from tilewright.cells.line_transfer import Events, Writes
 from tilewright.cells.transfer import TransferCell, TransferCompound
 from tilewright.cells.work import Shape, UpdateWork, buffered_work
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
@@ -70,25 +73,38 @@ class BufferedTransferCell(TransferCell):
         given, taken = self.shares[k], self.shares[k + 1]
         if given > 0 and taken > 0:
             rate *= given / taken
+        gain = abs(rate) / self._thresholds[k]
+        given_to_both: dict[str, Any] = {
+            "columns": p.transfer_columns,
+            "read_input": self._reader.input,
+            "momentum": p.momentum,
+            "forget": p.forget_buffer,
+            "max_pulses": p.transfer_update.desired_bl,
+            "cap": p.buffer_cap,
+            "seed": self._read_key(k),
+            "first_event": first_read,
+        }
+        if kernels.on_gpu(lines):
+            sent = gpu.read_into_buffer(
+                self._reader.settings, lines, events.line, self.digital[k], gain, **given_to_both
+            )
+            writes = self._writes(events.line[sent.source.long()], sent.pulses, self._write_lr[k], [])
+            writes.live = sent.live
+            return writes
+        gains = torch.full((lines.shape[0],), gain)
         pulses, event = kernels.read_into_buffer(
-            self._reader.settings,
-            lines,
-            events.line,
-            self.digital[k],
-            torch.full((lines.shape[0],), abs(rate) / self._thresholds[k]),
-            columns=p.transfer_columns,
-            read_input=self._reader.input,
-            momentum=p.momentum,
-            forget=p.forget_buffer,
-            max_pulses=p.transfer_update.desired_bl,
-            cap=p.buffer_cap,
-            seed=self._read_key(k),
-            first_event=first_read,
+            self._reader.settings, lines, events.line, self.digital[k], gains, **given_to_both
         )
         if event.numel() == 0:
             return None
         after = [events.after[read] for read in event.tolist()]
         return self._writes(events.line[event.long()], pulses, self._write_lr[k], after)
+
+    def needs_cpu(self) -> str:
+        """Which writes reach the third array and when is known on the CPU alone."""
+        if len(self.arrays) > 2 or self.parameters_.with_reset_prob > 0:
+            return f"{type(self).__name__} with more than two arrays or with_reset_prob has no CUDA kernels yet"
+        return ""
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import IOParameters, UpdateParameters
 
@@ -112,6 +114,7 @@ class Writes:
     d: Tensor
     lr: Tensor | float
     after: list[int] | None = None  # None: vector by vector
+    live: Tensor | None = None  # on a GPU: how many of the vectors there are
 
     def part(self, vectors: slice) -> Writes:
         """Some vectors of a mini-batch."""
@@ -183,6 +186,11 @@ class LineTransferCell(Cell):
         """Write a mini-batch onto the first array and pass on what falls due."""
         if lr == 0:
             return
+        if gpu.capturing(weight):
+            raise RuntimeError(
+                f"a step of {type(self).__name__} cannot be captured in a CUDA graph: which line is read next is "
+                "settled on the CPU, and every replay would read the same one"
+            )
         p, samples = self.parameters_, x.shape[0]
         rates, periods = p.transfer_rates(lr), p.periods(self.lines)
         every = [_period(period, samples, p.units_in_mbatch) for period in periods]
@@ -251,7 +259,17 @@ class LineTransferCell(Cell):
             return Events(line, [soonest] * reads, soonest == samples - 1)
         lines = [(first + step) % self.lines for first in starts for step in range(reads)]
         after = [soonest + period * event for event in range(n) for _ in range(reads)]
-        return Events(torch.tensor(lines, dtype=torch.int32), after, n == 1 and soonest == samples - 1)
+        return Events(self._placed(torch.tensor(lines, dtype=torch.int32)), after, n == 1 and soonest == samples - 1)
+
+    def _placed(self, values: Tensor) -> Tensor:
+        """Values where the arrays are."""
+        return values.to(self.inner.device, non_blocking=True)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.counters = self.counters.cpu()  # the schedule is the CPU's
+        self._numbers = self._placed(self._numbers)
+        return self
 
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         """First line of each of the next ``n`` transfers from array ``k``."""
@@ -267,20 +285,21 @@ class LineTransferCell(Cell):
                 self._pulse(k, weights, writes, None)
             return None if events is None else self._lines(weights, events.line)
         if writes is None:  # one vector of zeros, so that there is an update to reset in
-            writes = Writes(torch.zeros(1, self.shape[1]), torch.zeros(1, self.shape[0]), 0.0, [1 << 40])
+            none = weights.new_zeros(1, self.shape[1]), weights.new_zeros(1, self.shape[0])
+            writes = Writes(*none, 0.0, [1 << 40])
         # Number of the last write that each read sees; -1 where it sees the array as it is.
         seen = torch.tensor(events.after)
         if writes.after is not None:
             seen = torch.searchsorted(torch.tensor(writes.after), seen, right=True) - 1
-        lines = torch.empty((events.line.numel(), self.length))
+        lines = torch.empty((events.line.numel(), self.length), device=weights.device)
         rows = not self.parameters_.transfer_columns
-        copies = kernels.Snapshots(events.line, seen.to(torch.int32), lines, rows=rows, reset=reset)
+        copies = kernels.Snapshots(events.line, self._placed(seen.to(torch.int32)), lines, rows=rows, reset=reset)
         self._pulse(k, weights, writes, copies)
         return lines
 
     def _pulse(self, k: int, weights: Tensor, writes: Writes, copies: kernels.Snapshots | None) -> None:
         settings = self._settings[k].get()
-        stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, settings, copies)
+        stats = self._array(k).update(weights, writes.x, writes.d, writes.lr, settings, copies, writes.live)
         if k == self._first_array():
             self.totals.add(stats)
         else:
@@ -332,7 +351,7 @@ class LineTransferCell(Cell):
         """Fast arrays are emptied, the last takes the weight, and the schedule starts afresh."""
         last = len(self.arrays) - 1
         for k in range(last):
-            self._array(k).set_weights(self.inner[k], torch.zeros(self.shape))
+            self._array(k).set_weights(self.inner[k], torch.zeros_like(self.inner[k]))
         self._array(last).set_weights(self._weights(last, weight), wanted / self.shares[-1])
         self.counters[0] = 0
         self.counters[1::3] = 0  # the other counters number random draws and go on

@@ -13,6 +13,7 @@ from tilewright.cells.single import SingleDeviceCell
 from tilewright.cells.vector import VectorUnitCell
 from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import PulseType, UpdateParameters
 
@@ -76,6 +77,7 @@ class MixedPrecisionCell(Cell):
         self.seed = kernels.derive_seed(noise_seed, "mixed precision")
         self.batches = 0
         self.next_row = 0
+        self._all_rows: Tensor | None = None  # on a GPU
         self.step = parameters.granularity or parameters.device.granularity
         self._write_lr = torch.tensor([self.step * parameters.transfer_lr], dtype=torch.float32)
         self._most_steps = update.desired_bl * parameters.device.granularity / (self.step * parameters.transfer_lr)
@@ -109,14 +111,26 @@ class MixedPrecisionCell(Cell):
         if lr == 0:
             return
         p = self.parameters_
+        if gpu.capturing(weight) and not self._is_alike():
+            raise RuntimeError(
+                "a step of mixed precision can be captured in a CUDA graph where every step is alike: transfer_every "
+                "1, all rows, no stochastic rounding"
+            )
         x = self._quantised(x, p.n_x_bins, p.stoc_round_x, "x")
         d = self._quantised(d, p.n_d_bins, p.stoc_round_d, "d")
         kernels.accumulate_outer(self.chi, x, d, lr)
         self.batches += 1
         if self.batches % p.transfer_every == 0:
             self.totals.pulses += self._transfer(weight)
-        self.totals.samples += x.shape[0]
+        if not kernels.on_gpu(weight):
+            self.totals.samples += x.shape[0]
         self.analog.end_batch(weight)
+
+    def _is_alike(self) -> bool:
+        p = self.parameters_
+        whole = p.n_rows_per_transfer < 0 or p.n_rows_per_transfer >= self.shape[0]
+        rounded = (p.n_x_bins > 0 and p.stoc_round_x) or (p.n_d_bins > 0 and p.stoc_round_d)
+        return p.transfer_every == 1 and whole and not rounded
 
     def _quantised(self, values: Tensor, bins: int, stochastic: bool, name: str) -> Tensor:
         if bins == 0:
@@ -127,7 +141,7 @@ class MixedPrecisionCell(Cell):
         steps = values / width
         if stochastic:
             seed = kernels.derive_seed(self.seed, "round", name)
-            steps = steps + kernels.uniform_field(values.shape, seed, self.batches) - 0.5
+            steps = steps + kernels.uniform_field(values.shape, seed, self.batches, like=values) - 0.5
         return steps.round().clamp(-half, half) * width
 
     def _transfer(self, weight: Tensor) -> int:
@@ -143,10 +157,28 @@ class MixedPrecisionCell(Cell):
             start = int(draw.item() * outputs) % outputs
         rows = ((torch.arange(count) + start) % outputs).to(torch.int32)
         self.next_row = (start + count) % outputs
+        if kernels.on_gpu(self.chi):
+            self._transfer_on_gpu(weight, rows)
+            return 0
         steps, sent = kernels.carry_steps(self.chi, rows, self.step, self._most_steps)
         if sent.numel() == 0:
             return 0
         return self.analog.pulse(weight, steps, sent, self._write_lr).pulses
+
+    def _transfer_on_gpu(self, weight: Tensor, rows: Tensor) -> None:
+        analog = self.analog
+        assert isinstance(analog, SingleDeviceCell)
+        due = self._all_rows
+        if len(rows) < self.shape[0] or due is None or due.device != self.chi.device:
+            due = self._all_rows = rows.to(self.chi.device, non_blocking=True)
+        sent = gpu.carry_steps(self.chi, due, self.step, self._most_steps)
+        analog.array.update(weight, sent.pulses, sent.source, self._write_lr, analog.settings, live=sent.live)
+
+    def needs_cpu(self) -> str:
+        """Cells of several devices take their rows on the CPU."""
+        if isinstance(self.analog, SingleDeviceCell):
+            return ""
+        return f"{type(self).__name__} on {type(self.analog).__name__} has no CUDA kernels yet"
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

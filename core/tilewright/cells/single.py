@@ -41,6 +41,11 @@ class SingleDeviceCell(PulsedCell):
         """All of it has CUDA kernels."""
         return ""
 
+    @property
+    def settings(self) -> kernels.UpdateSettings:
+        """The pulse scheme, as the kernels take it."""
+        return self._settings.get()
+
     def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
         """Pulse the array."""
         totals = PulseTotals()

@@ -82,6 +82,14 @@ class TransferCell(LineTransferCell):
 
     parameters_: TransferCompound
 
+    def needs_cpu(self) -> str:
+        """Resets of what was read are drawn on the CPU."""
+        if type(self) is not TransferCell:
+            return super().needs_cpu()
+        if self.parameters_.with_reset_prob > 0:
+            return f"{type(self).__name__} with with_reset_prob has no CUDA kernels yet"
+        return ""
+
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:
             return super()._starts(k, n, reads, counters)

@@ -184,7 +184,7 @@ class VectorCell(PulsedCell):
         self.index = index
 
     def needs_cpu(self) -> str:
-        """Members that take turns have one learning rate for each vector."""
+        """Members that take turns are chosen on the CPU."""
         if self.policy is VectorUnitCellUpdatePolicy.ALL:
             return ""
         return f"{type(self).__name__} with update_policy {self.policy.value} has no CUDA kernels yet"

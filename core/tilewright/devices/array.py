@@ -219,13 +219,15 @@ class DeviceArray(nn.Module):
         lr: Tensor | float,
         settings: kernels.UpdateSettings,
         snapshots: kernels.Snapshots | None = None,
+        live: Tensor | None = None,
     ) -> kernels.UpdateStats | None:
         """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. Quickest with one ``lr`` and dense vectors.
 
-        On a GPU nothing is returned, since the counts are there: :attr:`sent` has them.
+        On a GPU nothing is returned, since the counts are there: :attr:`sent` has them; and the number of samples that
+        count may be there too, ``live``.
         """
         if self._gpu is not None:
-            self._update_on_gpu(self._gpu, visible, x, d, lr, settings, snapshots)
+            self._update_on_gpu(self._gpu, visible, x, d, lr, settings, snapshots, live)
             return None
         position, buffers = self.position, self._buffers
         position.calls += 1
@@ -280,20 +282,15 @@ class DeviceArray(nn.Module):
         lr: Tensor | float,
         settings: kernels.UpdateSettings,
         snapshots: kernels.Snapshots | None,
+        live: Tensor | None,
     ) -> None:
-        if snapshots is not None or x.dtype is torch.int32 or d.dtype is torch.int32:
-            raise NotImplementedError("copies of lines while an update passes have no CUDA kernel yet; use the CPU")
-        if isinstance(lr, Tensor):
-            if lr.numel() != 1 or lr.is_cuda:
-                raise NotImplementedError("one learning rate for each vector has no CUDA kernel yet; use the CPU")
-            lr = float(lr)
         visible = visible.detach()
         buffers: dict[str, Any] = self._buffers
         before = None if buffers["written"] is None else self._raw(visible).clone()
         updates = self._gpu_updates
         if updates is None or updates.settings is not settings or updates.array is not gpu:
             updates = self._gpu_updates = GpuUpdates(gpu, settings, self.shape)
-        updates(self.crosspoints(visible), buffers[PULSE_COUNTER], x, d, lr, self.noise_seed)
+        updates(self.crosspoints(visible), buffers[PULSE_COUNTER], x, d, lr, self.noise_seed, snapshots, live)
         if before is not None:
             self._note_writes(self._raw(visible) != before, visible)
 

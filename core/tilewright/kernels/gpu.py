@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from tilewright._cpu import DeviceModel, ReadSettings, UpdateSettings
 from tilewright.kernels.arrays import Crosspoints, address_of
 from tilewright.kernels.products import Clipped
+from tilewright.kernels.updates import Snapshots
 
 try:
     from tilewright import _cuda as _compiled
@@ -207,22 +208,40 @@ class GpuUpdates:
         self._memory: tuple[int, float, int] = (-1, 0.0, 0)
 
     def __call__(
-        self, crosspoints: Crosspoints, pulse_counts: Tensor | None, x: Tensor, d: Tensor, lr: float, seed: int
+        self,
+        crosspoints: Crosspoints,
+        pulse_counts: Tensor | None,
+        x: Tensor,
+        d: Tensor,
+        lr: float | Tensor,
+        seed: int,
+        snapshots: Snapshots | None = None,
+        live: Tensor | None = None,
     ) -> None:
         """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place, and move the clock on.
 
         Args:
             crosspoints: state and parameters, (outputs, inputs).
             pulse_counts: int64 counters (outputs, inputs) to add to, or None.
-            x: inputs (samples, inputs).
-            d: errors (samples, outputs).
-            lr: learning rate.
+            x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
+            d: errors (samples, outputs), or int32 (samples,).
+            lr: learning rate, one value or, on the device, one for each sample.
             seed: key of the pulse trains and of the noise.
+            snapshots: lines to copy on the way, all on the device.
+            live: int64 on the device, how many of the samples count; None is all.
         """
         rows, cols = self.shape
         visible = crosspoints.visible
-        x, d = _rows(x, cols, "x", visible), _rows(d, rows, "d", visible)
+        x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
+        x = x if x_hot else _rows(x, cols, "x", visible)
+        d = d if d_hot else _rows(d, rows, "d", visible)
         samples = x.shape[0]
+        rates = None
+        if isinstance(lr, Tensor):
+            if lr.numel() == 1 and not lr.is_cuda:
+                lr = float(lr)
+            else:
+                rates, lr = lr.expand(samples).contiguous(), _NAN
         if d.shape[0] != samples:
             raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
         addresses = (*crosspoints.addresses(), address_of(pulse_counts))
@@ -232,10 +251,15 @@ class GpuUpdates:
             self._bound = addresses
         if self._memory[:2] != (samples, lr):
             self._memory = samples, lr, self._updates.memory(samples, lr)
+        copies, events, by_row = (0, 0, 0, 0, 0), 0, False
+        if snapshots is not None:
+            events, by_row = snapshots.line.numel(), snapshots.rows
+            reset = snapshots.reset or (None, None)
+            copies = tuple(map(address_of, (snapshots.line, snapshots.after, snapshots.out, *reset)))  # type: ignore[assignment]
         memory = torch.empty(self._memory[2], dtype=torch.uint8, device=visible.device)
         self._updates.run(
-            x.data_ptr(), False, d.data_ptr(), False, samples, 0, lr, seed, (0, 0, 0, 0, 0), 0, False, 0,
-            memory.data_ptr(), _stream(visible),
+            x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples, address_of(rates), lr, seed, copies, events, by_row,
+            address_of(live), memory.data_ptr(), _stream(visible),
         )  # fmt: skip
 
 
@@ -259,6 +283,81 @@ def trace(
         _stream(pulses),
     )  # fmt: skip
     return out
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+def read_lines(settings: ReadSettings, lines: Tensor, read_input: float, seed: int, first_event: int) -> Tensor:
+    """The bits of :func:`tilewright.kernels.read_lines`."""
+    lines = lines.contiguous()
+    values = torch.empty_like(lines)
+    _module().read_lines(
+        settings, read_input, *lines.shape, lines.data_ptr(), values.data_ptr(), seed, first_event, _stream(lines)
+    )
+    return values
+
+
+class Sent(NamedTuple):
+    """Writes that a kernel has packed: how many there are stays on the device."""
+
+    pulses: Tensor  # (most, length)
+    source: Tensor  # int32 (most,): event or row they come from
+    live: Tensor  # int64 (1,): how many count
+
+
+def read_into_buffer(
+    settings: ReadSettings,
+    lines: Tensor,
+    line: Tensor,
+    buffer: Tensor,
+    gain: float,
+    *,
+    columns: bool,
+    read_input: float,
+    momentum: float,
+    forget: bool,
+    max_pulses: int,
+    cap: float,
+    seed: int,
+    first_event: int,
+) -> Sent:
+    """As :func:`tilewright.kernels.read_into_buffer`, with one gain and what was sent packed on the device."""
+    lines = lines.contiguous()
+    events, length = lines.shape
+    sent = Sent(
+        torch.empty_like(lines),
+        torch.empty(events, dtype=torch.int32, device=lines.device),
+        torch.empty(1, dtype=torch.int64, device=lines.device),
+    )
+    gains, inputs = torch.full((events,), gain, device=lines.device), buffer.shape[1]
+    _module().buffer(
+        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), buffer.data_ptr(),
+        1 if columns else inputs, inputs if columns else 1, gains.data_ptr(), momentum, forget, max_pulses, cap,
+        sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, first_event, _stream(lines),
+    )  # fmt: skip
+    return sent
+
+
+def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: float) -> Sent:
+    """As :func:`tilewright.kernels.carry_steps`, with what was sent packed on the device."""
+    count, cols = rows.numel(), accumulator.shape[1]
+    sent = Sent(
+        torch.empty((count, cols), device=accumulator.device),
+        torch.empty(count, dtype=torch.int32, device=accumulator.device),
+        torch.empty(1, dtype=torch.int64, device=accumulator.device),
+    )
+    memory = torch.empty(_module().carry_memory(count, cols), dtype=torch.uint8, device=accumulator.device)
+    _module().carry(
+        accumulator.data_ptr(), cols, rows.data_ptr(), count, step, most_steps, sent.pulses.data_ptr(),
+        sent.source.data_ptr(), sent.live.data_ptr(), memory.data_ptr(), _stream(accumulator),
+    )  # fmt: skip
+    return sent
+
+
+def capturing(like: Tensor) -> bool:
+    """Whether a graph is being captured on the stream that works on this tensor."""
+    return like.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 # --- products ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tilewright import _cpu
+from tilewright.kernels import gpu
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -29,8 +30,10 @@ def normal_field(shape: Sequence[int], seed: int, counter: int = 0) -> Tensor:
     return _field(shape, seed, counter, uniform=False)
 
 
-def uniform_field(shape: Sequence[int], seed: int, counter: int = 0) -> Tensor:
-    """Uniform numbers in [0, 1) that depend on (seed, counter, position) alone."""
+def uniform_field(shape: Sequence[int], seed: int, counter: int = 0, like: Tensor | None = None) -> Tensor:
+    """Uniform numbers in [0, 1) that depend on (seed, counter, position) alone, where the tensor ``like`` lies."""
+    if like is not None and gpu.on_gpu(like):
+        return gpu.field(shape, seed, counter, like, uniform=True)
     return _field(shape, seed, counter, uniform=True)
 
 

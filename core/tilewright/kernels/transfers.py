@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tilewright import _cpu
 from tilewright._cpu import ReadSettings, TransferPlan
+from tilewright.kernels import gpu
 from tilewright.kernels.arrays import address_of, rows_of
 
 
@@ -184,6 +185,8 @@ def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed
 
     One on the line and zero elsewhere: the distribution of a full product at the cost of the line.
     """
+    if gpu.on_gpu(lines):
+        return gpu.read_lines(settings, lines, read_input, seed, first_event)
     lines = rows_of(lines, lines.shape[1], "lines")
     values = torch.empty_like(lines)
     _cpu.read_lines(

@@ -1,0 +1,158 @@
+// Reads of single lines, the buffer they fill, and the accumulator of mixed precision. What is sent is packed on the
+// device, as the processor packs it, and its number stays there.
+#pragma once
+#include "../line_read.hpp"
+#include "entries.hpp"
+#include "launch.hpp"
+#include "noise.hpp"
+
+namespace tilewright::TW_ISA {
+namespace {
+
+// Crosspoint j of the line of an event, as the read delivers it.
+TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j) {
+    const uint64_t event = b.first_event + (uint64_t)e;
+    const float noise = b.io.out_noise > 0 ? normal_at(make_key(b.seed, kOutputNoise), (uint64_t)j, 0, event) : 0;
+    const float weight_noise = b.io.w_noise > 0 ? normal_at(make_key(b.seed, kWeightNoise), (uint64_t)j, 0, event) : 0;
+    return read_line(b, b.lines[e * b.length + j], noise, weight_noise, make_key(b.seed, kOutputRounding), j, event);
+}
+
+struct ReadLinesBody : OnePhase<ReadLinesBody, 128> {
+    BufferArgs b;
+    explicit ReadLinesBody(const BufferArgs& args) : b(args) {}
+
+    TW_INLINE void each(Place at) const {
+        const int64_t item = at.index();
+        if (item < b.events * b.length) b.pulses[item] = line_at(b, item / b.length, item % b.length);
+    }
+};
+
+// All events in order by one block: whether an event sends anything decides where the next one goes.
+struct BufferBody {
+    static constexpr int kThreads = 256;
+    using Own = Nothing;
+    struct Shared {
+        int32_t sends;
+        int64_t sent;
+    };
+    BufferArgs b;
+    int64_t* live;  // number of events that send pulses
+
+    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+        if (p == 0) {
+            if (at.thread == 0) shared.sends = 0, shared.sent = 0;
+            for (int64_t e = at.thread; e < b.events; e += at.threads) b.sent_event[e] = 0;
+            return true;
+        }
+        const int64_t e = (p - 1) / 2;
+        if (e == b.events) {
+            if (at.thread == 0) *live = shared.sent;
+            return false;
+        }
+        if ((p - 1) % 2 == 0) {
+            if (line(e, at, shared.sent)) mark(&shared.sends, 1);
+        } else if (at.thread == 0) {
+            if (shared.sends && (!b.writes || b.writes[e])) b.sent_event[shared.sent++] = (int32_t)e;
+            shared.sends = 0;
+        }
+        return true;
+    }
+
+  private:
+    // The part of a thread; says whether it sends pulses.
+    TW_INLINE bool line(int64_t e, Place place, int64_t sent) const {
+        bool sends = false;
+        for (int64_t j = place.thread; j < b.length; j += place.threads) {
+            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+            float value = line_at(b, e, j);
+            if (b.mean) value = relative(value, e, at);
+            float sign = b.line_sign ? (float)b.line_sign[e] : 1.0f;
+            if (b.out_sign) sign *= (float)b.out_sign[e * b.length + j];
+            const BufferStep<float> step = fill(b, b.restart ? 0.0f : b.buffer[at], sign * b.gain[e] * value);
+            b.buffer[at] = step.held;
+            sends |= step.pulses != 0.0f;
+            b.pulses[sent * b.length + j] = -step.pulses;
+        }
+        return sends;
+    }
+    // The read less its reference, whose mean follows the reads.
+    TW_INLINE float relative(float value, int64_t e, int64_t at) const {
+        const float mean = b.mean[at];
+        if (b.fresh[e]) b.reference[at] = mean;
+        const float reference = b.reference[at];
+        b.mean[at] = mean + b.mean_rate * (value - mean);
+        return value - reference;
+    }
+};
+
+// The whole steps of a row, taken out of it; a block each, into the row's own place.
+struct CarryBody {
+    static constexpr int kThreads = 128;
+    using Own = Nothing;
+    struct Shared {
+        uint32_t largest;
+    };
+    CarryArgs c;
+    float* steps;     // (rows, cols), not packed
+    int32_t* holds;   // (rows) whether there is any
+
+    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+        float* row = c.accumulator + c.rows[at.block] * c.cols;
+        float* out = steps + at.block * c.cols;
+        if (p == 0) {
+            if (at.thread == 0) shared.largest = 0;
+        } else if (p == 1) {
+            float most = 0;
+            for (int64_t j = at.thread; j < c.cols; j += at.threads) {
+                out[j] = to_float(to_int(row[j] / c.step));
+                most = maximum(magnitude(out[j]), most);
+            }
+            raise_to(&shared.largest, as_bits(most));
+        } else {
+            const float largest = as_float(shared.largest);
+            if (at.thread == 0) holds[at.block] = largest != 0;
+            if (largest == 0) return false;
+            const float taken = c.step * (largest > c.most_steps ? c.most_steps / largest : 1.0f);
+            for (int64_t j = at.thread; j < c.cols; j += at.threads) row[j] = row[j] - out[j] * taken;
+            return false;
+        }
+        return true;
+    }
+};
+
+// Rows that hold steps, moved together.
+struct PackBody {
+    static constexpr int kThreads = 128;
+    using Own = Nothing;
+    struct Shared {
+        int32_t before;
+    };
+    CarryArgs c;
+    const float* steps;
+    const int32_t* holds;
+    int64_t* live;
+
+    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+        const int64_t r = at.block;
+        if (p == 0) {
+            if (at.thread == 0) shared.before = 0;
+        } else if (p == 1) {
+            int32_t before = 0;
+            for (int64_t k = at.thread; k < r; k += at.threads) before += holds[k];
+            if (before) add_to(&shared.before, before);
+        } else {
+            const int64_t place = shared.before;
+            if (holds[r])
+                for (int64_t j = at.thread; j < c.cols; j += at.threads) c.steps[place * c.cols + j] = steps[r * c.cols + j];
+            if (at.thread == 0) {
+                if (holds[r]) c.sent_row[place] = c.rows[r];
+                if (r + 1 == c.n_rows) *live = place + holds[r];
+            }
+            return false;
+        }
+        return true;
+    }
+};
+
+}  // namespace
+}  // namespace tilewright::TW_ISA
