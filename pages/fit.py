@@ -19,6 +19,7 @@ from studio.fits import (
     with_typical_spread,
 )
 from studio.forms import named_choice
+from studio.numbers import percent
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
 from studio.workspace import workspace
@@ -106,6 +107,7 @@ def show_progress() -> None:
 
 def show_outcome(outcome: Outcome, seconds: float) -> None:
     """The fit, what the device is worth, and the way on with it."""
+    top = st.container()
     show_overlay(outcome, seconds)
     row = st.columns([1, 1.2, 1.2], vertical_alignment="bottom")
     title = row[0].text_input("Name of the device", value=name, key=f"device-name.{name}", max_chars=60)
@@ -118,7 +120,11 @@ def show_outcome(outcome: Outcome, seconds: float) -> None:
     device = with_noise(outcome) if noisy else outcome.fit.device
     device = with_typical_spread(device) if spread and not measured else device
     verdict = verdict_on(outcome, device, spread)
-    st.success(verdict.sentence(), icon=":material/verified:")
+    trust = f"Confidence {percent(verdict.confidence, 0)}."
+    if outcome.quality:
+        top.warning(f"{verdict.sentence()} {trust} The measurement has faults: {outcome.quality[0]}")
+    else:
+        top.success(f"{verdict.sentence()} {trust}", icon=":material/verified:")
     show_details(outcome, verdict, device, name)
     with place:
         if next_step("Save and explore this device", "device"):

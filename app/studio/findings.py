@@ -7,22 +7,41 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 import torch
 
+from tilewright import configs
 from tilewright.advice import Conditions, Finding, Severity, advise
 from tilewright.configs import RPUConfig
 from tilewright.data import DataError
+from tilewright.fitting.verdict import LABELS
 from tilewright.parameters import ParameterError
-from tilewright.runs import RunFinding, RunSpec, advise_run
+from tilewright.runs import RunFinding, RunSpec, advise_run, recommend
 
 # What the Tile page assumes of a network, since it knows none: a middle layer, at the usual learning rate.
 TYPICAL_OUTPUTS, TYPICAL_INPUTS, TYPICAL_RATE = 128, 256, 0.1
 
 
-def show_tile_findings(config: RPUConfig) -> None:
+def tile_findings(config: RPUConfig) -> list[Finding]:
     """What there is to say about a tile before anything is known of its network."""
     spread = 1 / TYPICAL_INPUTS**0.5  # as torch draws initial weights
     weights = torch.linspace(-spread, spread, TYPICAL_INPUTS).repeat(TYPICAL_OUTPUTS, 1)
-    at = Conditions(TYPICAL_OUTPUTS, TYPICAL_INPUTS, TYPICAL_RATE, weights=weights)
-    for finding in advise(config, at):
+    return advise(config, Conditions(TYPICAL_OUTPUTS, TYPICAL_INPUTS, TYPICAL_RATE, weights=weights))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def findings_by_algorithm(device_yaml: str, class_name: str) -> dict[str, list[str]]:
+    """What the Tile page will say of the recommended settings of each algorithm on a device.
+
+    Args:
+        device_yaml: the device, in full.
+        class_name: its class; a cached answer is not found by the text alone.
+    """
+    device = getattr(configs, class_name).from_yaml(device_yaml)
+    said = {name: tile_findings(recommend(name, device).rpu_config) for name in LABELS}
+    return {name: list(dict.fromkeys(finding.what for finding in found)) for name, found in said.items()}
+
+
+def show_tile_findings(config: RPUConfig) -> None:
+    """The findings of a tile as warnings."""
+    for finding in tile_findings(config):
         st.warning(f"**{_sentence(finding.what)}** {_details(finding)}", icon=_icon(finding))
 
 

@@ -99,18 +99,20 @@ def ranking_table(ranking: Ranking) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def advice_table(verdict: DeviceVerdict) -> pd.DataFrame:
-    """Algorithms, the best first, with their error floors and reasons."""
+def advice_table(verdict: DeviceVerdict, findings: dict[str, list[str]]) -> pd.DataFrame:
+    """Algorithms, the best first, with their error floors, reasons, and what the Tile page says of their settings."""
     rows = [
         {
             "Algorithm": algorithm_label(item.algorithm),
             "Error floor": significant(item.error, 2),
             "Mostly from": next(iter(item.parts)),
             "Why": item.reason,
+            "Warnings of the tile": "; ".join(findings.get(item.algorithm, [])),
         }
         for item in verdict.advice
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if table["Warnings of the tile"].any() else table.drop(columns="Warnings of the tile")
 
 
 def choose_record(measurement: Measurement) -> int | None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from studio.background import Task
 from studio.errors import guarded
+from studio.findings import findings_by_algorithm
 from studio.fit_tables import advice_table, choose_record, found_table, ranking_table
 from studio.fits import Outcome, best_so_far, start_more
 from studio.numbers import duration, percent, significant
@@ -84,8 +85,9 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
         facts[2].metric("Asymmetry G/F", significant(verdict.asymmetry, 2), help="Root mean square over the weights.")
         facts[3].metric("Noise to signal", significant(verdict.noise_to_signal, 2), help="One read after one pulse.")
         show_figure(plot_error_floors(verdict), "floors", settings=f"Confidence {percent(verdict.confidence, 0)}")
-        st.dataframe(advice_table(verdict), hide_index=True)
-        st.caption(verdict.not_judged)
+        findings = findings_by_algorithm(device.to_yaml(full=True), type(device).__name__)
+        st.dataframe(advice_table(verdict, findings), hide_index=True)
+        st.caption(f"All of it with the settings that the Tile page recommends. {verdict.not_judged}")
         for doubt in verdict.doubts:
             st.caption(doubt)
         st.download_button(

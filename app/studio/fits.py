@@ -37,10 +37,11 @@ from tilewright.fitting import (
 )
 from tilewright.fitting.ranking import ranked_devices
 from tilewright.fitting.specification import assign
-from tilewright.measurement import Measurement
+from tilewright.measurement import Measurement, quality_report
 from tilewright.presets import TutorialRRAMPresetDevice
 
 CHAIN = "markov_chain"
+MOST_FAULTS = 3  # of a measurement, that a verdict repeats
 METHODS = {
     "auto": "Automatic (many starts)",
     "powell": "Powell",
@@ -62,6 +63,7 @@ class Outcome:
     profiles: tuple[Profile, ...] = ()
     population: PopulationFit | None = None
     other_models: dict[str, Outcome] = field(default_factory=dict, compare=False)
+    quality: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Tas
         if settings.method == CHAIN:
             task.report(stage="Walking the Markov chain")
             fit = markov_chain(measurement, fit, steps=1000, cancelled=task.cancelled, share=_share(task)).fit
-            return Outcome(measurement, fit, noise_of(measurement, fit))
+            return Outcome(measurement, fit, noise_of(measurement, fit), quality=_faults(measurement))
         return _completed(measurement, fit, task)
 
     return start_task(task_name(name), work)
@@ -121,7 +123,8 @@ def _completed(measurement: Measurement, fit: DeviceFit, task: Task | None = Non
     if task is not None:
         task.report(stage="Finding the intervals and the noise")
     fit, profiles = with_profiles(measurement, fit, None if task is None else task.cancelled)
-    return Outcome(measurement, fit, noise_of(measurement, fit), profiles=tuple(profiles))
+    noise, faults = noise_of(measurement, fit), _faults(measurement)
+    return Outcome(measurement, fit, noise, profiles=tuple(profiles), quality=faults)
 
 
 def _each_device(measurement: Measurement, settings: FitSettings, task: Task) -> Outcome:
@@ -143,7 +146,14 @@ def _each_device(measurement: Measurement, settings: FitSettings, task: Task) ->
         noise = population_noise(fitted, population)
     except ValueError:
         noise = None
-    return Outcome(fitted, typical_fit(fitted, population), noise, population=population)
+    fit = typical_fit(fitted, population)
+    return Outcome(fitted, fit, noise, population=population, quality=_faults(measurement))
+
+
+def _faults(measurement: Measurement) -> tuple[str, ...]:
+    """What is wrong with the measurement itself, in the sentences of the Measure page."""
+    findings = quality_report(measurement)
+    return tuple(found.text for found in findings if found.severity in ("warning", "problem"))[:MOST_FAULTS]
 
 
 def _edited(measurement: Measurement, settings: FitSettings) -> dict[str, Any] | None:
@@ -240,7 +250,7 @@ def of_model(outcome: Outcome, class_name: str) -> Outcome:
         if len(measurement.devices) > 1:  # a few of the devices were fitted
             ranked = set(ranked_devices(measurement))
             measurement = replace(measurement, records=tuple(r for r in measurement.records if r.device in ranked))
-            made = Outcome(measurement, fit, noise_of(measurement, fit))
+            made = Outcome(measurement, fit, noise_of(measurement, fit), quality=outcome.quality)
         else:
             made = _completed(measurement, fit)
         outcome.other_models[class_name] = replace(made, ranking=outcome.ranking)
@@ -292,7 +302,7 @@ def verdict_on(outcome: Outcome, device: PulsedDevice, typical: bool) -> DeviceV
 
 
 def _doubts(outcome: Outcome, typical: bool) -> Sequence[str]:
-    fit, found = outcome.fit, []
+    fit, found = outcome.fit, list(outcome.quality)
     if fit.r2 < 0.5:
         found.append(f"The model explains {100 * max(fit.r2, 0):.0f} % of the variance only.")
     undetermined = [item.name for item in fit.parameters if item.vary and not item.determined]

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 DEVICES = 400  # drawn to see the spread
 USED = 0.5  # weights of a trained layer lie within about this
-UPDATES, LINES = 10_000, 128  # of the training that is judged, and of an array
+VECTORS, LINES = 50_000, 128  # images of the training that is judged, and lines of an array
 # Mean size of a gradient over the curvature of the loss, in weight units: how far a weight wanders for the share of the
 # gradient that noise makes of it. A property of the task; that of digits at small batches.
 WANDER = 0.3
@@ -32,11 +32,12 @@ LEFT_OF_OFFSET = {"tiki-taka": 1.0, "ttv2": 0.5, "c-ttv2": 0.25, "agad": 0.1}
 # Part of the reads of a line that ends in steps of the slow array, against TTv2: choppers throw some away, and
 # Tiki-Taka has no buffer that waits.
 PACE = {"tiki-taka": 3.0, "ttv2": 1.0, "c-ttv2": 0.5, "agad": 0.7}
-STEPS_OF_A_READ = 5.0  # most steps of a write
+WRITE_MOVE, MOST_WRITES = 0.01, 20.0  # what a read of a line may write, in weight units and in pulses
+SETTLED_RATE = 0.2  # of the rate, that recommended transfers end at
+SETTLING = 0.05  # pulses that a usual crosspoint of the fast array gets from a vector
 NOISY_STEP, SLOWED = 1.0, 0.2  # from this cycle noise on the buffer is made to wait five times longer
 FAR, NEAR = 0.25, 0.15  # weight error where nothing is written, and the way to go that halves it
 UNAVERAGED = 0.07  # noise of single reads, which only a buffer averages
-FAST_ARRAY = 0.5  # of the write noise, that reads of the fast array pass on
 ALIKE = 1.15  # ratio of error floors from which on one algorithm is called better
 
 LABELS = {
@@ -145,22 +146,23 @@ class _Numbers:
     asymmetry: float
     offset: float  # of symmetry points from the zero that reads are compared with, over devices
     reach: float  # way that TTv2 can move a weight within the training
+    follow: float  # the same by single steps: what choppers leave, whose flips the fast array has to follow
     noisy: bool  # pulses are so noisy that the recommended buffer waits longer
 
 
 def device_verdict(
-    device: PulsedDevice, doubts: tuple[str, ...] = (), updates: int = UPDATES, lines: int = LINES
+    device: PulsedDevice, doubts: tuple[str, ...] = (), vectors: int = VECTORS, lines: int = LINES
 ) -> DeviceVerdict:
     """What a device is worth, and which algorithm suits it.
 
     Args:
         device: with its noise and spread, as far as they are known.
         doubts: what is not sure about it, in sentences; each lowers the confidence.
-        updates: of the training it is meant for: algorithms that transfer move weights slowly.
-        lines: of an array; one is read after each update.
+        vectors: images of the training it is meant for: algorithms that transfer move weights slowly.
+        lines: of an array; one is read after each vector.
     """
     seen = device_distribution(device, DEVICES, seed=1)
-    numbers = _numbers(device, seen, updates / lines)
+    numbers = _numbers(device, seen, vectors, lines)
     advice = sorted((_advise(name, numbers) for name in LABELS), key=lambda item: item.error)
     ratio = advice[1].error / max(advice[0].error, 1e-12)
     confidence = (0.5 + 0.4 * min(math.log(max(ratio, 1.0)) / math.log(2.0), 1.0)) * 0.85 ** len(doubts)
@@ -178,7 +180,7 @@ def device_verdict(
     )
 
 
-def _numbers(device: PulsedDevice, seen: DeviceDistribution, reads: float) -> _Numbers:
+def _numbers(device: PulsedDevice, seen: DeviceDistribution, vectors: int, lines: int) -> _Numbers:
     weights, up, down, points = seen.weights, seen.up, seen.down, seen.symmetry_points
     used = np.abs(weights) <= USED
     if used.sum() < 3:
@@ -193,10 +195,13 @@ def _numbers(device: PulsedDevice, seen: DeviceDistribution, reads: float) -> _N
     asymmetry = float(np.sqrt(np.nanmean(skew**2)))
     known = np.isfinite(points)
     offset = float(np.sqrt(np.mean(points[known] ** 2))) if 2 * known.sum() >= len(points) else math.inf
-    # what is as good as symmetric everywhere is nowhere pulled to its symmetry point
-    offset = min(offset, 1.0) * min(asymmetry / 0.1, 1.0)
-    reach = reads * STEPS_OF_A_READ * step * (SLOWED if device.dw_min_std >= NOISY_STEP else 1.0)
-    return _Numbers(step, cycle, device.write_noise, asymmetry, offset, reach, device.dw_min_std >= NOISY_STEP)
+    # a fast array comes to rest there only after as many pulses as its asymmetry needs
+    slope = abs(float(np.polyfit(weights[used], np.nanmean(skew, axis=1), 1)[0]))
+    offset = min(offset, 1.0) * (1 - math.exp(-slope * step * SETTLING * vectors))
+    noisy = device.dw_min_std >= NOISY_STEP
+    reads = vectors / lines * (SLOWED if noisy else 1.0)
+    write = min(max(WRITE_MOVE / max(step, 1e-12), 1.0), MOST_WRITES)
+    return _Numbers(step, cycle, device.write_noise, asymmetry, offset, reads * write * step, reads * step, noisy)
 
 
 def _advise(algorithm: str, n: _Numbers) -> AlgorithmAdvice:
@@ -204,17 +209,19 @@ def _advise(algorithm: str, n: _Numbers) -> AlgorithmAdvice:
     parts = {"write noise": n.write}
     if algorithm == "sgd":
         parts["asymmetry"] = WANDER * n.asymmetry
-        parts["coarse or noisy pulses"] = math.sqrt(WANDER * n.step * (1 + n.cycle**2) / 2)
+        parts["coarse or noisy pulses"] = max(math.sqrt(WANDER * n.step * (1 + n.cycle**2) / 2), noisy_step)
     elif algorithm == "mp":
         parts["asymmetry"] = WANDER * n.asymmetry * min(1.0, ASKED / max(n.step, 1e-12))
         parts["coarse or noisy pulses"] = noisy_step
     else:
         buffered = algorithm != "tiki-taka"
-        reach = n.reach / SLOWED if n.noisy and not buffered else n.reach
-        parts["coarse or noisy pulses"] = noisy_step
+        reach = n.follow if algorithm in ("c-ttv2", "agad") else n.reach
+        reach = reach / SLOWED if n.noisy and not buffered else reach
+        # noise in the fast array goes on writing however small the rate
+        parts["coarse or noisy pulses"] = noisy_step * (1.0 if n.noisy else math.sqrt(SETTLED_RATE))
         parts["offset of the symmetry point"] = LEFT_OF_OFFSET[algorithm] * n.offset
         parts["slow transfer"] = FAR / (1 + PACE[algorithm] * reach / NEAR)
-        parts["noisy reads of the fast array"] = FAST_ARRAY * n.write if buffered else math.hypot(n.write, UNAVERAGED)
+        parts["noisy reads of the fast array"] = n.write if buffered else math.hypot(n.write, UNAVERAGED)
     parts = dict(sorted(parts.items(), key=lambda item: -item[1]))
     error = math.sqrt(sum(value**2 for value in parts.values()))
     return AlgorithmAdvice(algorithm, error, parts, _reason(algorithm, n, parts))

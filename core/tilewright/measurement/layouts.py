@@ -287,6 +287,7 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
             return _long(roles, options)
         raise MeasurementError("a sequence needs a column with the polarity of each pulse; state pulse_column")
     records, notes, confidence = [], [], 0.97
+    logged = is_log(roles.polarity == 0)
     for column in roles.values:
         device = column.title if len(roles.values) > 1 else ""
         made, words = _sequence_records(column, roles, _whole(column), device, options)
@@ -294,7 +295,8 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
         notes += [word for word in words if word not in notes]
     notes.insert(0, f"Pulse directions are taken from {roles.polarity_title!r}.")
     many = f", a column for each of {len(roles.values)} devices" if len(roles.values) > 1 else ""
-    layout = f"one pulse per row with its polarity{many}"
+    kind = "a log of pulses and reads" if logged else "one pulse per row with its polarity"
+    layout = f"{kind}{many}"
     return Arrangement(records, layout, describe_pulses(records[0].pulses), confidence, notes)
 
 
