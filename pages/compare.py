@@ -112,5 +112,5 @@ def show() -> None:
 
 show()
 with st.expander("Export and import"):
-    offer_exports(chosen, st.session_state.get("figure") or "test_accuracy")
+    offer_exports(chosen, st.session_state.get("figure") or "test_accuracy", st.session_state.get("group") or "setting")
     offer_take_in()

@@ -17,7 +17,7 @@ from tilewright.figures import algorithm_label, plot_against, plot_bands, plot_h
 from tilewright.report import interval_figure, metric_words, scale_of, setting_curves
 from tilewright.runs import RunRow, figures_of, fresh_accuracies
 from tilewright.runs.comparison import swept_fields
-from tilewright.runs.grouping import SETTING, groupings, setting_names
+from tilewright.runs.grouping import SETTING, group_heading, group_words, groupings, setting_names
 from tilewright.runs.side_by_side import (
     interval_text,
     runs_table,
@@ -67,13 +67,9 @@ def choose_grouping(rows: list[RunRow]) -> str:
     if st.session_state.get("group") not in options:
         st.session_state["group"] = SETTING
     return st.selectbox(
-        "Group by", options, key="group", width=300, format_func=lambda by: f"By {_group_words(by)}",
+        "Group by", options, key="group", width=300, format_func=lambda by: f"By {group_words(by)}",
         label_visibility="collapsed",
     )  # fmt: skip
-
-
-def _group_words(by: str) -> str:
-    return by.removeprefix("rpu_config.") if "." in by else by.replace("_", " ")
 
 
 def show_curves(rows: list[RunRow], by: str) -> None:
@@ -109,7 +105,7 @@ def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
         words = [interval_text(r.mean, r.low, r.high, metric) for r in table.itertuples()]
         shown = pd.DataFrame(
             {
-                _group_words(by)[:1].upper() + _group_words(by)[1:]: table.setting,
+                group_heading(by): table.setting,
                 **(
                     {}
                     if by == "algorithm"

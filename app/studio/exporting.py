@@ -11,8 +11,8 @@ from tilewright.runs import RunRow, archive, tensorboard_logs
 from tilewright.runs.side_by_side import runs_table
 
 
-def offer_exports(rows: list[RunRow], metric: str) -> None:
-    """Buttons for what can be made of the chosen runs."""
+def offer_exports(rows: list[RunRow], metric: str, by: str) -> None:
+    """Buttons for what can be made of the chosen runs, which the report groups as the page does."""
     ids, store = [row.id for row in rows], workspace().runs
     bar = st.container(horizontal=True)
     bar.download_button(
@@ -20,7 +20,7 @@ def offer_exports(rows: list[RunRow], metric: str) -> None:
         mime="text/csv", on_click="ignore", icon=":material/table:", key="table-csv",
     )  # fmt: skip
     bar.download_button(
-        "Report (HTML)", data=lambda: html_report(store, ids, metric), file_name="tilewright-report.html",
+        "Report (HTML)", data=lambda: html_report(store, ids, metric, by=by), file_name="tilewright-report.html",
         mime="text/html", on_click="ignore", icon=":material/description:", key="report-html",
     )  # fmt: skip
     bar.download_button(

@@ -47,6 +47,10 @@ def add_run_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     compare.add_argument("--batch", help="only the runs of this sweep")
     compare.add_argument("--tag", help="only runs with this tag")
     compare.add_argument("--metric", default="test_accuracy", help="figure to compare (default test_accuracy)")
+    compare.add_argument(
+        "--by", default="setting", metavar="FIELD",
+        help="what to group runs by: setting (default), algorithm, device, tags ... or a field such as learning_rate",
+    )  # fmt: skip
     compare.add_argument("--csv", type=Path, help="write the table of runs here")
     compare.add_argument("--html", type=Path, help="write a report here: one file, nothing else needed to read it")
     compare.add_argument("--zip", type=Path, help="write an archive here that another workspace can take in")
@@ -245,6 +249,7 @@ def _experiment(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from tilewright import report
     from tilewright.runs import archive, tensorboard_logs
+    from tilewright.runs.grouping import groupings
     from tilewright.runs.side_by_side import runs_table
     from tilewright.workspace import Workspace
 
@@ -262,11 +267,13 @@ def _compare(options: argparse.Namespace) -> int:
     if not rows:
         raise ValueError(f"there is nothing to compare in {store.folder}")
     ids = [row.id for row in reversed(rows)]
-    print(_tables(rows, ids, options.metric))
+    if options.by not in (known := groupings(rows)):
+        raise ValueError(f"these runs cannot be grouped by {options.by!r}, only by {', '.join(known)}")
+    print(_tables(rows, ids, options.metric, options.by))
     if options.csv:
         options.csv.write_text(runs_table(rows).to_csv(index=False), encoding="utf-8")
     if options.html:
-        options.html.write_text(report.html_report(store, ids, metric=options.metric), encoding="utf-8")
+        options.html.write_text(report.html_report(store, ids, metric=options.metric, by=options.by), encoding="utf-8")
     if options.zip:
         options.zip.write_bytes(archive.pack(store, ids))
     if options.tensorboard:
@@ -277,12 +284,12 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tables(rows: Sequence[RunRow], ids: Sequence[str], metric: str) -> str:
+def _tables(rows: Sequence[RunRow], ids: Sequence[str], metric: str, by: str = "setting") -> str:
     from tilewright.runs.side_by_side import differences_text, settings_text
 
     by_id = {row.id: row for row in rows}
     chosen = [by_id[run_id] for run_id in ids]
-    return f"\n{settings_text(chosen, metric)}\n\n{differences_text(chosen, metric)}".rstrip()
+    return f"\n{settings_text(chosen, metric, by)}\n\n{differences_text(chosen, metric, by)}".rstrip()
 
 
 # --- worker -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from tilewright.figures.comparison import plot_bands, plot_intervals
 from tilewright.figures.training import Curve
 from tilewright.runs.comparison import SHARES, figures_of
-from tilewright.runs.grouping import SETTING, common_algorithm, grouped
+from tilewright.runs.grouping import SETTING, common_algorithm, group_heading, grouped
 from tilewright.runs.side_by_side import (
     interval_text,
     runs_table,
@@ -75,7 +75,9 @@ def interval_figure(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> g
     return plot_intervals(entries, values, x_title=metric_words(metric))
 
 
-def html_report(store: RunStore, run_ids: Sequence[str], metric: str = "test_accuracy", title: str = "") -> str:
+def html_report(
+    store: RunStore, run_ids: Sequence[str], metric: str = "test_accuracy", title: str = "", by: str = SETTING
+) -> str:
     """The report.
 
     Args:
@@ -83,6 +85,7 @@ def html_report(store: RunStore, run_ids: Sequence[str], metric: str = "test_acc
         run_ids: which ones.
         metric: the figure that settings are compared by.
         title: heading; empty takes the name of the sweep.
+        by: what runs are grouped by, one of :func:`tilewright.runs.grouping.groupings`.
 
     Raises:
         StoreError: there is no run of one of the ids.
@@ -90,17 +93,21 @@ def html_report(store: RunStore, run_ids: Sequence[str], metric: str = "test_acc
     rows = [store.get(run_id) for run_id in run_ids]
     batches = {row.batch for row in rows if row.batch}
     heading = title or (batches.pop() if len(batches) == 1 else f"{len(rows)} runs")
-    loss = plot_bands(setting_curves(store, rows, "loss"), y_title="Training loss", log_y=True, smooth=15, key="loss")
+    loss = plot_bands(
+        setting_curves(store, rows, "loss", by), y_title="Training loss", log_y=True, smooth=15, key="loss"
+    )
     parts = [
         _section(
-            f"{metric_words(metric)}: mean and 95 % interval", _settings(rows, metric), interval_figure(rows, metric)
+            f"{metric_words(metric)}: mean and 95 % interval",
+            _settings(rows, metric, by),
+            interval_figure(rows, metric, by),
         ),
         _section("Training loss", "", loss),
     ]
     if metric != "loss":
-        curves = plot_bands(setting_curves(store, rows, metric), y_title=metric_words(metric), key="metric")
+        curves = plot_bands(setting_curves(store, rows, metric, by), y_title=metric_words(metric), key="metric")
         parts.append(_section(f"{metric_words(metric)} after each epoch", "", curves))
-    parts.append(_section("Paired differences", _differences(rows, metric)))
+    parts.append(_section("Paired differences", _differences(rows, metric, by)))
     parts.append(_section("Every run", _table(runs_table(rows))))
     parts.append(_section("Specifications", "".join(_specification(row) for row in rows)))
     script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
@@ -132,30 +139,32 @@ def _section(title: str, text: str, figure: go.Figure | None = None) -> str:
     return f"<section><h2>{html.escape(title)}</h2>{text}{drawn}</section>"
 
 
-def _settings(rows: Sequence[RunRow], metric: str) -> str:
+def _settings(rows: Sequence[RunRow], metric: str, by: str) -> str:
     found = []
-    for row in settings_table(rows, metric).itertuples():
+    for row in settings_table(rows, metric, by).itertuples():
         words = interval_text(row.mean, row.low, row.high, metric)
-        found.append({"Setting": row.setting, "Runs": f"{row.finished} of {row.runs}", metric_words(metric): words})
+        found.append(
+            {group_heading(by): row.setting, "Runs": f"{row.finished} of {row.runs}", metric_words(metric): words}
+        )
     note = (
-        "<p>Intervals are Student's t over the runs of a setting; where every seed ran on every device instance, both "
+        "<p>Intervals are Student's t over the runs of a group; where every seed ran on every device instance, both "
         "count as random (Satterthwaite).</p>"
     )
     return _table(pd.DataFrame(found)) + note
 
 
-def _differences(rows: Sequence[RunRow], metric: str) -> str:
+def _differences(rows: Sequence[RunRow], metric: str, by: str) -> str:
     found = [
         {
             "First": d.first, "Second": d.second, "Pairs": d.pairs,
             "First minus second": interval_text(d.mean, d.low, d.high, metric),
             "p (paired t, Holm)": f"{d.p_adjusted:.3g}", "p (Wilcoxon)": f"{d.p_wilcoxon:.3g}", "": d.verdict,
         }
-        for d in setting_differences(rows, metric)
+        for d in setting_differences(rows, metric, by)
         if d.pairs > 1
     ]  # fmt: skip
     if not found:
-        return "<p>Settings need two seeds or more in common to be compared in pairs.</p>"
+        return "<p>Groups need two seeds or more in common to be compared in pairs.</p>"
     return _table(pd.DataFrame(found)) + "<p>Pairs are runs with equal seeds for data, weights and devices.</p>"
 
 

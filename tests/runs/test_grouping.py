@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runs.recipes import small_spec
+from tilewright.cli import main
 from tilewright.presets import EcRamPresetDevice, TutorialRRAMPresetDevice
+from tilewright.report import html_report
 from tilewright.runs import DataSource, Perceptron, Seeds, recommend
 from tilewright.runs.grouping import grouped, groupings
 from tilewright.runs.side_by_side import setting_differences, settings_table
@@ -67,3 +69,16 @@ def test_devices_data_and_networks_are_told_apart(store):
     assert names[4] == "none"
     assert {name: len(group) for name, group in grouped(rows, "data").items()} == {"digits8x8": 4, "mnist-small": 1}
     assert len(grouped(rows, "network")) == 2
+
+
+def test_the_report_and_the_shell_group_by_anything(rows, store, capsys, monkeypatch):
+    ids = [row.id for row in rows]
+    text = html_report(store, ids, by="learning_rate")
+    assert "<th>Learning rate</th>" in text
+    assert text.count("<td>learning_rate 0.5</td>") >= 2, "in the table and in the differences"
+    assert "<th>Setting</th>" in html_report(store, ids)
+    monkeypatch.setenv("TILEWRIGHT_WORKSPACE", str(store.folder))
+    assert main(["compare", "--by", "algorithm"]) == 0
+    assert "In-memory SGD - Mixed precision" in capsys.readouterr().out
+    assert main(["compare", "--by", "colour"]) == 2
+    assert "cannot be grouped by 'colour', only by setting, algorithm" in capsys.readouterr().err

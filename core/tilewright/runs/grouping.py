@@ -45,6 +45,17 @@ def grouped(rows: Sequence[RunRow], by: str = SETTING) -> dict[str, list[RunRow]
     return found
 
 
+def group_words(by: str) -> str:
+    """What runs are grouped by, within a sentence."""
+    return by.removeprefix("rpu_config.") if "." in by else by.replace("_", " ")
+
+
+def group_heading(by: str) -> str:
+    """The same over a column."""
+    words = group_words(by)
+    return words[:1].upper() + words[1:]
+
+
 def setting_names(rows: Sequence[RunRow]) -> dict[str, str]:
     """A name for each setting: that of its first run without the seed, with what differs where names are alike."""
     groups = settings_of(rows)

@@ -86,18 +86,18 @@ def interval_text(mean: float, low: float, high: float, metric: str) -> str:
     return f"{value_text(mean, metric)} ({ends[0]} to {ends[1]})"
 
 
-def settings_text(rows: Sequence[RunRow], metric: str) -> str:
-    """The table of settings for a terminal."""
-    lines = [("setting", "runs", f"{metric}, mean and 95 % interval", "time")]
-    for row in settings_table(rows, metric).itertuples():
+def settings_text(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> str:
+    """The table of settings, or other groups, for a terminal."""
+    lines = [(by, "runs", f"{metric}, mean and 95 % interval", "time")]
+    for row in settings_table(rows, metric, by).itertuples():
         words = interval_text(row.mean, row.low, row.high, metric)
         lines.append((row.setting, f"{row.finished}/{row.runs}", words, f"{row.seconds:.0f} s"))
     return _columns(lines)
 
 
-def differences_text(rows: Sequence[RunRow], metric: str) -> str:
+def differences_text(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> str:
     """The paired differences for a terminal; empty when there is nothing to compare."""
-    found = [difference for difference in setting_differences(rows, metric) if difference.pairs > 1]
+    found = [difference for difference in setting_differences(rows, metric, by) if difference.pairs > 1]
     if not found:
         return ""
     lines = [("difference", "pairs", "mean and 95 % interval", "p (t, Holm)", "p (Wilcoxon)", "")]
