@@ -1,6 +1,7 @@
 """The algebra of device responses: what an update asked for becomes on an asymmetric device, as one formula.
 
-With step curves in units of the step at weight 0, ``q_plus`` up and ``q_minus`` down, and
+With step curves in units of the granularity (the expected step at weight 0, unless a device sets its own), ``q_plus``
+up and ``q_minus`` down, and
 
     F = (q_minus + q_plus) / 2,      G = (q_minus - q_plus) / 2,
 
