@@ -45,8 +45,8 @@ def as_text(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str
 
 
 def digest_of(*parts: object) -> str:
-    """SHA-256 of what decides a figure; parameters count by what differs from their defaults."""
-    texts = [part.to_yaml() if isinstance(part, Parameters) else repr(part) for part in parts]
+    """SHA-256 of what decides a figure; every field of parameters counts, so that a new default asks for new runs."""
+    texts = [part.to_yaml(full=True) if isinstance(part, Parameters) else repr(part) for part in parts]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
