@@ -347,17 +347,29 @@ class AnalogTile(nn.Module):
     # --- weights ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def set_weights(self, weights: Tensor) -> None:
-        """Set logical weights (outputs, inputs): scaled as the mapping says, then clipped by the devices."""
+    def set_weights(self, weights: Tensor, omega: float | None = None) -> None:
+        """Set logical weights (outputs, inputs): scaled as the mapping says, then clipped by the devices.
+
+        Args:
+            weights: what to set.
+            omega: largest analog weight, instead of the mapping's ``weight_scaling_omega``.
+
+        Raises:
+            ValueError: shapes or values that do not fit, or ``omega`` for a mapping without scales.
+        """
         wanted = torch.as_tensor(weights, dtype=torch.float32, device=self.weight.device).detach()
         if wanted.shape != (self.out_size, self.in_size):
             raise ValueError(f"weights must have shape {(self.out_size, self.in_size)}, found {tuple(wanted.shape)}")
         if not bool(torch.isfinite(wanted).all()):
             raise ValueError("weights must be finite; the given matrix holds nan or infinite entries")
         mapping = self.rpu_config.mapping
+        if omega is not None and (self.mapping_scales is None or not 0 < omega < float("inf")):
+            raise ValueError(
+                f"omega = {omega}: needs a positive number, and a mapping with scales (weight_scaling_omega above 0)"
+            )
         if self.mapping_scales is not None:
             largest = wanted.abs().amax(dim=1) if mapping.weight_scaling_columnwise else wanted.abs().amax().reshape(1)
-            scale = largest / mapping.weight_scaling_omega
+            scale = largest / (mapping.weight_scaling_omega if omega is None else omega)
             self.mapping_scales.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
             wanted = wanted / self.mapping_scales[:, None]
         if self.out_scaling is not None:

@@ -13,6 +13,7 @@ from tilewright.configs import RPUConfig, SingleRPUConfig
 from tilewright.nn.matrix import logical_weight, matrix_product
 from tilewright.nn.written_weight import WrittenWeight
 from tilewright.tile import AnalogTile, TileArray, forget_records, seed_from_torch
+from tilewright.weight_access import Programming, program_weights, read_weights, remap_weights
 
 
 def refuse_placement(layer: str, device: Any, dtype: Any) -> None:
@@ -116,7 +117,10 @@ class AnalogLayer(nn.Module):
         self.set_weights(now[0] if weight is None else weight, now[1] if bias is None else bias)
 
     def _logical(self) -> tuple[Tensor, Tensor | None]:
-        whole = [logical_weight(matrix) for matrix in self.matrices]
+        return self._in_shape([logical_weight(matrix) for matrix in self.matrices])
+
+    def _in_shape(self, whole: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The matrices of all groups as weight and bias."""
         joined = whole[0] if len(whole) == 1 else torch.cat(whole)
         if self.analog_bias:
             return joined[:, :-1].reshape(self.weight_shape), joined[:, -1]
@@ -143,6 +147,24 @@ class AnalogLayer(nn.Module):
         """Logical weights and bias, copies; exact, not read through the periphery."""
         weight, bias = self._logical()
         return weight.clone(), None if bias is None else bias.detach().clone()
+
+    @torch.no_grad()
+    def read_weights(self, over_sampling: int = 10) -> tuple[Tensor, Tensor | None]:
+        """Weights and bias as reads show them, see :func:`tilewright.weight_access.read_weights`."""
+        return self._in_shape([read_weights(matrix, over_sampling) for matrix in self.matrices])
+
+    def program_weights(self, **loop: Any) -> list[Programming]:
+        """Write the weights as they are with pulses, see :func:`tilewright.weight_access.program_weights`.
+
+        Returns:
+            How far that came, for the matrix of each group.
+        """
+        return [program_weights(matrix, **loop) for matrix in self.matrices]
+
+    def remap_weights(self, omega: float = 1.0) -> None:
+        """Make ``omega`` the largest analog weight of each tile; what the layer computes stays the same."""
+        for matrix in self.matrices:
+            remap_weights(matrix, omega)
 
     def reset_parameters(self) -> None:
         """New random weights and bias, as the torch counterpart draws them."""
