@@ -1,6 +1,6 @@
 """Kernels for graphics processors; see csrc/gpu/bindings.cpp."""
 
-from tilewright._cpu import DeviceModel, ReadSettings, UpdateSettings
+from tilewright._cpu import DeviceModel, ReadSettings, TransferPlan, UpdateSettings
 
 def toolkit() -> str: ...
 def architectures() -> str: ...
@@ -29,19 +29,40 @@ def buffer(
     length: int,
     lines: int,
     line: int,
+    signs: tuple[int, int],
     buffer_at: int,
     line_stride: int,
     element_stride: int,
     gain: int,
     momentum: float,
     forget: bool,
+    restart: bool,
     max_pulses: int,
     cap: float,
+    relative: tuple[int, int, int, int],
+    mean_rate: float,
     pulses: int,
     sent_event: int,
     live: int,
     seed: int,
     first_event: int,
+    first: int,
+    stream: int,
+) -> None: ...
+def plan_transfers(
+    plan: TransferPlan,
+    x: int,
+    d: int,
+    samples: int,
+    inputs: int,
+    outputs: int,
+    period: int,
+    lr: float,
+    seed: int,
+    state: tuple[int, ...],
+    results: tuple[int, ...],
+    maxima: tuple[int, int],
+    first_read: int,
     stream: int,
 ) -> None: ...
 def carry_memory(rows: int, cols: int) -> int: ...

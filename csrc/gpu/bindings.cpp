@@ -243,9 +243,10 @@ PYBIND11_MODULE(TW_MODULE, m) {
     });
 
     m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
-                       uintptr_t buffer_at, int64_t line_stride, int64_t element_stride, uintptr_t gain, float momentum,
-                       bool forget, int max_pulses, float cap, uintptr_t pulses, uintptr_t sent_event, uintptr_t live,
-                       uint64_t seed, uint64_t first_event, uintptr_t stream) {
+                       std::array<uintptr_t, 2> signs, uintptr_t buffer_at, int64_t line_stride, int64_t element_stride,
+                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, float cap,
+                       std::array<uintptr_t, 4> relative, float mean_rate, uintptr_t pulses, uintptr_t sent_event,
+                       uintptr_t live, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
         py::gil_scoped_release release;
         BufferArgs b;
         b.io = io;
@@ -260,13 +261,53 @@ PYBIND11_MODULE(TW_MODULE, m) {
         b.gain = at<const float>(gain);
         b.momentum = momentum;
         b.forget = forget;
+        b.restart = restart;
+        b.line_sign = at<const int8_t>(signs[0]);
+        b.out_sign = at<const int8_t>(signs[1]);
+        b.reference = at<float>(relative[0]);
+        b.mean = at<float>(relative[1]);
+        b.fresh = at<const int8_t>(relative[2]);
+        b.writes = at<const int8_t>(relative[3]);
+        b.mean_rate = mean_rate;
         b.max_pulses = max_pulses;
         b.cap = cap;
         b.pulses = at<float>(pulses);
         b.sent_event = at<int32_t>(sent_event);
         b.seed = seed;
         b.first_event = first_event;
-        buffer(b, at<int64_t>(live), at<void>(stream));
+        buffer(b, at<const int64_t>(first), at<int64_t>(live), at<void>(stream));
+    });
+
+    m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
+                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 5> state,
+                               std::array<uintptr_t, 10> results, std::array<uintptr_t, 2> maxima, uintptr_t first_read,
+                               uintptr_t stream) {
+        py::gil_scoped_release release;
+        TransferPlanArgs t = settings;
+        t.x = at<const float>(x);
+        t.d = at<const float>(d);
+        t.samples = samples;
+        t.inputs = inputs;
+        t.outputs = outputs;
+        t.period = period;
+        t.lr = lr;
+        t.seed = seed;
+        t.counters = at<int64_t>(state[0]);
+        t.maxima = at<double>(state[1]);
+        t.in_chop = at<int8_t>(state[2]);
+        t.out_chop = at<int8_t>(state[3]);
+        t.switched = at<int8_t>(state[4]);
+        t.fast_lr = at<float>(results[0]);
+        t.x_chopped = at<float>(results[1]);
+        t.d_chopped = at<float>(results[2]);
+        t.event_after = at<int32_t>(results[3]);
+        t.event_line = at<int32_t>(results[4]);
+        t.event_lr = at<float>(results[5]);
+        t.event_sign = at<int8_t>(results[6]);
+        t.event_out_sign = at<int8_t>(results[7]);
+        t.event_fresh = at<int8_t>(results[8]);
+        t.event_writes = at<int8_t>(results[9]);
+        TW_ISA::plan_transfers(t, at<const float>(maxima[0]), at<const float>(maxima[1]), at<int64_t>(first_read), at<void>(stream));
     });
 
     m.def("carry_memory", [](int64_t rows, int64_t cols) {

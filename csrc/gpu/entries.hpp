@@ -6,6 +6,7 @@
 
 #include "../kernel_table.hpp"
 #include "../schedule.hpp"
+#include "../transfer_plan.hpp"
 
 namespace tilewright::TW_ISA {
 
@@ -52,7 +53,8 @@ void product(const DeviceProduct& job, void* stream);
 void accumulate(const AccumulateArgs& a, void* stream);
 void field(const DeviceField& f, void* stream);
 void read_lines(const BufferArgs& b, void* stream);
-void buffer(const BufferArgs& b, int64_t* live, void* stream);
+void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream);
+void plan_transfers(const TransferPlanArgs& a, const float* x_max, const float* d_max, int64_t* first_read, void* stream);
 int64_t carry_memory(const CarryArgs& c);
 void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream);
 void advance(Clock clock, int64_t samples, int64_t calls, void* stream);

@@ -3,6 +3,7 @@
 #pragma once
 #include "digital_bodies.hpp"
 #include "line_bodies.hpp"
+#include "plan_body.hpp"
 #include "product_bodies.hpp"
 #include "pulse_bodies.hpp"
 
@@ -180,7 +181,13 @@ void field(const DeviceField& f, void* stream) {
 
 void read_lines(const BufferArgs& b, void* stream) { launch(ReadLinesBody(b), blocks_for(b.events * b.length, 128), stream); }
 
-void buffer(const BufferArgs& b, int64_t* live, void* stream) { launch(BufferBody{b, live}, 1, stream); }
+void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream) {
+    launch(BufferBody{b, first, live}, 1, stream);
+}
+
+void plan_transfers(const TransferPlanArgs& a, const float* x_max, const float* d_max, int64_t* first_read, void* stream) {
+    launch(TransferPlanBody{a, x_max, d_max, first_read}, 1, stream);
+}
 
 int64_t carry_memory(const CarryArgs& c) {
     Pieces pieces(nullptr);

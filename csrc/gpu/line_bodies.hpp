@@ -10,8 +10,8 @@ namespace tilewright::TW_ISA {
 namespace {
 
 // Crosspoint j of the line of an event, as the read delivers it.
-TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j) {
-    const uint64_t event = b.first_event + (uint64_t)e;
+TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j, uint64_t first = 0) {
+    const uint64_t event = b.first_event + first + (uint64_t)e;
     const float noise = b.io.out_noise > 0 ? normal_at(make_key(b.seed, kOutputNoise), (uint64_t)j, 0, event) : 0;
     const float weight_noise = b.io.w_noise > 0 ? normal_at(make_key(b.seed, kWeightNoise), (uint64_t)j, 0, event) : 0;
     return read_line(b, b.lines[e * b.length + j], noise, weight_noise, make_key(b.seed, kOutputRounding), j, event);
@@ -36,7 +36,8 @@ struct BufferBody {
         int64_t sent;
     };
     BufferArgs b;
-    int64_t* live;  // number of events that send pulses
+    const int64_t* first;  // added to the number of the first event; null is 0
+    int64_t* live;         // number of events that send pulses
 
     TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
         if (p == 0) {
@@ -64,7 +65,7 @@ struct BufferBody {
         bool sends = false;
         for (int64_t j = place.thread; j < b.length; j += place.threads) {
             const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
-            float value = line_at(b, e, j);
+            float value = line_at(b, e, j, first ? (uint64_t)*first : 0);
             if (b.mean) value = relative(value, e, at);
             float sign = b.line_sign ? (float)b.line_sign[e] : 1.0f;
             if (b.out_sign) sign *= (float)b.out_sign[e * b.length + j];

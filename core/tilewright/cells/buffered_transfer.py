@@ -85,8 +85,9 @@ class BufferedTransferCell(TransferCell):
             "first_event": first_read,
         }
         if kernels.on_gpu(lines):
+            gains = torch.full((lines.shape[0],), gain, device=lines.device)
             sent = gpu.read_into_buffer(
-                self._reader.settings, lines, events.line, self.digital[k], gain, **given_to_both
+                self._reader.settings, lines, events.line, self.digital[k], gains, **given_to_both
             )
             writes = self._writes(events.line[sent.source.long()], sent.pulses, self._write_lr[k], [])
             writes.live = sent.live

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from pydantic import model_validator
@@ -14,6 +16,7 @@ from tilewright.cells.line_reads import LineReader, check_line_reads, single_pul
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork, buffered_work
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import IOParameters, UpdateParameters
 
@@ -172,6 +175,7 @@ class ChoppedTransferCell(Cell):
         self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
         self._update = update
         self._plan: kernels.TransferPlan | None = None
+        self._vectors: int | None = None  # seen so far, where the counters are on a GPU
 
     def get_extra_state(self) -> Tensor:
         """Key of the reads and choppers."""
@@ -182,7 +186,7 @@ class ChoppedTransferCell(Cell):
         self.seed = int(state[0])
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_plan": None}
+        return {**self.__dict__, "_plan": None, "_vectors": None}
 
     @property
     def plan(self) -> kernels.TransferPlan:
@@ -221,6 +225,9 @@ class ChoppedTransferCell(Cell):
         if lr == 0:
             return
         p, samples = self.parameters_, x.shape[0]
+        if kernels.on_gpu(weight):
+            self._update_on_gpu(weight, x, d, lr)
+            return
         first_event = int(self.counters[3])
         transfers = kernels.plan_transfers(
             self.plan,
@@ -244,6 +251,56 @@ class ChoppedTransferCell(Cell):
         if p.gamma > 0:
             self._show(weight)
 
+    def _update_on_gpu(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """The same, with schedule and choppers on the device; only how many reads there are is known here."""
+        p, samples = self.parameters_, x.shape[0]
+        period = p.period(samples, self.in_chop.numel())
+        if self._vectors is None:
+            self._vectors = int(self.counters[0])  # waits for the device once
+        if gpu.capturing(weight) and samples % period:
+            raise RuntimeError(
+                f"a step of {type(self).__name__} can be captured in a CUDA graph where every step has as many reads: "
+                f"{samples} vectors are no multiple of a read every {period}"
+            )
+        events = (self._vectors + samples) // period - self._vectors // period
+        self._vectors += samples
+        transfers, first_read = gpu.plan_transfers(
+            self.plan,
+            kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop, self._switched()),
+            x, d, columns=p.transfer_columns, chopped=self.chopped, period=period, lr=self._fast_lr(lr),
+            seed=self.seed, events=events,
+        )  # fmt: skip
+        lines = torch.empty((events, self.out_chop.numel()), device=x.device)
+        copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=not p.transfer_columns)
+        fast = self._fast_settings.get()
+        self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast, copies)
+        if events:
+            sent = gpu.read_into_buffer(
+                self._reader.settings, lines, transfers.line, self.buffer, self._gains(transfers, lr),
+                columns=p.transfer_columns, read_input=self._reader.input, momentum=p.momentum, forget=p.forget_buffer,
+                restart=p.no_buffer, max_pulses=p.transfer_update.desired_bl, cap=p.buffer_cap,
+                signs=(transfers.line_sign, transfers.out_sign), relative=self._relative(), transfers=transfers,
+                seed=self.seed, first_event=first_read,
+            )  # fmt: skip
+            line = transfers.line[sent.source.long()]
+            written = (line, sent.pulses) if p.transfer_columns else (sent.pulses, line)
+            slow = weight if self.slow_weight is None else self.slow_weight
+            self.slow.update(slow, *written, self._write_lr, self._slow_settings.get(), live=sent.live)
+        if p.gamma > 0:
+            self._show(weight)
+
+    def needs_cpu(self) -> str:
+        """All of it has CUDA kernels."""
+        return ""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._vectors = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        self._vectors = None
+        super()._load_from_state_dict(*given)
+
     def _pass(self, weight: Tensor, transfers: kernels.Transfers, lr: float, first_event: int) -> None:
         """Some vectors of a mini-batch, and their reads."""
         lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
@@ -266,7 +323,8 @@ class ChoppedTransferCell(Cell):
     def _gains(self, transfers: kernels.Transfers, lr: float) -> Tensor:
         """Buffer units per unit of weight, for each read."""
         p = self.parameters_
-        gains = torch.full(transfers.line.shape, p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold)
+        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
+        gains = torch.full(transfers.line.shape, gain, device=transfers.line.device)
         if p.correct_gradient_magnitudes:
             gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
         return gains
@@ -315,7 +373,8 @@ class ChoppedTransferCell(Cell):
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """A is emptied, C takes the weight, and buffer, choppers, maxima and schedule start afresh."""
-        self.fast.set_weights(self.fast_weight, torch.zeros(self.shape))
+        self._vectors = 0
+        self.fast.set_weights(self.fast_weight, torch.zeros_like(self.fast_weight))
         self.slow.set_weights(weight if self.slow_weight is None else self.slow_weight, wanted)
         self.buffer.zero_()
         self.counters[:3] = 0  # the count of reads numbers the random draws and goes on

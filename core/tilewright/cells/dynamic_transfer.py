@@ -101,7 +101,8 @@ class DynamicTransferCell(ChoppedTransferCell):
         return kernels.Relative(self.reference, self.mean, self._rate)
 
     def _fast_lr(self, lr: float) -> float:
-        return super()._fast_lr(lr) * float(self.feedback)
+        rate = super()._fast_lr(lr)
+        return rate * float(self.feedback) if self.dynamic.experimental_fast_lr_feedback else rate
 
     def _gains(self, transfers: kernels.Transfers, lr: float) -> Tensor:
         gains = super()._gains(transfers, lr)
@@ -113,9 +114,10 @@ class DynamicTransferCell(ChoppedTransferCell):
     @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """As c-TTv2, then adapt the fast learning rate where that is asked for and due."""
-        self._first_vector = int(self.counters[0])
-        super().update(weight, x, d, lr)
         p = self.dynamic
+        if p.experimental_fast_lr_feedback or p.experimental_correct_accumulation:
+            self._first_vector = int(self.counters[0])
+        super().update(weight, x, d, lr)
         if not p.experimental_fast_lr_feedback or lr == 0:
             return
         lines = self.in_chop.numel()
@@ -125,6 +127,13 @@ class DynamicTransferCell(ChoppedTransferCell):
         largest = float((self.reference - self.mean).abs().max())
         if largest > 0:
             self.feedback *= p.feedback_target / largest
+
+    def needs_cpu(self) -> str:
+        """Experimental options look at the counters on the way."""
+        p = self.dynamic
+        if p.experimental_fast_lr_feedback or p.experimental_correct_accumulation:
+            return f"{type(self).__name__} with experimental options has no CUDA kernels yet"
+        return ""
 
     def digital_buffers(self) -> list[Tensor]:
         """As c-TTv2, with mean, reference and the marks of the lines that have flipped."""

@@ -22,10 +22,8 @@ from tilewright.kernels.machine import RATE_KINDS, capabilities, exercise
 from tilewright.kernels.products import TileReads, matrix_product
 from tilewright.kernels.random import derive_seed, normal_field, normal_rows, uniform_field, uniform_rows
 from tilewright.kernels.responses import nominal_response, pulse_trace, whiten
+from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
 from tilewright.kernels.transfers import (
-    Relative,
-    Transfers,
-    TransferState,
     follow_reads,
     plan_transfers,
     read_into_buffer,

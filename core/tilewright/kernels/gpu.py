@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tilewright._cpu import DeviceModel, ReadSettings, UpdateSettings
+from tilewright._cpu import DeviceModel, ReadSettings, TransferPlan, UpdateSettings
 from tilewright.kernels.arrays import Crosspoints, address_of
 from tilewright.kernels.products import Clipped
+from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
 from tilewright.kernels.updates import Snapshots
 
 try:
@@ -311,7 +312,7 @@ def read_into_buffer(
     lines: Tensor,
     line: Tensor,
     buffer: Tensor,
-    gain: float,
+    gains: Tensor,
     *,
     columns: bool,
     read_input: float,
@@ -320,9 +321,16 @@ def read_into_buffer(
     max_pulses: int,
     cap: float,
     seed: int,
-    first_event: int,
+    first_event: int | Tensor,
+    restart: bool = False,
+    signs: tuple[Tensor, Tensor] | None = None,
+    relative: Relative | None = None,
+    transfers: Transfers | None = None,
 ) -> Sent:
-    """As :func:`tilewright.kernels.read_into_buffer`, with one gain and what was sent packed on the device."""
+    """As :func:`tilewright.kernels.read_into_buffer`, with what was sent packed on the device.
+
+    ``first_event`` may be an int64 on the device.
+    """
     lines = lines.contiguous()
     events, length = lines.shape
     sent = Sent(
@@ -330,13 +338,79 @@ def read_into_buffer(
         torch.empty(events, dtype=torch.int32, device=lines.device),
         torch.empty(1, dtype=torch.int64, device=lines.device),
     )
-    gains, inputs = torch.full((events,), gain, device=lines.device), buffer.shape[1]
+    inputs = buffer.shape[1]
+    line_sign, out_sign = signs or (None, None)
+    planes, rate = (0, 0, 0, 0), 0.0
+    if relative is not None and transfers is not None:
+        rate = relative.rate
+        planes = (
+            relative.reference.data_ptr(), relative.mean.data_ptr(),
+            address_of(transfers.fresh), address_of(transfers.writes),
+        )  # fmt: skip
+    fixed, first = (0, first_event) if isinstance(first_event, Tensor) else (first_event, None)
     _module().buffer(
-        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), buffer.data_ptr(),
-        1 if columns else inputs, inputs if columns else 1, gains.data_ptr(), momentum, forget, max_pulses, cap,
-        sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, first_event, _stream(lines),
+        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(),
+        (address_of(line_sign), address_of(out_sign)), buffer.data_ptr(), 1 if columns else inputs,
+        inputs if columns else 1, gains.data_ptr(), momentum, forget, restart, max_pulses, cap, planes, rate,
+        sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, fixed, address_of(first),
+        _stream(lines),
     )  # fmt: skip
     return sent
+
+
+def plan_transfers(
+    plan: TransferPlan,
+    state: TransferState,
+    x: Tensor,
+    d: Tensor,
+    *,
+    columns: bool,
+    chopped: bool,
+    period: int,
+    lr: float,
+    seed: int,
+    events: int,
+) -> tuple[Transfers, Tensor]:
+    """As :func:`tilewright.kernels.plan_transfers`, where the number of reads is known beforehand.
+
+    Returns:
+        the plan, and the number of its first read, int64 on the device.
+    """
+    x, d = _rows(x, x.shape[-1], "x", state.counters), _rows(d, d.shape[-1], "d", state.counters)
+    samples, inputs, outputs = x.shape[0], x.shape[1], d.shape[1]
+
+    def empty(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=x.device)
+
+    flags = [empty(events, dtype=torch.int8) if state.switched is not None else None for _ in range(2)]
+    out = Transfers(
+        x=torch.empty_like(x) if chopped else x,
+        d=torch.empty_like(d) if chopped else d,
+        fast_lr=empty(samples, dtype=torch.float32),
+        after=empty(events, dtype=torch.int32),
+        line=empty(events, dtype=torch.int32),
+        lr=empty(events, dtype=torch.float32),
+        line_sign=empty(events, dtype=torch.int8),
+        out_sign=empty(events, outputs if columns else inputs, dtype=torch.int8),
+        fresh=flags[0],
+        writes=flags[1],
+    )
+    maxima = x.abs().amax(dim=1), d.abs().amax(dim=1)
+    first_read = empty(1, dtype=torch.int64)
+    _module().plan_transfers(
+        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
+        (
+            state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr(),
+            address_of(state.switched),
+        ),
+        (
+            out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
+            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
+            out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
+        ),
+        (maxima[0].data_ptr(), maxima[1].data_ptr()), first_read.data_ptr(), _stream(x),
+    )  # fmt: skip
+    return out, first_read
 
 
 def carry_steps(accumulator: Tensor, rows: Tensor, step: float, most_steps: float) -> Sent:
