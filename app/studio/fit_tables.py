@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
@@ -70,12 +69,10 @@ def found_table(fit: DeviceFit) -> pd.DataFrame:
     """Parameters with errors and intervals, and in the unit of the measurement."""
     rows = []
     for item in fit.parameters:
-        low, high = item.interval
-        ends = f"{significant(low)} … {significant(high)}" if math.isfinite(low) or math.isfinite(high) else ""
         remark = "at its limit" if item.at_bound else f"= {item.expr}" if item.expr else "" if item.vary else "held"
         if item.vary and not item.at_bound and not item.determined:
             remark = "not determined"
-        row = {"Parameter": item.name, "Value ± standard error": item.text, "95 % interval": ends}
+        row = {"Parameter": item.name, "Value ± standard error": item.text, "95 % interval": item.interval_text}
         rows.append(row | {"Measured": item.measured_text, "": remark})
     table = pd.DataFrame(rows)
     return table if table["Measured"].any() else table.drop(columns="Measured")

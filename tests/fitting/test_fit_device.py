@@ -19,6 +19,7 @@ from tilewright.fitting import (
     fit_device,
     value_with_error,
 )
+from tilewright.fitting.result import FittedParameter
 from tilewright.measurement import load_example, read_measurement, tutorial_pulses
 
 TRUE = {"dw_min": 0.0116, "up_down": -0.24, "w_max": 1.7, "w_min": -0.777}
@@ -253,3 +254,17 @@ def test_real_two_column_record(shared_data):
     fit = fit_device(measurement, SoftBoundsDevice)
     assert fit.rms <= 0.1913
     assert fit["w_max"].at_bound
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ((0.5, 1.25), "0.5 … 1.25"),
+        ((-math.inf, 1.25), "below 1.25"),
+        ((0.5, math.inf), "above 0.5"),
+        ((-math.inf, math.inf), "open"),
+        ((math.nan, math.nan), ""),
+    ],
+)
+def test_intervals_in_words(limits, text):
+    assert FittedParameter("w_max", 1.0, 0.2, 0.1, 2.0, 1.0, limits=limits).interval_text == text

@@ -25,7 +25,10 @@ from tilewright.fitting import (
     fit_population,
     fit_with_noise,
     markov_chain,
+    population_noise,
     profile_likelihood,
+    typical_fit,
+    with_profiles,
 )
 from tilewright.fitting.residual_noise import RecordShape, ResidualNoise
 from tilewright.fitting.verdict import LABELS, NOT_JUDGED
@@ -52,6 +55,23 @@ def test_profiles_agree_with_errors_where_the_model_is_nearly_linear(fitted):
         assert profiles[name].drop.min() == 0.0
     with pytest.raises(FitError, match="nothing to profile"):
         profile_likelihood(measurement, fit, names=[])
+
+
+@pytest.mark.parametrize("seed", [7, 8, 22])
+def test_profiles_reach_further_where_noise_grows_with_the_parameter(seed):
+    """Records in which the estimate of a bound lies inside the truth by more than 1.96 of its errors.
+
+    The walk of the steps is damped less the further out the bound is, so the error there is larger than at the
+    estimate; the profile, which counts it as it would be there, holds the truth.
+    """
+    measurement = noisy("PowStepDevice", seed, step=1.0, write=2.0)
+    fit = fitted_to("PowStepDevice", measurement)
+    bound, true = fit["w_min"], TRUTHS["PowStepDevice"][0].w_min
+    assert bound.value - 1.96 * bound.stderr > true
+    found, profiles = with_profiles(measurement, fit)
+    low, high = found["w_min"].interval
+    assert low < true < bound.value < high
+    assert {profile.name for profile in profiles} >= {"w_min", "w_max", "dw_min"}
 
 
 def test_bootstrap_and_chain_agree_with_errors(fitted):
@@ -102,11 +122,20 @@ def test_spread_over_devices_goes_into_the_fields():
     )  # fmt: skip
     traces = trace_pulses(device, TUTORIAL, n_traces=24, seed=2, w0=-0.3)[:-1].astype(float)
     records = tuple(Record(TUTORIAL, trace, device=f"d{k}") for k, trace in enumerate(traces.T))
-    found = fit_population(Measurement("array", "", records), SoftBoundsDevice)
+    array = Measurement("array", "", records)
+    found = fit_population(array, SoftBoundsDevice)
     assert found.device.dw_min_dtod == pytest.approx(0.3, rel=0.6)
     assert found.device.w_min_dtod == pytest.approx(0.15, rel=0.6)
     assert found.device.up_down_dtod == pytest.approx(0.05, abs=0.04)
     assert {"parameter", "spread", "distribution"} <= set(found.table().columns)
+    typical = typical_fit(array, found)
+    assert typical["w_min"].value == np.mean([fit["w_min"].value for fit in found.fits.values()])
+    assert typical["w_min"].stderr == pytest.approx(0.15 * 0.777 / math.sqrt(24), rel=0.6)
+    assert [item.name for item in typical.parameters] == list(SOFT)
+    assert len(typical.model) == len(found.fits)
+    noise = population_noise(array, found)
+    assert noise.dw_min_std == pytest.approx(0.2, abs=0.1)
+    assert noise.write_noise_std == pytest.approx(0.5, rel=0.2)
     with pytest.raises(FitError, match="at least two devices"):
         fit_population(Measurement("one", "", records[:1]), SoftBoundsDevice)
 

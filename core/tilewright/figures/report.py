@@ -233,13 +233,11 @@ def _noise(noise: NoiseEstimate) -> str:
 def _parameters(fit: DeviceFit) -> str:
     rows = []
     for item in fit.parameters:
-        low, high = item.interval
-        sure = math.isfinite(low) and math.isfinite(high)
         rows.append(
             {
                 "Parameter": item.name,
                 "Value": item.text,
-                "95 %": f"{low:.3g} … {high:.3g}" if sure else "",
+                "95 %": item.interval_text,
                 "Measured": item.measured_text,
                 "": "at its limit" if item.at_bound else "" if item.vary else "held",
             }

@@ -135,12 +135,7 @@ def fit_population(
             share((number + 1) / len(names))
     if len(fits) < 2:
         raise FitError(f"only {len(fits)} of {len(names)} devices could be fitted: {next(iter(failed.values()), '')}")
-    return population_of(fits, failed, seed)
-
-
-def population_of(fits: dict[str, DeviceFit], failed: Mapping[str, str] | None = None, seed: int = 1) -> PopulationFit:
-    """The distribution that single fits come from; ``failed`` names devices without one, ``seed`` draws the errors."""
-    return _summary(fits, dict(failed or {}), np.random.default_rng(seed))
+    return _summary(fits, failed, np.random.default_rng(seed))
 
 
 def typical_fit(measurement: Measurement, population: PopulationFit) -> DeviceFit:

@@ -15,18 +15,17 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReferenceDevice
 from tilewright.fitting.device_fit import FITTABLE_CLASSES, fit_device
 from tilewright.fitting.objective import Cancelled, Progress
-from tilewright.fitting.population import population_of, typical_fit
 from tilewright.fitting.problem import problem_of
 from tilewright.fitting.result import DeviceFit
 from tilewright.fitting.search import downhill, values_of
 from tilewright.fitting.specification import rebuilt
-from tilewright.measurement.record import Measurement, Record
+from tilewright.measurement.record import Measurement
 
 FOLDS = 5
 BLOCK = 20
 DEALS = 2  # ways of dealing the blocks to the folds; a single one leaves too much to chance
 GROUP = 5  # neighbouring blocks whose errors count as one: noise with memory reaches over a block
-DEVICES_JUDGED = 5  # of many, to rank classes by
+DEVICES_JUDGED = 8  # of many, to rank classes by
 DISTINCT = 2.0  # standard errors of the paired difference from which on two classes are told apart
 
 # The second has the equation of the first, read against a reference: one fit serves both.
@@ -152,7 +151,7 @@ def fit_all_devices(
     standard errors of the paired difference are tied; ties are put in order of BIC, and of the number of parameters
     that the data does not determine where BIC differs by less than two.
 
-    Of several devices, up to five are each fitted alone, and their errors are taken together.
+    Of many devices, a few are fitted jointly: a class that follows the noise of single records gains nothing by that.
 
     Args:
         measurement: in normalised weight units.
@@ -164,6 +163,10 @@ def fit_all_devices(
         weights: factor of the deviations of each record, as for :func:`fit_device`; they judge left-out samples too.
         free_start: as for :func:`fit_device`.
     """
+    judges = set(ranked_devices(measurement))
+    own = [k for k, record in enumerate(measurement.records) if record.device in judges]
+    weights = None if weights is None else [weights[k] for k in own]
+    measurement = replace(measurement, records=tuple(measurement.records[k] for k in own))
     chosen = list(classes) if classes is not None else list(FITTABLE_CLASSES)
     fits: dict[type[PulsedDevice], tuple[DeviceFit, tuple[float, float, NDArray[np.float64]]]] = {}
     for device_class in chosen:
@@ -171,8 +174,11 @@ def fit_all_devices(
         if kind not in fits:
             if begun is not None:
                 begun(kind)
-            judged = _judged_apart if len(measurement.devices) > 1 else _judged
-            fits[kind] = judged(measurement, kind, weights, progress, cancelled, seed, free_start)
+            fit = fit_device(
+                measurement, kind, progress=progress, cancelled=cancelled, seed=seed, weights=weights,
+                free_start=free_start,
+            )  # fmt: skip
+            fits[kind] = fit, held_out_error(measurement, fit, cancelled, seed)
     rows = []
     for device_class in chosen:
         fit, (rms, stderr, errors) = fits[SAME_EQUATION.get(device_class, device_class)]
@@ -186,48 +192,9 @@ def fit_all_devices(
     return Ranking(_in_order(rows), notes)
 
 
-Judged = tuple[DeviceFit, tuple[float, float, NDArray[np.float64]]]
-Weights = Sequence[float | NDArray[np.float64]] | None
-
-
-def _judged(
-    measurement: Measurement, kind: type[PulsedDevice], weights: Weights, progress: Progress | None,
-    cancelled: Cancelled | None, seed: int, free_start: bool | None,
-) -> Judged:  # fmt: skip
-    """The fit of a class and its error on samples left out."""
-    fit = fit_device(
-        measurement, kind, progress=progress, cancelled=cancelled, seed=seed, weights=weights, free_start=free_start
-    )
-    return fit, held_out_error(measurement, fit, cancelled, seed)
-
-
 def ranked_devices(measurement: Measurement) -> list[str]:
     """The devices that classes are judged by: all, or a few evenly chosen."""
     return list(measurement.devices)[:: -(-len(measurement.devices) // DEVICES_JUDGED)]
-
-
-def _judged_apart(
-    measurement: Measurement, kind: type[PulsedDevice], weights: Weights, progress: Progress | None,
-    cancelled: Cancelled | None, seed: int, free_start: bool | None,
-) -> Judged:  # fmt: skip
-    """The same for several devices, a few each fitted alone: one set for all would be judged by their spread."""
-    fits: dict[str, DeviceFit] = {}
-    total, count, variance = 0.0, 0.0, 0.0
-    blocks: list[NDArray[np.float64]] = []
-    records: list[Record] = []
-    for name in ranked_devices(measurement):
-        own = [k for k, record in enumerate(measurement.records) if record.device == name]
-        part = replace(measurement, records=tuple(measurement.records[k] for k in own))
-        factors = None if weights is None else [weights[k] for k in own]
-        fits[name], (rms, stderr, errors) = _judged(part, kind, factors, progress, cancelled, seed, free_start)
-        worth = float(fits[name].n_points)
-        total, count, variance = total + worth * rms**2, count + worth, variance + (worth * 2 * rms * stderr) ** 2
-        blocks.append(errors)
-        records += part.records
-    rms = math.sqrt(total / count)
-    stderr = math.sqrt(variance) / count / (2 * rms) if rms > 0 else 0.0
-    few = replace(measurement, records=tuple(records))
-    return typical_fit(few, population_of(fits)), (rms, stderr, np.concatenate(blocks))
 
 
 def as_class(fit: DeviceFit, device_class: type[PulsedDevice]) -> DeviceFit:

@@ -77,6 +77,18 @@ class FittedParameter:
         return self.value - 1.96 * self.stderr, self.value + 1.96 * self.stderr
 
     @property
+    def interval_text(self) -> str:
+        """The 95 % interval in words; empty where there is none, one bound where the other end is open."""
+        low, high = self.interval
+        if math.isnan(low) or math.isnan(high):
+            return ""
+        if math.isinf(low) and math.isinf(high):
+            return "open"
+        if math.isinf(low):
+            return f"below {high:.3g}"
+        return f"above {low:.3g}" if math.isinf(high) else f"{low:.3g} … {high:.3g}"
+
+    @property
     def measured_text(self) -> str:
         """Value and error in the unit of the measurement; empty where it has none."""
         if not math.isfinite(self.unit_value):
