@@ -131,6 +131,21 @@ def test_agad_waits_for_its_references():
         assert bool(tile.get_weights().any()) == (sweep > 4), f"sweep {sweep}"
 
 
+def test_agad_flips_at_random_besides_its_regular_flips():
+    """in_chop_prob 0.25: all lines in each fourth sweep, a quarter of them in the others; 12 sweeps of 500 lines."""
+    config = config_of(configs.DynamicTransferCompound, in_chop_prob=0.25, in_chop_random=True)
+    tile = AnalogTile(2, 500, config, seed=4)
+    shares, before = [], tile.state_dict()["cell.in_chop"].clone()
+    for _ in range(12):
+        tile.update(torch.zeros(500, 500), torch.zeros(500, 2), 0.1)
+        after = tile.state_dict()["cell.in_chop"].clone()
+        shares.append(float((after != before).double().mean()))
+        before = after
+    assert shares[3::4] == [1.0, 1.0, 1.0]
+    rest = np.mean([share for sweep, share in enumerate(shares) if sweep % 4 != 3])
+    assert abs(rest - 0.25) < limit(1) * np.sqrt(0.25 * 0.75 / 4500)
+
+
 def test_pulses_of_the_fast_array_count_in_its_own_steps():
     """A of 0.001 beside C of 0.01: E[A] = -lr sum outer(d, x), 400 tiles; an average would starve A 5.5 times."""
     fast = without_noise(configs.ConstantStepDevice, dw_min=0.001, w_max=2.0, w_min=-2.0)
