@@ -112,7 +112,6 @@ class DeviceArray(nn.Module):
             self.count_pulses()
         self._model: kernels.DeviceModel | None = None
         self._updates: kernels.ArrayUpdates | None = None
-        self._rate = 0.0, torch.zeros(1)
         self._gpu_updates: GpuUpdates | None = None
 
     # --- where it lives ---------------------------------------------------------------------------------------------
@@ -221,7 +220,7 @@ class DeviceArray(nn.Module):
         snapshots: kernels.Snapshots | None = None,
         live: Tensor | None = None,
     ) -> kernels.UpdateStats | None:
-        """Pulse the array; see :func:`tilewright.kernels.pulsed_update`. Quickest with one ``lr`` and dense vectors.
+        """Pulse the array; see :class:`tilewright.kernels.ArrayUpdates`. Quickest with one ``lr`` and dense vectors.
 
         On a GPU nothing is returned, since the counts are there: :attr:`sent` has them; and the number of samples that
         count may be there too, ``live``.
@@ -235,28 +234,11 @@ class DeviceArray(nn.Module):
         if buffers["written"] is not None:
             visible = visible.detach()
             before = self._raw(visible).clone()
-        if isinstance(lr, float) and (snapshots or x.dtype is torch.int32 or d.dtype is torch.int32):
-            lr = self._shared_rate(lr)
-        if isinstance(lr, float):
-            updates = self._updates
-            if updates is None or updates.settings is not settings:
-                updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
-            tensors = [visible, *[buffers[name] for name in _UPDATED]]
-            stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls)
-        else:
-            stats = kernels.pulsed_update(
-                self.model,
-                self.crosspoints(visible),
-                x,
-                d,
-                lr,
-                settings,
-                seed=self.noise_seed,
-                first_sample=position.samples,
-                call=position.calls,
-                snapshots=snapshots,
-                counts=buffers[PULSE_COUNTER],
-            )
+        updates = self._updates
+        if updates is None or updates.settings is not settings:
+            updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
+        tensors = [visible, *[buffers[name] for name in _UPDATED]]
+        stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls, snapshots)
         position.samples += x.shape[0]
         sent = self._sent
         sent.empty += stats.empty
@@ -266,12 +248,6 @@ class DeviceArray(nn.Module):
         if before is not None:
             self._note_writes(self._raw(visible) != before, visible)
         return stats
-
-    def _shared_rate(self, lr: float) -> Tensor:
-        """One learning rate for all vectors, as the kernels take it; seldom another than the last."""
-        if self._rate[0] != lr:
-            self._rate = lr, torch.tensor([lr], dtype=torch.float32)
-        return self._rate[1]
 
     def _update_on_gpu(
         self,

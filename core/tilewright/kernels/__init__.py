@@ -29,7 +29,7 @@ from tilewright.kernels.transfers import (
     read_into_buffer,
     read_lines,
 )
-from tilewright.kernels.updates import ArrayUpdates, Snapshots, pulsed_update, split_counts
+from tilewright.kernels.updates import ArrayUpdates, Snapshots, split_counts
 
 __all__ = [
     "RATE_KINDS",
@@ -60,7 +60,6 @@ __all__ = [
     "on_gpu",
     "plan_transfers",
     "pulse_trace",
-    "pulsed_update",
     "read_into_buffer",
     "read_lines",
     "split_counts",

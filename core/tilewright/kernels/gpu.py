@@ -194,7 +194,7 @@ class GpuArray:
 
 
 class GpuUpdates:
-    """Updates of one array on a GPU: see :func:`tilewright.kernels.pulsed_update`. Nothing is reported but in ``sent``.
+    """Updates of one array on a GPU: see :class:`tilewright.kernels.ArrayUpdates`. Nothing is reported but in ``sent``.
 
     Args:
         array: its clock and counts.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tilewright import _cpu
 from tilewright._cpu import DeviceModel, UpdateSettings, UpdateStats
-from tilewright.kernels.arrays import Crosspoints, address_of, rows_of
+from tilewright.kernels.arrays import Crosspoints, rows_of
 
 
 @dataclass(slots=True)
@@ -26,63 +26,18 @@ class Snapshots:
     rows: bool
     reset: tuple[Tensor, Tensor] | None = None  # (events, outputs): new states, nan to stay; visible weights
 
+    def compiled(self) -> _cpu.Snapshots:
+        """As the kernels take them; the tensors have to outlive it."""
+        events = self.line.numel()
+        if events == 0:
+            return _NO_SNAPSHOTS
+        state, visible = (0, 0) if self.reset is None else (tensor.data_ptr() for tensor in self.reset)
+        return _cpu.Snapshots(
+            events, self.line.data_ptr(), self.after.data_ptr(), self.out.data_ptr(), self.rows, state, visible
+        )
+
 
 _NO_SNAPSHOTS = _cpu.Snapshots()
-
-
-def pulsed_update(
-    model: DeviceModel,
-    crosspoints: Crosspoints,
-    x: Tensor,
-    d: Tensor,
-    lr: Tensor,
-    settings: UpdateSettings,
-    *,
-    seed: int,
-    first_sample: int,
-    call: int,
-    snapshots: Snapshots | None = None,
-    counts: Tensor | None = None,
-) -> UpdateStats:
-    """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
-
-    Args:
-        model: kind of device and its cycle and write noise.
-        crosspoints: state and parameters, (outputs, inputs).
-        x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
-        d: errors (samples, outputs), or int32 (samples,).
-        lr: learning rate, one value or one for each sample.
-        settings: pulse scheme.
-        seed: key of the pulse trains and of the noise.
-        first_sample: number of the first sample in the life of the array; trains depend on it alone.
-        call: number of this call; cycle noise depends on it.
-        snapshots: lines to copy on the way.
-        counts: int64 counters (outputs, inputs) to add to; see :func:`split_counts`.
-    """
-    rows, cols = crosspoints.visible.shape
-    x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
-    x = x if x_hot else rows_of(x, cols, "x")
-    d = d if d_hot else rows_of(d, rows, "d")
-    samples = x.shape[0]
-    if d.shape[0] != samples:
-        raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
-    if lr.numel() not in (1, samples):
-        raise ValueError(f"lr must hold 1 or {samples} values, found {lr.numel()}")
-    taken = _NO_SNAPSHOTS
-    if snapshots is not None and snapshots.line.numel():
-        taken = _cpu.Snapshots(
-            snapshots.line.numel(),
-            snapshots.line.data_ptr(),
-            snapshots.after.data_ptr(),
-            snapshots.out.data_ptr(),
-            snapshots.rows,
-            *((0, 0) if snapshots.reset is None else (t.data_ptr() for t in snapshots.reset)),
-        )
-    return _cpu.update(
-        model, crosspoints.addresses(), rows, cols, settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples,
-        lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(), taken,
-        address_of(counts),
-    )  # fmt: skip
 
 
 def split_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,9 +46,9 @@ def split_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ArrayUpdates:
-    """Updates of one array with dense vectors and one learning rate: the light way to do :func:`pulsed_update`.
+    """Updates of one array, which keep what does not change between calls.
 
-    Keeps what does not change between calls; addresses are compared in each call, since tensors may move.
+    Addresses are compared in each call, since tensors may move.
 
     Args:
         model: kind of device and its cycle and write noise.
@@ -101,46 +56,80 @@ class ArrayUpdates:
         shape: (outputs, inputs).
     """
 
-    __slots__ = ("_addresses", "_held", "_updates", "cols", "rows", "settings")
+    __slots__ = ("_addresses", "_arrays", "_held", "_model", "_rate", "_updates", "cols", "rows", "settings")
 
     def __init__(self, model: DeviceModel, settings: UpdateSettings, shape: tuple[int, int]) -> None:
         self.rows, self.cols = shape
         self.settings = settings
+        self._model = model
         self._updates = _cpu.Updates(model, settings, self.rows, self.cols)
         self._addresses: list[int] = []
+        self._arrays: tuple[int, ...] = ()
         self._held: Sequence[Tensor | None] = ()
+        self._rate = 0.0, torch.zeros(1)
 
     def _bind(self, tensors: Sequence[Tensor | None], addresses: list[int]) -> None:
-        crosspoints = Crosspoints(*tensors[:-1])  # type: ignore[arg-type]
-        self._updates.bind(crosspoints.addresses(), addresses[-1])
+        self._arrays = Crosspoints(*tensors[:-1]).addresses()  # type: ignore[arg-type]
+        self._updates.bind(self._arrays, addresses[-1])
         self._addresses, self._held = addresses, tensors  # held, so that nothing else comes to lie there
 
     def __call__(
-        self, tensors: Sequence[Tensor | None], x: Tensor, d: Tensor, lr: float, seed: int, first_sample: int, call: int
+        self,
+        tensors: Sequence[Tensor | None],
+        x: Tensor,
+        d: Tensor,
+        lr: float | Tensor,
+        seed: int,
+        first_sample: int,
+        call: int,
+        snapshots: Snapshots | None = None,
     ) -> UpdateStats:
         """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
 
         Args:
-            tensors: of the array, in the order of :class:`Crosspoints`, then the counters or None.
-            x: inputs (samples, inputs).
-            d: errors (samples, outputs).
-            lr: learning rate.
+            tensors: of the array, in the order of :class:`Crosspoints`, then the int64 counters (outputs, inputs) to
+                add to, see :func:`split_counts`, or None.
+            x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
+            d: errors (samples, outputs), or int32 (samples,).
+            lr: learning rate: a number, or a tensor with one value or one for each sample.
             seed: key of the pulse trains and of the noise.
-            first_sample: number of the first sample in the life of the array.
-            call: number of this call.
+            first_sample: number of the first sample in the life of the array; trains depend on it alone.
+            call: number of this call; cycle noise depends on it.
+            snapshots: lines to copy on the way.
         """
-        if x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous():
+        x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
+        if not x_hot and (x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous()):
             x = rows_of(x, self.cols, "x")
-        if d.dtype is not torch.float32 or d.dim() != 2 or not d.is_cpu or not d.is_contiguous():
+        if not d_hot and (d.dtype is not torch.float32 or d.dim() != 2 or not d.is_cpu or not d.is_contiguous()):
             d = rows_of(d, self.rows, "d")
-        samples, cols = x.shape
-        others, rows = d.shape
-        if cols != self.cols or rows != self.rows or others != samples:
-            rows_of(x, self.cols, "x"), rows_of(d, self.rows, "d")
-            raise ValueError(f"x has {samples} samples but d has {others}")
+        samples = x.shape[0]
+        if d.shape[0] != samples or not (x_hot or x.shape[1] == self.cols) or not (d_hot or d.shape[1] == self.rows):
+            self._refuse(x, d)
         addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
         if addresses != self._addresses:
             self._bind(tensors, addresses)
-        return self._updates.run(
-            x.data_ptr(), d.data_ptr(), samples, lr, seed, first_sample, call, torch.get_num_threads()
-        )
+        if isinstance(lr, float):
+            if snapshots is None and not x_hot and not d_hot:
+                return self._updates.run(
+                    x.data_ptr(), d.data_ptr(), samples, lr, seed, first_sample, call, torch.get_num_threads()
+                )
+            lr = self._shared_rate(lr)
+        if lr.numel() not in (1, samples):
+            raise ValueError(f"lr must hold 1 or {samples} values, found {lr.numel()}")
+        return _cpu.update(
+            self._model, self._arrays, self.rows, self.cols, self.settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot,
+            samples, lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(),
+            _NO_SNAPSHOTS if snapshots is None else snapshots.compiled(), addresses[-1],
+        )  # fmt: skip
+
+    def _refuse(self, x: Tensor, d: Tensor) -> None:
+        for values, width, what in ((x, self.cols, "x"), (d, self.rows, "d")):
+            if values.dtype is not torch.int32:
+                rows_of(values, width, what)
+        raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")
+
+    def _shared_rate(self, lr: float) -> Tensor:
+        """One learning rate for all vectors as a tensor; seldom another than the last."""
+        if self._rate[0] != lr:
+            self._rate = lr, torch.tensor([lr], dtype=torch.float32)
+        return self._rate[1]
