@@ -16,10 +16,11 @@ constexpr float kSummed = 4;             // expected pulses for each vector of a
 constexpr int kTogether = 4;             // vectors of a row that take their pulses together
 constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
 
-// Two vectors of eight crosspoints of a row, wherever they lie, while they take pulses.
+// Two vectors of eight crosspoints of a row, or one, while they take pulses.
+template <bool Both>
 struct Group {
+    TwiceEight<Both> at;
     Crosspoints<f16> c;
-    int64_t index[2], lanes[2];
     u16 touched;     // not zero where a pulse came
     u16 ups, downs;  // pulses so far, where these are counted
 };
@@ -93,31 +94,38 @@ class RowUpdater {
     }
 
     template <int V>
-    TW_INLINE void open(Group* groups, int64_t i, const int64_t* vec) const {
+    TW_INLINE void open(Group<(V > 1)>* groups, int64_t i, const int64_t* vec) const {
         for (int n = 0; n < (V + 1) / 2; ++n) {
-            Group& g = groups[n];
+            Group<(V > 1)>& g = groups[n];
             for (int half = 0; half < 2 && 2 * n + half < V; ++half) {
-                g.index[half] = i * a_.cols + vec[2 * n + half] * kLanes;
-                g.lanes[half] = a_.cols - vec[2 * n + half] * kLanes;
+                g.at.index[half] = i * a_.cols + vec[2 * n + half] * kLanes;
+                g.at.lanes[half] = a_.cols - vec[2 * n + half] * kLanes;
             }
-            const Crosspoints<f8> first = load_crosspoints<Device>(a_, g.index[0], g.lanes[0]);
-            if constexpr (V == 1) g.c = joined(first, Crosspoints<f8>{});
-            else g.c = joined(first, load_crosspoints<Device>(a_, g.index[1], g.lanes[1]));
+            g.c = crosspoints_of<Device>(a_, g.at.load(a_.persistent ? a_.persistent : a_.visible), g.at);
             g.touched = g.ups = g.downs = u16{};
         }
     }
 
-    template <int V>
-    TW_INLINE void close(const Group* groups) {
-        for (int n = 0; n < (V + 1) / 2; ++n) {
-            const Group& g = groups[n];
-            close(g.index[0], g.lanes[0], low(g.c.state), low(g.touched), low(g.ups), low(g.downs));
-            if constexpr (V > 1) close(g.index[1], g.lanes[1], high(g.c.state), high(g.touched), high(g.ups), high(g.downs));
+    // Stores what the crosspoints have become, and shows it.
+    template <bool Both>
+    TW_INLINE void close(const Group<Both>& g) {
+        const i16 changed = (i16)(g.touched != 0u);
+        const uint32_t mask = lane_mask(changed);
+        if (mask == 0) return;
+        if (u_.counts) {
+            add_halves(u_.counts + g.at.index[0], low(g.ups), low(g.downs), g.at.lanes[0]);
+            if constexpr (Both) add_halves(u_.counts + g.at.index[1], high(g.ups), high(g.downs), g.at.lanes[1]);
         }
+        if (!a_.persistent) return g.at.store(a_.visible, g.c.state);
+        g.at.store(a_.persistent, g.c.state);
+        if (a_.write_noise > 0) rewritten_ += __builtin_popcount(mask);
+        const f16 before = g.at.load(a_.visible);
+        g.at.store(a_.visible, blend(changed, visible_weight(a_, g.c.state, g.at, mask, noise_), before));
     }
 
     // One pulse at the lanes of the mask.
-    TW_INLINE void pulse_some(Group& g, i16 active, i16 up) {
+    template <bool Both>
+    TW_INLINE void pulse_some(Group<Both>& g, i16 active, i16 up) {
         const uint32_t mask = lane_mask(active);
         f16 moved;
         if constexpr (Noisy) {
@@ -129,7 +137,8 @@ class RowUpdater {
         g.c.state = blend(active, moved, g.c.state);
     }
     // One pulse at every lane.
-    TW_INLINE void pulse_all(Group& g, i16 up) {
+    template <bool Both>
+    TW_INLINE void pulse_all(Group<Both>& g, i16 up) {
         if constexpr (Noisy) {
             g.c.state = pulse<Device, Mult>(g.c, up, sigma_ * noise_.take_all_wide(), a_.shape);
         } else {
@@ -195,7 +204,7 @@ class RowUpdater {
     template <int V>
     TW_INLINE void one_word(int64_t i, const int64_t* vec, const RowWord& w) {
         constexpr int G = (V + 1) / 2;
-        Group g[G];
+        Group<(V > 1)> g[G];
         u16 hit[G], raises[G], left;
         open<V>(g, i, vec);
         for (int n = 0; n < G; ++n) {
@@ -212,7 +221,7 @@ class RowUpdater {
                 left = left | hit[n];
             }
         } while (any(left));
-        close<V>(g);
+        for (int n = 0; n < G; ++n) close(g[n]);
     }
 
     // Whether lanes have so many pulses in a word that it pays to queue them.
@@ -231,16 +240,20 @@ class RowUpdater {
             if (any(hit)) break;
         }
         if (k == n_words) return;
-        Group g[(V + 1) / 2];
+        Group<(V > 1)> g[(V + 1) / 2];
         open<V>(g, i, vec);
-        if (kQueues<V, Part> && queue) queued<V>(g, vec, words + k, n_words - k);
-        else in_turn<V>(g, vec, words + k, n_words - k, part);
-        close<V>(g);
+        if constexpr (kQueues<V, Part>) {
+            if (queue) queued<V>(g, vec, words + k, n_words - k);
+            else in_turn<V>(g, vec, words + k, n_words - k, part);
+        } else {
+            in_turn<V>(g, vec, words + k, n_words - k, part);
+        }
+        for (int n = 0; n < (V + 1) / 2; ++n) close(g[n]);
     }
 
     // Two words at a time: a lane goes on to the second where it has no more pulses in the first.
     template <int V, class Part>
-    TW_INLINE void in_turn(Group* g, const int64_t* vec, const RowWord* words, int64_t n_words, const Part& part) {
+    TW_INLINE void in_turn(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words, const Part& part) {
         constexpr int G = (V + 1) / 2;
         for (int64_t k = 0; k < n_words; k += 2) {
             u16 hit[G], later[G], raises[G], raises_later[G], left = {};
@@ -278,8 +291,8 @@ class RowUpdater {
 
     // Lanes queue their pulses, so that each goes on with its next one whatever word that is in.
     template <int V>
-    TW_INLINE void queued(Group* g, const int64_t* vec, const RowWord* words, int64_t n_words) {
-        constexpr int G = (V + 1) / 2;
+    TW_INLINE void queued(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words) {
+        constexpr int G = V / 2;
         Queue q[G];
         for (int n = 0; n < G; ++n) q[n] = Queue{};
         for (int64_t k = 0; k < n_words; ++k) {
@@ -308,7 +321,7 @@ class RowUpdater {
 
     // Up to `rounds` pulses of each lane.
     template <int G>
-    TW_INLINE void deliver(Group* g, Queue* q, uint32_t rounds) {
+    TW_INLINE void deliver(Group<true>* g, Queue* q, uint32_t rounds) {
         u16 least = q[0].waiting;
         for (int n = 1; n < G; ++n) least = blend((i16)(q[n].waiting < least), q[n].waiting, least);
         const uint32_t lowest = min_lanes_u(least), full = lowest < rounds ? lowest : rounds;
@@ -433,7 +446,7 @@ class RowUpdater {
         }
         while (n_words > 0 && words->word * 32 + 32 <= earliest) ++words, --n_words;
         while (n_words > 0 && words[n_words - 1].word * 32 >= latest) --n_words;
-        all_words<V>(i, vec, words, n_words, false, [&](int n, int64_t word, u8 hit) { return hit & phase[n][number].slots(word); });
+        all_words<V>(i, vec, words, n_words, false, [&](int n, int64_t word, u8 hit) { return hit & sets_.copies.slots(phase[n] + number, word); });
     }
 
     void copy_lanes(int64_t i, int64_t vec, const CopyPhase& phase) {
@@ -446,12 +459,13 @@ class RowUpdater {
         }
     }
 
-    TW_INLINE void tally(u16 hit, u16 raises, Group& g) const {
+    template <bool Both>
+    TW_INLINE void tally(u16 hit, u16 raises, Group<Both>& g) const {
         g.ups = g.ups + count_bits(hit & raises);
         g.downs = g.downs + count_bits(hit & ~raises);
     }
 
-    // Stores what eight crosspoints have become, and shows it.
+    // The same for eight.
     TW_INLINE void close(int64_t index, int64_t lanes, f8 state, u8 touched, u8 ups, u8 downs) {
         const i8 changed = touched != 0u;
         const uint32_t mask = lane_mask(changed);

@@ -66,11 +66,11 @@ TW_INLINE void for_elements(const BufferArgs& b, const Body& body) {
 
 // Choppers of up to eight elements.
 TW_INLINE f8 signs_of(const int8_t* at, int64_t used) {
-    int8_t held[kLanes] = {};
-    std::memcpy(held, at, (size_t)used);
-    f8 v;
-    for (int64_t l = 0; l < kLanes; ++l) v[l] = (float)held[l];
-    return v;
+    typedef int8_t Bytes __attribute__((vector_size(8)));
+    Bytes held = {};
+    if (used >= kLanes) std::memcpy(&held, at, sizeof held);
+    else for (int64_t l = 0; l < used; ++l) held[l] = at[l];
+    return to_float(__builtin_convertvector(held, i8));
 }
 
 // The read less its reference, whose mean follows the reads.

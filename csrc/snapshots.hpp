@@ -41,7 +41,16 @@ struct CopyPhase {
 struct ColumnCopies {
     const int64_t* start;
     const CopyPhase* phases;
+    const uint32_t* slots_of;  // what `slots` gives, for each phase and word; null where that is much
+    int64_t words;
+
+    TW_INLINE u8 slots(const CopyPhase* phase, int64_t word) const {
+        if (!slots_of) return phase->slots(word);
+        return load_u(slots_of + ((phase - phases) * words + word) * kLanes);
+    }
 };
+
+constexpr int64_t kTabulatedSlots = 1 << 12;  // words of all phases up to which their slots are tabulated
 
 // Vectors of a row: a run of neighbours.
 struct VectorRange {

@@ -172,13 +172,8 @@ class ScatteredPulses {
         else moved = quiet_pulse<Device>(c, up, a_.shape);
         store_at(states, column, moved, lanes);
         if (a_.persistent) {
-            f16 shown = moved;
-            if (a_.reference.data) shown = shown - at(a_.reference);
-            if (a_.write_noise > 0) {
-                shown = shown + a_.write_noise * noise_.take_wide(mask);
-                rewritten += __builtin_popcount(mask);
-            }
-            store_at(a_.visible + row, column, shown, lanes);
+            if (a_.write_noise > 0) rewritten += __builtin_popcount(mask);
+            store_at(a_.visible + row, column, visible_weight(a_, moved, at, mask, noise_), lanes);
         }
         if (u_.counts) count(row, entries ^ sign, lanes);
     }

@@ -12,20 +12,6 @@ namespace {
 
 enum Counter { kVectors = 0, kNextLine = 1, kSweeps = 2, kReads = 3 };
 
-double absolute_maximum(const float* v, int64_t n) {
-    constexpr int64_t kTogether = 16;  // as many as one comparison of a vector takes; nan compares as smaller
-    float most[kTogether] = {}, m = 0;
-    int64_t i = 0;
-    for (; i + kTogether <= n; i += kTogether)
-        for (int64_t k = 0; k < kTogether; ++k) {
-            const float value = std::fabs(v[i + k]);
-            most[k] = value > most[k] ? value : most[k];
-        }
-    for (; i < n; ++i) m = std::fabs(v[i]) > m ? std::fabs(v[i]) : m;
-    for (const float one : most) m = one > m ? one : m;
-    return m;
-}
-
 void follow(double& mean, double value, double rate) {
     if (mean <= 0) mean = value;
     else if (value > 0) mean = (1 - rate) * mean + rate * value;
@@ -54,8 +40,8 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
         const float* d = a.d + s * a.outputs;
         double lr = a.lr;
         if (a.auto_scale) {
-            follow(a.maxima[0], absolute_maximum(x, a.inputs), rate);
-            follow(a.maxima[1], absolute_maximum(d, a.outputs), rate);
+            follow(a.maxima[0], TW_ISA::absolute_maximum(x, a.inputs), rate);
+            follow(a.maxima[1], TW_ISA::absolute_maximum(d, a.outputs), rate);
             lr *= a.largest_step;
             if (a.maxima[0] > 0 && a.maxima[1] > 0) lr /= a.maxima[0] * a.maxima[1];
         }

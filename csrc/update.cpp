@@ -40,17 +40,17 @@ struct ApplyTrains {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const int threads = threads_for(work, kSharedWork, u.threads);
         Scratch<RowWord> all_words(blocks * errors.words);
-        // Where pulses are few, waiting for memory takes longest: the next row is on its way while one is updated.
-        const bool fetching = lists && errors.words <= kFetchedWords && !row_copies && sets.n_copied == 0;
+        // Where a row gets few pulses, waiting for memory takes long: the next row is on its way while one is updated.
+        const bool fetching = errors.words <= kFetchedWords, skipping = !row_copies && sets.n_copied == 0;
         return sum_blocks(blocks, threads, [&](int64_t block) {
             const int64_t begin = block * kRowBlock, end = begin + kRowBlock < a.rows ? begin + kRowBlock : a.rows;
             int64_t next = fetching ? next_row(begin) : begin;
-            if (next >= end) return (int64_t)0;
+            if (skipping && next >= end) return (int64_t)0;
             RowUpdater<Device, Mult, Noisy> updater(a, u, inputs, sets, lists, spread, part, block);
             RowWord* words = all_words.data + block * errors.words;
             for (int64_t i = begin; i < end; ++i) {
-                if (fetching) {
-                    if (i < next) continue;
+                if (skipping && i < next) continue;
+                if (fetching && i >= next) {
                     next = next_row(i + 1);
                     if (next < a.rows) updater.fetch(next);
                 }
@@ -81,6 +81,7 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
     Scratch<int64_t> start(groups + 1), event(u.snapshots), boundary(u.snapshots);
     Scratch<int64_t> phase_start(columns ? col_vectors + 1 : 0), copied(columns ? col_vectors : 0);
     Scratch<CopyPhase> phases(columns ? col_vectors + u.snapshots : 0);
+    Scratch<uint32_t> phase_slots(columns ? kTabulatedSlots * kLanes : 0);
     Scratch<VectorRange> plain(columns ? col_vectors : 1);
     const int64_t most_words = kLineWords / ((col_vectors + row_vectors) * 16) + 1;
     int64_t first = 0;
@@ -102,11 +103,17 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         write_trains(errors, u, d, plan + first, slot.data, first, count);
         SnapshotIndex index{start.data, event.data, boundary.data};
         if (u.snapshots) index_snapshots(u, slot.data, first, count, groups, start.data, event.data, boundary.data);
-        VectorSets sets{plain.data, 1, col_vectors, copied.data, 0, ColumnCopies{phase_start.data, phases.data}};
+        VectorSets sets{plain.data, 1, col_vectors, copied.data, 0, ColumnCopies{phase_start.data, phases.data, nullptr, words}};
         plain[0] = {0, col_vectors};
         if (columns) {
             split_phases(u, index, col_vectors, phase_start.data, phases.data);
             part_vectors(col_vectors, plain.data, copied.data, sets);
+            const int64_t n = phase_start[col_vectors];
+            if (n * words <= kTabulatedSlots) {
+                for (int64_t k = 0; k < n; ++k)
+                    for (int64_t w = 0; w < words; ++w) store_u(phase_slots.data + (k * words + w) * kLanes, phases[k].slots(w));
+                sets.copies.slots_of = phase_slots.data;
+            }
         }
         const int64_t fired_x = fired(inputs, col_vectors), fired_d = fired(errors, row_vectors);
         // As if errors and inputs fired independently.
