@@ -39,7 +39,7 @@ TW_INLINE V line_of(V v, float slope, float offset) {
 // Binary logarithm of a positive normal number, right to 2e-7 of itself; the terms pair up, which keeps the chain of
 // dependence short.
 template <class V>
-TW_INLINE V binary_log(V v) {
+TW_FUSED_INLINE V binary_log(V v) {
     using Bits = typename LaneTypes<V>::Bits;
     using Whole = typename LaneTypes<V>::Whole;
     const Bits bits = as_bits(v);
@@ -53,7 +53,7 @@ TW_INLINE V binary_log(V v) {
 
 // 2 to the v, right to 1e-7 of itself. Arguments are limited to where the result is a normal number.
 template <class V>
-TW_INLINE V binary_power(V v) {
+TW_FUSED_INLINE V binary_power(V v) {
     using Bits = typename LaneTypes<V>::Bits;
     v = minimum(maximum(v, V{} + -126.0f), V{} + 127.0f);
     const V n = round_even(v), r = v - n, r2 = r * r;

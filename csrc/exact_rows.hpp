@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kRowBlock = 16;        // rows that share a stream of cycle noise
 constexpr float kSummed = 4;             // expected pulses for each vector of a row from which constant steps are summed
+#define TW_APART __attribute__((noinline))  // long, and called in several places
+
 constexpr int kTogether = 4;             // vectors of a row that take their pulses together
 constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
 
@@ -29,15 +31,6 @@ struct Group {
 struct Queue {
     u16 raises, waiting;
 };
-
-// All slots of all lanes count.
-struct Whole {
-    TW_INLINE u8 operator()(int, int64_t, u8 hit) const { return hit; }
-};
-
-// Few vectors at a time, and parts of words, are not worth a queue.
-template <int V, class Part>
-constexpr bool kQueues = V == kTogether && std::is_same_v<Part, Whole>;
 
 // Pulses of a row.
 inline int row_pulses(const RowWord* words, int64_t n_words) {
@@ -79,12 +72,17 @@ class RowUpdater {
     }
     TW_INLINE u8 directions(int64_t vec, const RowWord& w) const { return load_u(input_word(vec, w) + 8) ^ w.signs; }
 
-    // Hits and directions of the vectors of group g. A lone vector leaves the second half without hits.
-    template <int V, class Part>
-    TW_INLINE u16 hits(const int64_t* vec, int g, const RowWord& w, const Part& part) const {
-        const u8 first = part(2 * g, w.word, coincidences(vec[2 * g], w));
-        if constexpr (V == 1) return joined(first, u8{});
-        else return joined(first, part(2 * g + 1, w.word, coincidences(vec[2 * g + 1], w)));
+    // Hits and directions of the vectors of group g, in the slots of their phases where these are given. A lone vector
+    // leaves the second half without hits.
+    template <int V>
+    TW_INLINE u16 hits(const int64_t* vec, int g, const RowWord& w, const CopyPhase* const* phase) const {
+        u8 first = coincidences(vec[2 * g], w), second = {};
+        if (phase) first &= sets_.copies.slots(phase[2 * g], w.word);
+        if constexpr (V > 1) {
+            second = coincidences(vec[2 * g + 1], w);
+            if (phase) second &= sets_.copies.slots(phase[2 * g + 1], w.word);
+        }
+        return joined(first, second);
     }
     template <int V>
     TW_INLINE u16 raised(const int64_t* vec, int g, const RowWord& w) const {
@@ -183,7 +181,7 @@ class RowUpdater {
         by_groups(r.last - r.first, [&](auto v, int64_t k) {
             int64_t vec[v];
             for (int n = 0; n < v; ++n) vec[n] = r.first + k + n;
-            all_words<v>(i, vec, words, n_words, queue, Whole{});
+            all_words<v>(i, vec, words, n_words, queue, nullptr);
         });
     }
 
@@ -197,18 +195,21 @@ class RowUpdater {
                 found[n] = vec;
                 n += any(coincidences(vec, w));
             }
-            by_groups(n, [&](auto v, int64_t k) { one_word<v>(i, found + k, w); });
+            by_groups(n, [&](auto v, int64_t k) {
+                if constexpr (v == kTogether) one_word<v>(i, found + k, w);
+                else all_words<v>(i, found + k, &w, 1, false, nullptr);
+            });
         }
     }
 
     template <int V>
-    TW_INLINE void one_word(int64_t i, const int64_t* vec, const RowWord& w) {
+    TW_APART void one_word(int64_t i, const int64_t* vec, const RowWord& w) {
         constexpr int G = (V + 1) / 2;
         Group<(V > 1)> g[G];
         u16 hit[G], raises[G], left;
         open<V>(g, i, vec);
         for (int n = 0; n < G; ++n) {
-            hit[n] = g[n].touched = hits<V>(vec, n, w, Whole{});
+            hit[n] = g[n].touched = hits<V>(vec, n, w, nullptr);
             raises[n] = raised<V>(vec, n, w);
             if (u_.counts) tally(hit[n], raises[n], g[n]);
         }
@@ -230,39 +231,41 @@ class RowUpdater {
         return spread_ * (float)row_pulses(words, n_words) > most * (float)(kLanes * n_words);
     }
 
-    // Many words. `part` picks the slots that count, see Whole.
-    template <int V, class Part>
-    TW_INLINE void all_words(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words, bool queue, const Part& part) {
+    // Many words; `phase`: the slots that count in each vector, or null.
+    template <int V>
+    TW_APART void all_words(int64_t i, const int64_t* vec, const RowWord* words, int64_t n_words, bool queue,
+                            const CopyPhase* const* phase) {
         int64_t k = 0;
         for (; k < n_words; ++k) {
             u16 hit = {};
-            for (int n = 0; n < (V + 1) / 2; ++n) hit = hit | hits<V>(vec, n, words[k], part);
+            for (int n = 0; n < (V + 1) / 2; ++n) hit = hit | hits<V>(vec, n, words[k], phase);
             if (any(hit)) break;
         }
         if (k == n_words) return;
         Group<(V > 1)> g[(V + 1) / 2];
         open<V>(g, i, vec);
-        if constexpr (kQueues<V, Part>) {
-            if (queue) queued<V>(g, vec, words + k, n_words - k);
-            else in_turn<V>(g, vec, words + k, n_words - k, part);
+        if constexpr (V == kTogether) {  // fewer are not worth a queue
+            if (queue) queued<V>(g, vec, words + k, n_words - k, phase);
+            else in_turn<V>(g, vec, words + k, n_words - k, phase);
         } else {
-            in_turn<V>(g, vec, words + k, n_words - k, part);
+            in_turn<V>(g, vec, words + k, n_words - k, phase);
         }
         for (int n = 0; n < (V + 1) / 2; ++n) close(g[n]);
     }
 
     // Two words at a time: a lane goes on to the second where it has no more pulses in the first.
-    template <int V, class Part>
-    TW_INLINE void in_turn(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words, const Part& part) {
+    template <int V>
+    TW_INLINE void in_turn(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words,
+                           const CopyPhase* const* phase) {
         constexpr int G = (V + 1) / 2;
         for (int64_t k = 0; k < n_words; k += 2) {
             u16 hit[G], later[G], raises[G], raises_later[G], left = {};
             for (int n = 0; n < G; ++n) {
-                hit[n] = hits<V>(vec, n, words[k], part);
+                hit[n] = hits<V>(vec, n, words[k], phase);
                 raises[n] = raised<V>(vec, n, words[k]);
                 later[n] = raises_later[n] = u16{};
                 if (k + 1 < n_words) {
-                    later[n] = hits<V>(vec, n, words[k + 1], part);
+                    later[n] = hits<V>(vec, n, words[k + 1], phase);
                     raises_later[n] = raised<V>(vec, n, words[k + 1]);
                 }
                 const u16 both = hit[n] | later[n];
@@ -291,14 +294,15 @@ class RowUpdater {
 
     // Lanes queue their pulses, so that each goes on with its next one whatever word that is in.
     template <int V>
-    TW_INLINE void queued(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words) {
+    TW_INLINE void queued(Group<(V > 1)>* g, const int64_t* vec, const RowWord* words, int64_t n_words,
+                          const CopyPhase* const* phase) {
         constexpr int G = V / 2;
         Queue q[G];
         for (int n = 0; n < G; ++n) q[n] = Queue{};
         for (int64_t k = 0; k < n_words; ++k) {
             u16 hit[G], number[G], most = {};
             for (int n = 0; n < G; ++n) {
-                hit[n] = hits<V>(vec, n, words[k], Whole{});
+                hit[n] = hits<V>(vec, n, words[k], phase);
                 number[n] = count_bits(hit[n]);
                 const u16 total = q[n].waiting + number[n];
                 most = blend((i16)(total > most), total, most);
@@ -361,7 +365,7 @@ class RowUpdater {
     // Near a bound: half of the words at a time, down to single words, whose pulses pass one by one if need be.
     __attribute__((noinline)) void sum_parts(int64_t i, int64_t vec, const PulseCounter& counter, const RowWord* words,
                                              int64_t n_words) {
-        if (n_words == 1) return one_word<1>(i, &vec, *words);
+        if (n_words == 1) return all_words<1>(i, &vec, words, 1, false, nullptr);
         const int64_t half = n_words / 2;
         for (int part = 0; part < 2; ++part) {
             const RowWord* from = part ? words + half : words;
@@ -439,14 +443,15 @@ class RowUpdater {
     void one_phase(int64_t i, const int64_t* vec, const CopyPhase* const* phase, int64_t number, const RowWord* words,
                    int64_t n_words) {
         int64_t earliest = kNever, latest = 0;
+        const CopyPhase* now[V];
         for (int n = 0; n < V; ++n) {
-            const CopyPhase& p = phase[n][number];
-            earliest = p.earliest < earliest ? p.earliest : earliest;
-            latest = p.latest > latest ? p.latest : latest;
+            now[n] = phase[n] + number;
+            earliest = now[n]->earliest < earliest ? now[n]->earliest : earliest;
+            latest = now[n]->latest > latest ? now[n]->latest : latest;
         }
         while (n_words > 0 && words->word * 32 + 32 <= earliest) ++words, --n_words;
         while (n_words > 0 && words[n_words - 1].word * 32 >= latest) --n_words;
-        all_words<V>(i, vec, words, n_words, false, [&](int n, int64_t word, u8 hit) { return hit & sets_.copies.slots(phase[n] + number, word); });
+        all_words<V>(i, vec, words, n_words, false, now);
     }
 
     void copy_lanes(int64_t i, int64_t vec, const CopyPhase& phase) {

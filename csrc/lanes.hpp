@@ -8,6 +8,13 @@
 #define TW_INLINE inline __attribute__((always_inline))
 #endif
 
+// Functions of many fused multiplications and additions: out of line where each of these takes many instructions.
+#if defined(__CUDACC__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define TW_FUSED_INLINE TW_INLINE
+#else
+#define TW_FUSED_INLINE inline __attribute__((noinline))
+#endif
+
 #if defined(TW_ONE_LANE)
 #include "one_lane.hpp"
 #else

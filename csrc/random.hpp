@@ -24,7 +24,7 @@ TW_INLINE NormalBlock normal_block(Key key, uint32_t block, uint32_t c1, uint64_
 }
 
 TW_INLINE uint32_t philox_single(Key key, uint32_t c0, uint32_t c1, uint64_t c23) {
-    return philox(key, splat_u(c0), c1, c23).w[0][0];
+    return philox(key, c0, c1, c23).w[0];
 }
 
 // For a set of lanes, the position of each set lane among the set ones.

@@ -44,6 +44,11 @@ struct ColumnCopies {
     const uint32_t* slots_of;  // what `slots` gives, for each phase and word; null where that is much
     int64_t words;
 
+    void tabulate(int64_t n_phases, uint32_t* table) {
+        for (int64_t k = 0; k < n_phases; ++k)
+            for (int64_t w = 0; w < words; ++w) store_u(table + (k * words + w) * kLanes, phases[k].slots(w));
+        slots_of = table;
+    }
     TW_INLINE u8 slots(const CopyPhase* phase, int64_t word) const {
         if (!slots_of) return phase->slots(word);
         return load_u(slots_of + ((phase - phases) * words + word) * kLanes);

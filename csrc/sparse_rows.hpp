@@ -160,7 +160,7 @@ class ScatteredPulses {
     }
 
     // Entries past the end of the list name columns too, if not those of this slot: they are read and not written.
-    TW_INLINE void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
+    __attribute__((noinline)) void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
         const u16 column = entries & ~kSignBit;
         const i16 up = (i16)(entries ^ sign) >> 31;
         const uint32_t mask = lanes >= kWide ? 0xffffu : (1u << lanes) - 1u;

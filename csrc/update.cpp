@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kSharedWork = 1 << 17;  // work below which threads do not pay, see ApplyTrains
 constexpr int64_t kFetchedWords = 4;     // words of a train up to which rows are fetched ahead
+constexpr float kFetchedSpread = 0.25;   // coincidences of a pulse in each vector of a row from which they are
 constexpr int64_t kLineWords = 1 << 17;  // words of pulse trains held at a time: they should stay in the second cache
 
 struct ApplyTrains {
@@ -40,8 +41,10 @@ struct ApplyTrains {
         const int64_t blocks = (a.rows + kRowBlock - 1) / kRowBlock;
         const int threads = threads_for(work, kSharedWork, u.threads);
         Scratch<RowWord> all_words(blocks * errors.words);
-        // Where a row gets few pulses, waiting for memory takes long: the next row is on its way while one is updated.
-        const bool fetching = errors.words <= kFetchedWords, skipping = !row_copies && sets.n_copied == 0;
+        // Where a row gets few pulses, but all over, waiting for memory takes long: the next row is on its way while one is
+        // updated.
+        const bool fetching = errors.words <= kFetchedWords && spread >= kFetchedSpread;
+        const bool skipping = fetching && !row_copies && sets.n_copied == 0;
         return sum_blocks(blocks, threads, [&](int64_t block) {
             const int64_t begin = block * kRowBlock, end = begin + kRowBlock < a.rows ? begin + kRowBlock : a.rows;
             int64_t next = fetching ? next_row(begin) : begin;
@@ -81,7 +84,6 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
     Scratch<int64_t> start(groups + 1), event(u.snapshots), boundary(u.snapshots);
     Scratch<int64_t> phase_start(columns ? col_vectors + 1 : 0), copied(columns ? col_vectors : 0);
     Scratch<CopyPhase> phases(columns ? col_vectors + u.snapshots : 0);
-    Scratch<uint32_t> phase_slots(columns ? kTabulatedSlots * kLanes : 0);
     Scratch<VectorRange> plain(columns ? col_vectors : 1);
     const int64_t most_words = kLineWords / ((col_vectors + row_vectors) * 16) + 1;
     int64_t first = 0;
@@ -108,13 +110,11 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         if (columns) {
             split_phases(u, index, col_vectors, phase_start.data, phases.data);
             part_vectors(col_vectors, plain.data, copied.data, sets);
-            const int64_t n = phase_start[col_vectors];
-            if (n * words <= kTabulatedSlots) {
-                for (int64_t k = 0; k < n; ++k)
-                    for (int64_t w = 0; w < words; ++w) store_u(phase_slots.data + (k * words + w) * kLanes, phases[k].slots(w));
-                sets.copies.slots_of = phase_slots.data;
-            }
         }
+        const int64_t n_phases = columns ? phase_start[col_vectors] : 0;
+        const bool tabulated = n_phases * words <= kTabulatedSlots;
+        Scratch<uint32_t> phase_slots(tabulated ? n_phases * words * kLanes : 0);
+        if (tabulated) sets.copies.tabulate(n_phases, phase_slots.data);
         const int64_t fired_x = fired(inputs, col_vectors), fired_d = fired(errors, row_vectors);
         // As if errors and inputs fired independently.
         const double met = (double)fired_x / (double)(slot[count] > 0 ? slot[count] : 1);  // inputs that a pulse of a row coincides with

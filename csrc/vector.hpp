@@ -308,6 +308,12 @@ TW_INLINE void multiply_wide(u8 a, uint32_t b, u8& high, u8& low) {
 #endif
 }
 
+TW_INLINE void multiply_wide(uint32_t a, uint32_t b, uint32_t& high, uint32_t& low) {
+    const uint64_t product = (uint64_t)a * b;
+    high = (uint32_t)(product >> 32);
+    low = (uint32_t)product;
+}
+
 // Temporary storage of one call; freed when it leaves scope. Reserve it outside of parallel loops: it may throw.
 template <class T>
 struct Scratch {

@@ -452,15 +452,17 @@ class AnalogTile(nn.Module):
         """
         if not 0 <= lr < float("inf"):
             raise ValueError(f"lr must be a finite number that is not negative, found {lr}")
-        for name, value in (("x", x), ("d", d)):
-            if value.dtype is not torch.float32:
-                raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
-        if x.dim() != 2 or d.dim() != 2:
-            x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
-        if x.shape[1] != self.in_size or d.shape[1] != self.out_size or x.shape[0] != d.shape[0]:
+        if x.dtype is not torch.float32 or d.dtype is not torch.float32:
+            name, value = ("x", x) if x.dtype is not torch.float32 else ("d", d)
+            raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
+        shape, errors = x.shape, d.shape
+        if len(shape) != 2 or len(errors) != 2:
+            x, d = x.reshape(-1, shape[-1]), d.reshape(-1, errors[-1])
+            shape, errors = x.shape, d.shape
+        if shape[1] != self.in_size or errors[1] != self.out_size or shape[0] != errors[0]:
             raise ValueError(
                 f"x must be (batch, {self.in_size}) and d (batch, {self.out_size}), "
-                f"found {tuple(x.shape)} and {tuple(d.shape)}"
+                f"found {tuple(shape)} and {tuple(errors)}"
             )
         scales = self._buffers["mapping_scales"]
         if scales is not None:
@@ -468,7 +470,7 @@ class AnalogTile(nn.Module):
             d, lr = d / (scales * factor), lr * factor
         pause_point()
         if lr != 0:
-            self.updated[0] += x.shape[0]
+            self.updated[0] += shape[0]
             self.updated[1] += 1
         # The parameter, not a detached view: cells record no gradients, and a view takes longer than a small update.
         weight: Any = self._parameters["weight"]

@@ -355,7 +355,7 @@ class ChoppedTransferCell(Cell):
         )
         if event.numel() == 0:
             return 0
-        line = transfers.line[event.long()]
+        line = transfers.line.index_select(0, event)
         x, d = (line, pulses) if p.transfer_columns else (pulses, line)
         slow = weight if self.slow_weight is None else self.slow_weight
         stats = self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get())

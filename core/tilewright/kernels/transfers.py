@@ -52,8 +52,9 @@ def plan_transfers(
             out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
         ),
     )  # fmt: skip
-    out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
-    out.line_sign, out.out_sign = out.line_sign[:events], out.out_sign[:events]
+    if events < samples:
+        out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
+        out.line_sign, out.out_sign = out.line_sign[:events], out.out_sign[:events]
     return out
 
 
@@ -121,7 +122,7 @@ def read_into_buffer(
         buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1, gain.data_ptr(), momentum, forget,
         restart, max_pulses, cap, planes, rate, pulses.data_ptr(), sent_event.data_ptr(), seed, first_event,
     )  # fmt: skip
-    return pulses[:sent], sent_event[:sent]
+    return (pulses, sent_event) if sent == events else (pulses[:sent], sent_event[:sent])
 
 
 def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed: int, first_event: int) -> Tensor:

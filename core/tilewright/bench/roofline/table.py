@@ -132,7 +132,8 @@ def _update(settings: dict[str, Any]) -> Counted:
         work, remark = counted_update_work(size, size, lengths, pulses, reads), ""
     else:
         work = update_work(name, size, size, lengths, pulses, reads, writes)
-        busy = lanes_in_use(pulses / (size * size) / max(sum(lengths) / WORD, 1))
+        # The kernel works off two words of the trains at a time, at 32 neighbouring crosspoints.
+        busy = lanes_in_use(pulses / (size * size) / max(sum(lengths) / (2 * WORD), 1), lanes=32)
         remark = (
             f"pulses of a crosspoint wait for each other and fall unevenly: {100 * busy:.0f} % of the lanes are busy"
         )

@@ -132,7 +132,7 @@ def trace_work(device: str, devices: int, pulses: int, planes_read: int) -> Work
 def lanes_in_use(pulses_per_word: float, lanes: int = 8) -> float:
     """Share of the lanes that hold a pulse while a word is worked off, pulses being Poisson at each crosspoint.
 
-    A vector goes on until its busiest lane is done, so the share is the mean over the mean of the largest of eight.
+    Lanes go on together until the busiest is done, so the share is the mean over the mean of the largest.
     """
     if pulses_per_word <= 0:
         return 0.0
