@@ -15,6 +15,7 @@ from tilewright.fitting import DeviceFit, DeviceVerdict, Ranking, default_ranges
 from tilewright.measurement import Measurement
 from tilewright.parameters import field_extra
 
+MOST_STARTS = 4  # of records, that are listed among the parameters
 EXTRA = ("reference_mean", "a", "b", "p_max")
 
 
@@ -65,10 +66,17 @@ def ranges_of(table: pd.DataFrame) -> dict[str, Any]:
     return made
 
 
-def found_table(fit: DeviceFit) -> pd.DataFrame:
-    """Parameters with errors and intervals, and in the unit of the measurement."""
+def is_one_of_many_starts(name: str, fit: DeviceFit) -> bool:
+    """Whether a parameter is the start of one of many records, which hardly anybody reads."""
+    return name.startswith("w0_") and len(fit.model) > MOST_STARTS
+
+
+def found_table(fit: DeviceFit, starts: bool = False) -> pd.DataFrame:
+    """Parameters with errors and intervals, and in the unit of the measurement; the starts of many records apart."""
     rows = []
     for item in fit.parameters:
+        if is_one_of_many_starts(item.name, fit) is not starts:
+            continue
         remark = "at its limit" if item.at_bound else f"= {item.expr}" if item.expr else "" if item.vary else "held"
         if item.vary and not item.at_bound and not item.determined:
             remark = "not determined"

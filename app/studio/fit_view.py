@@ -7,7 +7,7 @@ import streamlit as st
 from studio.background import Task
 from studio.errors import guarded
 from studio.findings import findings_by_algorithm
-from studio.fit_tables import advice_table, choose_record, found_table, ranking_table
+from studio.fit_tables import advice_table, choose_record, found_table, is_one_of_many_starts, ranking_table
 from studio.fits import Outcome, best_so_far, start_more
 from studio.numbers import duration, percent, significant
 from studio.plots import show_figure
@@ -116,6 +116,9 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
 
 def _parameters(outcome: Outcome, name: str) -> None:
     st.dataframe(found_table(outcome.fit), hide_index=True)
+    if any(is_one_of_many_starts(item.name, outcome.fit) for item in outcome.fit.parameters):
+        with st.expander(f"State before the first pulse of each of {len(outcome.fit.model)} records"):
+            st.dataframe(found_table(outcome.fit, starts=True), hide_index=True)
     row = st.container(horizontal=True)
     for what in ("bootstrap", "second pass"):
         label, meaning = MORE[what]

@@ -154,6 +154,9 @@ def _record_line(record: Record, name: str, number: int, count: int) -> dict[str
 def response_title(measurement: Measurement) -> str:
     """Axis title of the response, with its unit."""
     unit = (measurement.unit or "").strip()
+    samples = measurement.all_samples()
+    if not unit and not 0.02 < float(np.ptp(samples)) / 2 < 50:
+        return "Response"  # too small or large for a weight: the file gives no unit
     if unit.lower() in ("", "normalised", "normalized", "weight", "norm. weight", "1", "-"):
         return WEIGHT
     return f"Response ({unit})"
