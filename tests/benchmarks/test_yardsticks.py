@@ -13,13 +13,17 @@ import bounds_sweep
 import digits_on_noisy_device as digits
 import evidence
 import linear_regression
+import numpy as np
 import pytest
 import recommended_settings
+import residual_settings
 import torch
 import weight_programming as programming
 from weight_programming import Setting
 
+from tilewright.configs import SoftBoundsReferenceDevice
 from tilewright.data import load_dataset
+from tilewright.runs.recommended import recommend
 from tilewright.tile import AnalogTile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +210,20 @@ def test_the_recorded_results_meet_their_bars(name):
     results = evidence.stored(name)
     assert missed(results) == []
     assert evidence.short_of_seeds(results, bars, FEWER_SEEDS.get(name, 3)) == []
+
+
+def test_the_settings_of_the_residual_family_are_those_of_the_experiment():
+    found = evidence.stored("residual_settings")
+    assert evidence.short_of_seeds(found, residual_settings.CASES) == []
+    errors = {
+        eta: np.mean([entry["error"] for entry in found[residual_settings.eta_case(eta, 0.0)]])
+        for eta in residual_settings.ETAS
+    }
+    rider = recommend("rider", SoftBoundsReferenceDevice())
+    eta, rate = rider.rpu_config.device.eta, rider.rpu_config.device.transfer_rates(rider.learning_rate)[0]
+    assert eta == pytest.approx(rate / 100)
+    assert errors[eta] < min(errors.values()) + 0.2
+    assert errors[0.01] > 1.5 * errors[eta]
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_results():
