@@ -74,6 +74,7 @@ BUFFERED: list[dict[str, Any]] = [
     {"n_reads_per_transfer": 2, "transfer_every": 2.0, "units_in_mbatch": False},
     {"n": 3, "transfer_every": 1.0, "units_in_mbatch": False, "transfer_lr": 8.0},
     {"n": 3, "gamma": 0.7, "units_in_mbatch": False, "transfer_columns": False, "transfer_lr": 8.0},
+    {"n": 3, "transfer_every_vec": [3.0, 2.0, 0.0], "units_in_mbatch": False, "transfer_lr": 8.0},
 ]
 
 
@@ -175,6 +176,19 @@ def test_only_what_was_read_is_reset():
     tile = AnalogTile(1, 3, config, seed=1)
     tile.update(torch.ones(1, 3), torch.full((1, 1), 0.005), 1.0)
     assert tile.get_weights().numpy()[0] == pytest.approx([-0.005, -0.005, -0.05], abs=1e-6)
+
+
+def test_pulses_after_a_reset_start_from_the_reset():
+    """Certain pulses of 0.01: of six in a batch, columns are read and reset after the second, fourth and sixth."""
+    fast = without_noise(configs.ConstantStepDevice, dw_min=0.01, w_max=2.0, w_min=-2.0, reset_std=0.0)
+    certain = configs.UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
+    cell = configs.TransferCompound(
+        unit_cell_devices=[fast, fast], with_reset_prob=1.0, gamma=1.0, transfer_every=2.0, units_in_mbatch=False,
+        transfer_lr=1e-9, scale_transfer_lr=False, transfer_forward=PERFECT_READ, transfer_update=WRITE,
+    )  # fmt: skip
+    tile = AnalogTile(9, 3, configs.UnitCellRPUConfig(device=cell, update=certain), seed=1)
+    tile.update(torch.ones(6, 3), -torch.ones(6, 9), 0.01)
+    assert tile.get_weights().numpy() == pytest.approx(np.tile([0.04, 0.02, 0.0], (9, 1)), abs=1e-6)
 
 
 def test_resets_come_with_their_probability():
