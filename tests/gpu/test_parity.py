@@ -315,6 +315,7 @@ TRANSFERS = {
     "tiki-taka": (configs.TransferCompound, {}),
     "tiki-taka, rows": (configs.TransferCompound, LINE_BY_LINE),
     "tiki-taka, often": (configs.TransferCompound, OFTEN | {"gamma": 0.2}),
+    "tiki-taka, resets": (configs.TransferCompound, OFTEN | {"with_reset_prob": 0.4}),
     "buffered": (configs.BufferedTransferCompound, OFTEN | {"thres_scale": 0.02}),
     "buffered, rows": (configs.BufferedTransferCompound, LINE_BY_LINE | KEPT | {"thres_scale": 0.02}),
     "ttv2": (configs.ChoppedTransferCompound, {"in_chop_prob": 0.0, "units_in_mbatch": True, **EASY}),

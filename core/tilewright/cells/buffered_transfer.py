@@ -103,8 +103,8 @@ class BufferedTransferCell(TransferCell):
 
     def needs_cpu(self) -> str:
         """Which writes reach the third array and when is known on the CPU alone."""
-        if len(self.arrays) > 2 or self.parameters_.with_reset_prob > 0:
-            return f"{type(self).__name__} with more than two arrays or with_reset_prob has no CUDA kernels yet"
+        if len(self.arrays) > 2:
+            return f"{type(self).__name__} with more than two arrays has no CUDA kernels yet"
         return ""
 
     @torch.no_grad()

@@ -83,12 +83,8 @@ class TransferCell(LineTransferCell):
     parameters_: TransferCompound
 
     def needs_cpu(self) -> str:
-        """Resets of what was read are drawn on the CPU."""
-        if type(self) is not TransferCell:
-            return super().needs_cpu()
-        if self.parameters_.with_reset_prob > 0:
-            return f"{type(self).__name__} with with_reset_prob has no CUDA kernels yet"
-        return ""
+        """All of it has CUDA kernels; what others make of it speaks for itself."""
+        return "" if type(self) is TransferCell else super().needs_cpu()
 
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:
@@ -103,7 +99,7 @@ class TransferCell(LineTransferCell):
         if probability == 0:
             return None
         key, first = kernels.derive_seed(self.seed, "reset", k), int(self.counters[2 + 3 * k])
-        chosen = kernels.uniform_rows(events.line.numel(), self.shape[0], key, first) < probability
+        chosen = kernels.uniform_rows(events.line.numel(), self.shape[0], key, first, like=events.line) < probability
         state, visible = self._array(k).reset_columns_to(events.line, key, first)
         return state.masked_fill(~chosen, float("nan")), visible
 

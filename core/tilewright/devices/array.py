@@ -417,7 +417,8 @@ class DeviceArray(nn.Module):
             return plane if plane.numel() == 1 else plane[:, index].t()
 
         def noise(name: str) -> Tensor:
-            return kernels.normal_rows(len(index), self.shape[0], kernels.derive_seed(seed, name), first)
+            key = kernels.derive_seed(seed, name)
+            return kernels.normal_rows(len(index), self.shape[0], key, first, like=self.up)
 
         state = lines(self._resting_level()) + self.device.reset_std * noise("state")
         state = torch.minimum(torch.maximum(state, lines(self.min_bound)), lines(self.max_bound))

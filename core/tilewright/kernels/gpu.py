@@ -139,6 +139,13 @@ def field(shape: Sequence[int], seed: int, counter: int | Tensor, like: Tensor, 
     return out
 
 
+def rows(rows: int, length: int, seed: int, first: int, like: Tensor, *, uniform: bool = False) -> Tensor:
+    """The bits of :func:`tilewright.kernels.normal_rows` or its uniform twin, on the device of ``like``."""
+    out = torch.empty((rows, length), dtype=torch.float32, device=like.device)
+    _module().field(out.data_ptr(), rows, length, seed, first, uniform, 0, _stream(like))
+    return out
+
+
 def accumulate(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
     """``accumulator += lr * sum_b outer(d_b, x_b)``, the bits of :func:`tilewright.kernels.accumulate_outer`."""
     rows, cols = accumulator.shape

@@ -37,17 +37,21 @@ def uniform_field(shape: Sequence[int], seed: int, counter: int = 0, like: Tenso
     return _field(shape, seed, counter, uniform=True)
 
 
-def normal_rows(rows: int, length: int, seed: int, first: int) -> Tensor:
-    """Standard normal numbers (rows, length): row ``r`` is the field of counter ``first + r``."""
-    out = torch.empty((rows, length), dtype=torch.float32)
-    _cpu.normals(out.data_ptr(), rows, length, seed, first, False)
-    return out
+def normal_rows(rows: int, length: int, seed: int, first: int, like: Tensor | None = None) -> Tensor:
+    """Standard normal numbers (rows, length), where ``like`` lies: row ``r`` is the field of counter ``first + r``."""
+    return _rows(rows, length, seed, first, like, uniform=False)
 
 
-def uniform_rows(rows: int, length: int, seed: int, first: int) -> Tensor:
-    """Uniform numbers in [0, 1) (rows, length): row ``r`` is the field of counter ``first + r``."""
+def uniform_rows(rows: int, length: int, seed: int, first: int, like: Tensor | None = None) -> Tensor:
+    """Uniform numbers in [0, 1) (rows, length), where ``like`` lies; rows as for :func:`normal_rows`."""
+    return _rows(rows, length, seed, first, like, uniform=True)
+
+
+def _rows(rows: int, length: int, seed: int, first: int, like: Tensor | None, uniform: bool) -> Tensor:
+    if like is not None and gpu.on_gpu(like):
+        return gpu.rows(rows, length, seed, first, like, uniform=uniform)
     out = torch.empty((rows, length), dtype=torch.float32)
-    _cpu.normals(out.data_ptr(), rows, length, seed, first, True)
+    _cpu.normals(out.data_ptr(), rows, length, seed, first, uniform)
     return out
 
 
