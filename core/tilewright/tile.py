@@ -54,7 +54,7 @@ def _refuse_defaults() -> None:
             "torch.set_default_dtype(torch.float32) holds"
         )
     if torch.get_default_device().type != "cpu":
-        raise RuntimeError(f"tiles live on the CPU and torch's default device is {torch.get_default_device()}")
+        raise RuntimeError(f"tiles are made on the CPU and torch's default device is {torch.get_default_device()}")
 
 
 def construction_seed_of(config: RPUConfig) -> int:

@@ -106,7 +106,19 @@ def _module() -> Any:
 
 
 def _stream(like: Tensor) -> int:
-    return torch.cuda.current_stream(like.device).cuda_stream if like.is_cuda else 0
+    """Torch's current stream, where kernels are launched that work on a tensor.
+
+    Raises:
+        RuntimeError: the tensor is on another GPU than the current one.
+    """
+    if not like.is_cuda:
+        return 0
+    if like.device.index != torch.cuda.current_device():
+        raise RuntimeError(
+            f"the tile is on {like.device}, and the current GPU is cuda:{torch.cuda.current_device()}: work on it "
+            f"within 'with torch.cuda.device({like.device.index}):'"
+        )
+    return torch.cuda.current_stream().cuda_stream
 
 
 def _rows(tensor: Tensor, width: int, what: str, like: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from tilewright.weight_access import Programming, program_weights, read_weights,
 
 
 def refuse_placement(layer: str, device: Any, dtype: Any) -> None:
-    """Tiles are float32 on the CPU; anything else asked for is an error that says so."""
+    """Tiles are float32 and made on the CPU; anything else asked for is an error that says so."""
     if device is not None and torch.device(device).type != "cpu":
-        raise ValueError(f"{layer}: device={device!r} is not offered; tiles live on the CPU")
+        raise ValueError(f"{layer}: device={device!r} is not offered; tiles are made on the CPU, and moved with .to()")
     if dtype not in (None, torch.float32):
         raise ValueError(f"{layer}: dtype={dtype} is not offered; tiles are torch.float32")
 
