@@ -148,9 +148,9 @@ class RowUpdater {
     // The vectors that nobody copies on the way.
     void plain(int64_t i, const RowWord* words, int64_t n_words) {
         if (lists_) {
-            const int64_t number = listed_pulses(*lists_, words, n_words);
-            if ((double)number < sparse_below(a_.kind) * (double)sets_.vectors) {
-                if (!Noisy) quiet_pulses_ += number;
+            const Listed listed = listed_pulses(*lists_, words, n_words);
+            if ((double)(listed.times * kWide) < sparse_below(a_.kind) * (double)sets_.vectors) {
+                if (!Noisy) quiet_pulses_ += listed.pulses;
                 scattered_.row(i, words, n_words, *lists_);
                 return;
             }

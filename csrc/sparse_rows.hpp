@@ -19,7 +19,7 @@ inline bool costly(DeviceKind kind) {
     return kind == DeviceKind::ExpStep || kind == DeviceKind::PowStep || kind == DeviceKind::TableStep;
 }
 
-// Pulses for each vector of a row below which they are taken from lists. Crosspoints that are brought together take one
+// Places for pulses, for each vector of a row, below which these are taken from lists. Crosspoints that are brought together take one
 // step at once: the more a step costs, the longer that pays.
 inline double sparse_below(DeviceKind kind) { return costly(kind) ? 8 : 4; }
 
@@ -79,14 +79,20 @@ inline void number_runs(const SlotLists& lists, int64_t slots, int64_t columns, 
     }
 }
 
-// Pulses of a row on the lists.
-inline int64_t listed_pulses(const SlotLists& lists, const RowWord* words, int64_t n_words) {
-    int64_t n = 0;
+// Pulses of a row on the lists, and how many times sixteen of them are taken.
+struct Listed {
+    int64_t pulses = 0, times = 0;
+};
+inline Listed listed_pulses(const SlotLists& lists, const RowWord* words, int64_t n_words) {
+    Listed n;
     for (int64_t k = 0; k < n_words; ++k)
         for (uint32_t bits = words[k].pulses; bits; bits &= bits - 1) {
             const int64_t slot = words[k].word * 32 + __builtin_ctz(bits);
-            n += lists.start[slot + 1] - lists.start[slot];
+            const int64_t entries = lists.start[slot + 1] - lists.start[slot];
+            n.pulses += entries;
+            n.times += (entries + kWide - 1) / kWide;
         }
+    if (lists.run) n.times = (n.pulses + kWide - 1) / kWide;
     return n;
 }
 
@@ -141,7 +147,7 @@ class ScatteredPulses {
         int64_t n = 0;
         int32_t run = 0;
         const auto send = [&] {
-            if (n > 0) sixteen(i * a_.cols, load_u_wide(waiting), 0, n);
+            if (n > 0) sixteen_apart(i * a_.cols, waiting, n);
             n = 0;
         };
         for (int64_t k = 0; k < n_words; ++k)
@@ -159,8 +165,12 @@ class ScatteredPulses {
         send();
     }
 
+    __attribute__((noinline)) void sixteen_apart(int64_t row, const uint32_t* entries, int64_t lanes) {
+        sixteen(row, load_u_wide(entries), 0, lanes);
+    }
+
     // Entries past the end of the list name columns too, if not those of this slot: they are read and not written.
-    __attribute__((noinline)) void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
+    TW_INLINE void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
         const u16 column = entries & ~kSignBit;
         const i16 up = (i16)(entries ^ sign) >> 31;
         const uint32_t mask = lanes >= kWide ? 0xffffu : (1u << lanes) - 1u;
