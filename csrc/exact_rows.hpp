@@ -149,7 +149,7 @@ class RowUpdater {
     void plain(int64_t i, const RowWord* words, int64_t n_words) {
         if (lists_) {
             const Listed listed = listed_pulses(*lists_, words, n_words);
-            if ((double)(listed.times * kWide) < sparse_below(a_.kind) * (double)sets_.vectors) {
+            if ((double)(listed.times * kWide) < sparse_below(a_.kind, u_.d_hot != nullptr) * (double)sets_.vectors) {
                 if (!Noisy) quiet_pulses_ += listed.pulses;
                 scattered_.row(i, words, n_words, *lists_);
                 return;

@@ -21,7 +21,8 @@ inline bool costly(DeviceKind kind) {
 
 // Places for pulses, for each vector of a row, below which these are taken from lists. Crosspoints that are brought together take one
 // step at once: the more a step costs, the longer that pays.
-inline double sparse_below(DeviceKind kind) { return costly(kind) ? 8 : 4; }
+// Writes of single rows pulse the same columns slot after slot, and each pulse waits for the one before to be stored.
+inline double sparse_below(DeviceKind kind, bool single_rows) { return costly(kind) ? 8 : single_rows ? 1.5 : 4; }
 
 constexpr uint32_t kSignBit = 0x80000000u;
 

@@ -120,7 +120,7 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         const double met = (double)fired_x / (double)(slot[count] > 0 ? slot[count] : 1);  // inputs that a pulse of a row coincides with
         const double row_pulses = met * (double)fired_d / (double)a.rows;
         const int64_t work = (int64_t)(met * (double)fired_d) + a.rows * a.cols * words / 4;
-        const bool sparse = row_pulses < 2 * sparse_below(a.kind) * (double)col_vectors && !u.raise_only;
+        const bool sparse = row_pulses < 2 * sparse_below(a.kind, u.d_hot != nullptr) * (double)col_vectors && !u.raise_only;
         Scratch<int64_t> list_start(sparse ? words * 32 + 1 : 0);
         Scratch<uint32_t> list_entries(sparse ? fired_x + kWide - 1 : 0);
         const bool short_lists = sparse && fired_x < kShortList * slot[count];
