@@ -17,7 +17,7 @@ def test_a_few_intervals_hold(name):
     assert share(counts) > 0.5
 
 
-@pytest.mark.parametrize("name", list(stored()))
+@pytest.mark.parametrize("name", list(TRUTHS))
 def test_recorded_coverage_of_200_simulations(name):
     """Every class lies between 0.90 and 0.98, and the documentation says what was recorded."""
     counts = stored()[name]
