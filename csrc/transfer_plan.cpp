@@ -32,8 +32,12 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
     const int64_t lines = a.columns ? a.inputs : a.outputs, length = a.columns ? a.outputs : a.inputs;
     const double rate = (1 - a.auto_momentum) / (double)(a.samples > 0 ? a.samples : 1);
     const int64_t chop_period = a.in_chop_prob > 0 ? std::max<int64_t>((int64_t)std::ceil(1 / a.in_chop_prob), 2) : 0;
-    // The choppers as factors.
-    std::vector<float> in_sign(a.in_chop, a.in_chop + lines), out_sign(a.out_chop, a.out_chop + length);
+    // The choppers as factors, where there are any: a plan that never reads may come without.
+    std::vector<float> in_sign, out_sign;
+    if (a.x_chopped) {
+        in_sign.assign(a.in_chop, a.in_chop + lines);
+        out_sign.assign(a.out_chop, a.out_chop + length);
+    }
     int64_t events = 0;
     for (int64_t s = 0; s < a.samples; ++s) {
         const float* x = a.x + s * a.inputs;
@@ -72,7 +76,7 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
             const bool by_rule = (a.dynamic || !a.in_chop_random) && phase == chop_period;
             if (by_chance || by_rule) {
                 a.in_chop[line] = (int8_t)-a.in_chop[line];
-                in_sign[(size_t)line] = (float)a.in_chop[line];
+                if (a.x_chopped) in_sign[(size_t)line] = (float)a.in_chop[line];
                 if (a.dynamic) a.switched[line] = 1;
             }
         }
@@ -83,7 +87,7 @@ int64_t plan_transfers(const TransferPlanArgs& a) {
         for (int64_t i = 0; i < length; ++i)
             if (drawn(a.seed, read, (uint32_t)(i + 1), a.out_chop_prob)) {
                 a.out_chop[i] = (int8_t)-a.out_chop[i];
-                out_sign[(size_t)i] = (float)a.out_chop[i];
+                if (a.x_chopped) out_sign[(size_t)i] = (float)a.out_chop[i];
             }
     }
     return events;
