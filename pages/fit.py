@@ -3,13 +3,13 @@
 import streamlit as st
 
 from studio.errors import live, show_error
+from studio.fit_options import fit_options
 from studio.fit_tables import edit_parameters, ranges_of
 from studio.fit_view import show_details, show_overlay, show_running
 from studio.fits import (
     METHODS,
     FitSettings,
     Outcome,
-    branch_weights,
     find_fit,
     of_model,
     start_fit,
@@ -26,9 +26,7 @@ from studio.workspace import workspace
 from tilewright.figures import algorithm_label, plot_overlay
 from tilewright.figures.measurement import MOST_RECORDS
 from tilewright.fitting import FITTABLE_CLASSES, FitCancelled, FitError
-from tilewright.measurement import NORMALISATIONS, Measurement, MeasurementError, suggested_normalisation
-
-STARTS = {"automatic": None, "free": True, "first sample": False}
+from tilewright.measurement import NORMALISATIONS, MeasurementError, suggested_normalisation
 
 place = heading(
     "Fit", "A device model for a measurement: parameters with their errors, and what the model leaves unexplained."
@@ -40,26 +38,6 @@ if not names:
     if next_step("Choose a measurement", "measure"):
         go("measure")
     st.stop()
-
-
-def options(measurement: Measurement) -> tuple[bool | None, tuple | None, bool]:
-    """How starts are treated, the weights of the branches, and whether one set of parameters is for all devices."""
-    jointly = False
-    with st.expander("Start, weights, devices"):
-        if len(measurement.devices) > 1:
-            jointly = st.toggle("One set of parameters for all devices", key="jointly")
-        start = st.selectbox(
-            "State before the first pulse", list(STARTS), key="start",
-            help="Free: fitted with its error. Automatic does so where one reading is noisier than one step.",
-        )  # fmt: skip
-        columns = st.columns(3)
-        words = {1: "Up ramps", -1: "Down ramps", 0: "Alternating"}
-        factors = {
-            kind: columns[k].number_input(label, 0.0, 100.0, 1.0, key=f"weight{kind}", help="Factor of deviations.")
-            for k, (kind, label) in enumerate(words.items())
-        }
-    weighted = any(factor != 1.0 for factor in factors.values())
-    return STARTS[start], branch_weights(measurement, factors) if weighted else None, jointly
 
 
 settings, view = st.columns([1, 1.75], gap="medium")
@@ -81,7 +59,7 @@ with settings:
         show_error(error)
         st.stop()
     st.caption(f"{NORMALISATIONS[rule]}: {measurement.affine.formula()}")
-    free_start, weights, jointly = options(measurement)
+    free_start, weights, jointly = fit_options(measurement)
     task = find_fit(name)
     busy = task is not None and task.running
     buttons = st.container(horizontal=True)
