@@ -92,7 +92,7 @@ def show_outcome(outcome: Outcome, seconds: float) -> None:
     noisy = row[1].toggle("With the noise found", value=True, disabled=outcome.noise is None, key="noisy")
     measured = outcome.population is not None
     spread = row[2].toggle(
-        "With typical spread between devices", value=not measured, key="spread", disabled=measured,
+        "With typical spread", value=not measured, key="spread", disabled=measured,
         help="One device cannot tell how much devices differ; this takes the values of the RRAM preset.",
     )  # fmt: skip
     device = with_noise(outcome) if noisy else outcome.fit.device
