@@ -6,10 +6,11 @@ def toolkit() -> str: ...
 def architectures() -> str: ...
 def devices() -> list[str]: ...
 def why_no_device() -> str: ...
+def use_device(device: int) -> None: ...
 def run_backwards(on: bool) -> None: ...
 def field(out: int, rows: int, n: int, seed: int, counter: int, uniform: bool, more: int, stream: int) -> None: ...
 def accumulate(
-    accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, stream: int
+    accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, rate: int, stream: int
 ) -> None: ...
 def read_lines(
     settings: ReadSettings,
@@ -20,6 +21,26 @@ def read_lines(
     out: int,
     seed: int,
     first_event: int,
+    first: int,
+    stream: int,
+) -> None: ...
+def follow(
+    settings: ReadSettings,
+    read_input: float,
+    events: int,
+    length: int,
+    lines: int,
+    line: int,
+    mean: int,
+    mean_rate: float,
+    line_stride: int,
+    element_stride: int,
+    frozen: int,
+    threshold: float,
+    out: int,
+    seed: int,
+    first_event: int,
+    first: int,
     stream: int,
 ) -> None: ...
 def buffer(
@@ -58,10 +79,11 @@ def plan_transfers(
     outputs: int,
     period: int,
     lr: float,
+    rate: int,
     seed: int,
     state: tuple[int, ...],
     results: tuple[int, ...],
-    maxima: tuple[int, int],
+    maxima: int,
     first_read: int,
     stream: int,
 ) -> None: ...
@@ -79,7 +101,7 @@ def carry(
     memory: int,
     stream: int,
 ) -> None: ...
-def advance(clock: int, samples: int, calls: int, stream: int) -> None: ...
+def advance(clock: int, samples: int, calls: int, live: int, stream: int) -> None: ...
 def trace(
     model: DeviceModel,
     arrays: tuple[int, ...],
@@ -107,6 +129,7 @@ class Updates:
         d_hot: bool,
         samples: int,
         rates: int,
+        one_rate: bool,
         lr: float,
         seed: int,
         snapshots: tuple[int, int, int, int, int],

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD
 
+from tilewright.kernels.gpu import rate_of
 from tilewright.replicas import gather_records, mean_of_replicas
 from tilewright.tile import AnalogTile, AnalogWeight
 
@@ -21,7 +22,8 @@ class AnalogSGD(SGD):
 
     Args:
         params: parameters or groups, as for any torch optimiser.
-        lr: learning rate.
+        lr: learning rate; one number in a tensor on the GPU of the model is read there, see
+            :meth:`keep_rates_on_device`.
         kwargs: further options of ``torch.optim.SGD``.
 
     Raises:
@@ -39,9 +41,23 @@ class AnalogSGD(SGD):
         if param_group.get("maximize", self.defaults["maximize"]):
             raise ValueError("tiles only descend: leave maximize off and change the sign of the loss instead")
         super().add_param_group(param_group)
-        for parameter in self.param_groups[-1]["params"]:
+        group = self.param_groups[-1]
+        for parameter in group["params"]:
             if isinstance(parameter, AnalogWeight):
                 parameter.pulsed = True
+        _read_rate_on_device(group)
+
+    def keep_rates_on_device(self) -> None:
+        """Turn the learning rates of groups on a GPU into tensors there, as steps that are captured in a graph need.
+
+        Schedulers of torch change such a tensor in place, and so can anybody: ``group["lr"].fill_(0.05)``. A graph that
+        is replayed reads it. Rates of 0 still pass the mini-batch to algorithms with rates of their own.
+        """
+        for group in self.param_groups:
+            device = group["params"][0].device
+            if device.type == "cuda" and not isinstance(group["lr"], Tensor):
+                group["lr"] = torch.tensor(float(group["lr"]), device=device)
+            _read_rate_on_device(group)
 
     def regroup_param_groups(self, model: nn.Module | None = None) -> None:
         """Accepted so that existing scripts run; tiles are found in any group, which keeps its own options."""
@@ -52,7 +68,7 @@ class AnalogSGD(SGD):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if type(parameter) is AnalogWeight:  # quicker than isinstance, which asks torch's metaclass
-                    found.append((parameter.tile, float(group["lr"])))
+                    found.append((parameter.tile, rate_of(group["lr"], parameter)))
         return found
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -93,3 +109,9 @@ class AnalogSGD(SGD):
             super().zero_grad(set_to_none)
         for tile, _ in self.tiles():
             tile.pending.clear()
+
+
+def _read_rate_on_device(group: dict[str, Any]) -> None:
+    """Steps of digital parameters read a rate on a GPU there: of torch's variants, the fused one does."""
+    if isinstance(group["lr"], Tensor) and group["lr"].is_cuda and group["fused"] is None and not group["foreach"]:
+        group["fused"] = True

@@ -23,6 +23,7 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
 from tilewright.interruption import pause_point
 from tilewright.kernels import gpu
+from tilewright.kernels.device_rate import DeviceRate
 from tilewright.observation import ProductReport
 from tilewright.parameters import ParameterError
 from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, compile_io, draw_frozen
@@ -289,8 +290,6 @@ class AnalogTile(nn.Module):
             raise RuntimeError(f"tiles cannot move to {device}: there are kernels for the CPU and for CUDA")
         if device.type == "cuda" and (problem := gpu.problem()):
             raise RuntimeError(f"tiles cannot move to {device}: {problem}")
-        if (device.type == "cuda" or kernels.on_gpu(self.weight)) and (missing := self.cell.needs_cpu()):
-            raise NotImplementedError(f"tiles cannot move to {device}: {missing}; keep the model on the CPU")
 
     def _forget_reads(self) -> None:
         """Before the reads are made anew: keep what they counted. Waits for a GPU."""
@@ -450,7 +449,7 @@ class AnalogTile(nn.Module):
         Raises:
             ValueError: negative learning rate or shapes that do not fit.
         """
-        if not 0 <= lr < float("inf"):
+        if not 0 <= lr < float("inf") and not isinstance(lr, DeviceRate):
             raise ValueError(f"lr must be a finite number that is not negative, found {lr}")
         if x.dtype is not torch.float32 or d.dtype is not torch.float32:
             name, value = ("x", x) if x.dtype is not torch.float32 else ("d", d)
@@ -476,7 +475,8 @@ class AnalogTile(nn.Module):
         weight: Any = self._parameters["weight"]
         if type(weight) is AnalogWeight and (weight.lent or weight.replaced or weight._version != weight.seen):
             self.settle()
-        self._modules["cell"].update(weight, x, d, float(lr))  # type: ignore[union-attr,operator]
+        rate = lr if isinstance(lr, float) else float(lr)  # one that lives on a GPU stays there
+        self._modules["cell"].update(weight, x, d, rate)  # type: ignore[union-attr,operator]
         weight.seen = weight._version
 
     def replicate(self, group: Any, rank: int, count: int) -> None:

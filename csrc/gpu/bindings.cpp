@@ -67,9 +67,9 @@ class Updates {
         return update_memory(u, rows_, cols_, train(lr));
     }
 
-    // `lr` nan: rates are taken from the device, one for each sample.
-    void run(uintptr_t x, bool x_hot, uintptr_t d, bool d_hot, int64_t samples, uintptr_t rates, double lr, uint64_t seed,
-             const std::array<uintptr_t, 5>& snapshots, int64_t events, bool snapshot_rows, uintptr_t live, uintptr_t memory,
+    // `rates` are on the device, one for each sample or one for all; `lr` is then the largest of them, nan where that is not known.
+    void run(uintptr_t x, bool x_hot, uintptr_t d, bool d_hot, int64_t samples, uintptr_t rates, bool one_rate, double lr,
+             uint64_t seed, const std::array<uintptr_t, 5>& snapshots, int64_t events, bool snapshot_rows, uintptr_t live, uintptr_t memory,
              uintptr_t stream) const {
         py::gil_scoped_release release;
         DeviceUpdate job = job_;
@@ -78,7 +78,7 @@ class Updates {
         (d_hot ? (void)(u.d_hot = at<const int32_t>(d)) : (void)(u.d = at<const float>(d)));
         u.samples = samples;
         u.lr = at<const float>(rates);
-        u.lr_uniform = false;
+        u.lr_uniform = one_rate;
         u.seed = seed;
         u.first_sample = u.call = 0;  // the clock has them
         u.snapshots = events;
@@ -175,6 +175,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
     m.def("architectures", [] { return std::string(TW_ARCHITECTURES); });
     m.def("devices", &device_names);
     m.def("why_no_device", &why_no_device);
+    m.def("use_device", &use_device);
     m.def("run_backwards", &run_backwards);
 
     py::class_<Updates>(m, "Updates", py::module_local())
@@ -205,7 +206,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
     });
 
     m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr,
-                           uintptr_t stream) {
+                           uintptr_t rate, uintptr_t stream) {
         py::gil_scoped_release release;
         AccumulateArgs a;
         a.accumulator = at<float>(accumulator);
@@ -215,7 +216,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
         a.x = at<const float>(x);
         a.d = at<const float>(d);
         a.lr = lr;
-        accumulate(a, at<void>(stream));
+        accumulate(a, at<const float>(rate), at<void>(stream));
     });
 
     m.def("field", [](uintptr_t out, int64_t rows, int64_t n, uint64_t seed, uint64_t counter, bool uniform, uintptr_t more,
@@ -228,7 +229,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
     });
 
     m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
-                           uint64_t seed, uint64_t first_event, uintptr_t stream) {
+                           uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
         py::gil_scoped_release release;
         BufferArgs b;
         b.io = io;
@@ -239,7 +240,31 @@ PYBIND11_MODULE(TW_MODULE, m) {
         b.pulses = at<float>(out);
         b.seed = seed;
         b.first_event = first_event;
-        read_lines(b, at<void>(stream));
+        read_lines(b, at<const int64_t>(first), at<void>(stream));
+    });
+
+    m.def("follow", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
+                       uintptr_t mean, float mean_rate, int64_t line_stride, int64_t element_stride, uintptr_t frozen,
+                       float threshold, uintptr_t out, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
+        py::gil_scoped_release release;
+        FollowArgs f;
+        BufferArgs& b = f.reads;
+        b.io = io;
+        b.read_input = read_input;
+        b.events = events;
+        b.length = length;
+        b.lines = at<const float>(lines);
+        b.line = at<const int32_t>(line);
+        b.mean = at<float>(mean);
+        b.mean_rate = mean_rate;
+        b.line_stride = line_stride;
+        b.element_stride = element_stride;
+        b.seed = seed;
+        b.first_event = first_event;
+        f.frozen = at<const float>(frozen);
+        f.threshold = threshold;
+        f.out = at<float>(out);
+        follow(f, at<const int64_t>(first), at<void>(stream));
     });
 
     m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
@@ -279,9 +304,9 @@ PYBIND11_MODULE(TW_MODULE, m) {
     });
 
     m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
-                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 5> state,
-                               std::array<uintptr_t, 10> results, std::array<uintptr_t, 2> maxima, uintptr_t first_read,
-                               uintptr_t stream) {
+                               int64_t outputs, int64_t period, double lr, uintptr_t rate, uint64_t seed,
+                               std::array<uintptr_t, 5> state,
+                               std::array<uintptr_t, 10> results, uintptr_t maxima, uintptr_t first_read, uintptr_t stream) {
         py::gil_scoped_release release;
         TransferPlanArgs t = settings;
         t.x = at<const float>(x);
@@ -307,7 +332,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
         t.event_out_sign = at<int8_t>(results[7]);
         t.event_fresh = at<int8_t>(results[8]);
         t.event_writes = at<int8_t>(results[9]);
-        TW_ISA::plan_transfers(t, at<const float>(maxima[0]), at<const float>(maxima[1]), at<int64_t>(first_read), at<void>(stream));
+        TW_ISA::plan_transfers(t, at<const double>(rate), at<float>(maxima), at<int64_t>(first_read), at<void>(stream));
     });
 
     m.def("carry_memory", [](int64_t rows, int64_t cols) {
@@ -331,8 +356,8 @@ PYBIND11_MODULE(TW_MODULE, m) {
         carry(c, at<int64_t>(live), at<void>(memory), at<void>(stream));
     });
 
-    m.def("advance", [](uintptr_t clock, int64_t samples, int64_t calls, uintptr_t stream) {
+    m.def("advance", [](uintptr_t clock, int64_t samples, int64_t calls, uintptr_t live, uintptr_t stream) {
         py::gil_scoped_release release;
-        advance({at<int64_t>(clock), at<int64_t>(clock) + 1}, samples, calls, at<void>(stream));
+        advance({at<int64_t>(clock), at<int64_t>(clock) + 1}, samples, calls, at<const int64_t>(live), at<void>(stream));
     });
 }

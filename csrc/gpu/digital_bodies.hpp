@@ -37,13 +37,15 @@ struct OuterBody : OnePhase<OuterBody, 128> {
     static constexpr int64_t kTogether = 256;
     static constexpr int kRows = 4;
     AccumulateArgs a;
-    explicit OuterBody(const AccumulateArgs& args) : a(args) {}
+    const float* rate;  // instead of a.lr; null where that counts
+    OuterBody(const AccumulateArgs& args, const float* rate_at) : a(args), rate(rate_at) {}
 
     TW_INLINE void each(Place at) const {
         const int64_t across = (a.cols + 31) / 32;
         const int64_t j = at.block % across * 32 + at.thread % 32, i = at.block / across * 16 + at.thread / 32 * kRows;
         const int rows = a.rows - i < kRows ? (int)(a.rows - i) : kRows;
         if (j >= a.cols || rows <= 0) return;
+        const float lr = rate ? *rate : a.lr;
         for (int64_t first = 0; first < a.samples; first += kTogether) {
             const int64_t last = a.samples - first < kTogether ? a.samples : first + kTogether;
             float sum[kRows] = {0, 0, 0, 0};
@@ -57,7 +59,7 @@ struct OuterBody : OnePhase<OuterBody, 128> {
             for (int r = 0; r < kRows; ++r) {
                 if (r >= rows) continue;
                 float& target = a.accumulator[(i + r) * a.cols + j];
-                target = fused(sum[r], a.lr, target);
+                target = fused(sum[r], lr, target);
             }
         }
     }
@@ -68,14 +70,14 @@ struct OuterBody : OnePhase<OuterBody, 128> {
 struct AdvanceBody : OnePhase<AdvanceBody, 1> {
     Clock clock;
     int64_t samples, calls;
-    const int64_t* live;  // counts instead of `samples` where it is smaller
+    const int64_t* live;  // samples that count, where it is smaller than `samples`; where it is 0 nothing was done
     AdvanceBody(Clock c, int64_t n_samples, int64_t n_calls, const int64_t* live_samples)
         : clock(c), samples(n_samples), calls(n_calls), live(live_samples) {}
 
     TW_INLINE void each(Place) const {
-        const int64_t done = live && *live < samples ? *live : samples;
-        if (clock.samples) *clock.samples += done;
-        if (clock.calls && !(live && done == 0)) *clock.calls += calls;  // a call that has nothing to do is none
+        if (live && *live == 0) return;
+        if (clock.samples) *clock.samples += live && *live < samples ? *live : samples;
+        if (clock.calls) *clock.calls += calls;
     }
 };
 

@@ -50,17 +50,23 @@ int64_t product_memory(const ProductArgs& p);
 void update(const DeviceUpdate& job, int64_t longest, void* stream);
 void trace(const TraceArgs& t, void* stream);
 void product(const DeviceProduct& job, void* stream);
-void accumulate(const AccumulateArgs& a, void* stream);
+// A rate kept on the device counts instead of the one in the arguments.
+void accumulate(const AccumulateArgs& a, const float* rate, void* stream);
 void field(const DeviceField& f, void* stream);
-void read_lines(const BufferArgs& b, void* stream);
+// `first` is kept on the device and added to the number of the first event; null is 0.
+void read_lines(const BufferArgs& b, const int64_t* first, void* stream);
+void follow(const FollowArgs& f, const int64_t* first, void* stream);
 void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream);
-void plan_transfers(const TransferPlanArgs& a, const float* x_max, const float* d_max, int64_t* first_read, void* stream);
+// `maxima`: room for two numbers of each sample.
+void plan_transfers(const TransferPlanArgs& a, const double* rate, float* maxima, int64_t* first_read, void* stream);
 int64_t carry_memory(const CarryArgs& c);
 void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream);
-void advance(Clock clock, int64_t samples, int64_t calls, void* stream);
+// Nothing happens where `live` is given and 0, and no more samples pass than it says.
+void advance(Clock clock, int64_t samples, int64_t calls, const int64_t* live, void* stream);
 
 std::vector<std::string> device_names();  // of the graphics processors that can be used
 std::string why_no_device();              // empty where there is one
+void use_device(int device);              // launches of this thread go there
 void run_backwards(bool on);  // on the host alone: the order in which threads pass
 
 }  // namespace tilewright::TW_ISA

@@ -2,14 +2,23 @@
 #include "kernels.hpp"
 
 namespace tilewright::TW_ISA {
+namespace {
+
+// An error that is answered here must not be taken for one of the next launch.
+bool failed(cudaError_t answer) {
+    if (answer != cudaSuccess) cudaGetLastError();
+    return answer != cudaSuccess;
+}
+
+}  // namespace
 
 std::vector<std::string> device_names() {
     std::vector<std::string> names;
     int count = 0;
-    if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+    if (failed(cudaGetDeviceCount(&count))) count = 0;
     for (int k = 0; k < count; ++k) {
         cudaDeviceProp properties;
-        if (cudaGetDeviceProperties(&properties, k) != cudaSuccess) continue;
+        if (failed(cudaGetDeviceProperties(&properties, k))) continue;
         names.push_back(std::string(properties.name) + " (compute capability " + std::to_string(properties.major) + "." +
                         std::to_string(properties.minor) + ")");
     }
@@ -18,9 +27,14 @@ std::vector<std::string> device_names() {
 
 std::string why_no_device() {
     int count = 0;
-    const cudaError_t failed = cudaGetDeviceCount(&count);
-    if (failed != cudaSuccess) return cudaGetErrorString(failed);
+    const cudaError_t answer = cudaGetDeviceCount(&count);
+    if (failed(answer)) return cudaGetErrorString(answer);
     return count > 0 ? "" : "no CUDA-capable device is detected";
+}
+
+void use_device(int device) {
+    const cudaError_t answer = cudaSetDevice(device);
+    if (failed(answer)) throw std::runtime_error(std::string("cuda:") + std::to_string(device) + ": " + cudaGetErrorString(answer));
 }
 
 void run_backwards(bool) { throw std::logic_error("a graphics processor orders its threads itself"); }

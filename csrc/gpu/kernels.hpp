@@ -169,8 +169,8 @@ void product(const DeviceProduct& job, void* stream) {
     launch(AdvanceBody(job.clock, p.samples, 0, nullptr), 1, stream);
 }
 
-void accumulate(const AccumulateArgs& a, void* stream) {
-    const OuterBody body(a);
+void accumulate(const AccumulateArgs& a, const float* rate, void* stream) {
+    const OuterBody body(a, rate);
     launch(body, body.blocks(), stream);
 }
 
@@ -179,14 +179,24 @@ void field(const DeviceField& f, void* stream) {
     launch(body, body.blocks(), stream);
 }
 
-void read_lines(const BufferArgs& b, void* stream) { launch(ReadLinesBody(b), blocks_for(b.events * b.length, 128), stream); }
+void read_lines(const BufferArgs& b, const int64_t* first, void* stream) {
+    const ReadLinesBody body(b, first);
+    launch(body, body.blocks(), stream);
+}
+
+void follow(const FollowArgs& f, const int64_t* first, void* stream) {
+    const FollowBody body(f, first);
+    launch(body, body.blocks(), stream);
+}
 
 void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream) {
     launch(BufferBody{b, first, live}, 1, stream);
 }
 
-void plan_transfers(const TransferPlanArgs& a, const float* x_max, const float* d_max, int64_t* first_read, void* stream) {
-    launch(TransferPlanBody{a, x_max, d_max, first_read}, 1, stream);
+void plan_transfers(const TransferPlanArgs& a, const double* rate, float* maxima, int64_t* first_read, void* stream) {
+    float *x_max = maxima, *d_max = maxima + a.samples;
+    if (a.auto_scale) launch(LargestBody{a, x_max, d_max}, a.samples, stream);
+    launch(TransferPlanBody{a, rate, x_max, d_max, first_read}, 1, stream);
 }
 
 int64_t carry_memory(const CarryArgs& c) {
@@ -204,8 +214,8 @@ void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream) {
     launch(PackBody{c, steps, holds, live}, c.n_rows, stream);
 }
 
-void advance(Clock clock, int64_t samples, int64_t calls, void* stream) {
-    launch(AdvanceBody(clock, samples, calls, nullptr), 1, stream);
+void advance(Clock clock, int64_t samples, int64_t calls, const int64_t* live, void* stream) {
+    launch(AdvanceBody(clock, samples, calls, live), 1, stream);
 }
 
 }  // namespace tilewright::TW_ISA

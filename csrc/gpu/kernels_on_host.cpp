@@ -5,6 +5,7 @@ namespace tilewright::TW_ISA {
 
 std::vector<std::string> device_names() { return {}; }
 std::string why_no_device() { return "these kernels run on the host"; }
+void use_device(int) {}
 void run_backwards(bool on) { backwards = on; }
 
 }  // namespace tilewright::TW_ISA

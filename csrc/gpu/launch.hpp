@@ -12,6 +12,8 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+constexpr int64_t kMostBlocks = 0x7fffffff;  // of a grid
+
 #if defined(__CUDACC__)
 
 template <class Body>
@@ -24,7 +26,10 @@ __global__ void __launch_bounds__(Body::kThreads) run(const Body body) {
 
 template <class Body>
 void launch(const Body& body, int64_t blocks, void* stream) {
+    static_assert(sizeof(Body) <= 4096, "arguments of a kernel");
+    static_assert(sizeof(typename Body::Shared) <= 48 * 1024, "shared memory that every block may have");
     if (blocks <= 0) return;
+    if (blocks > kMostBlocks) throw std::length_error("too large for one call on a graphics processor; give it fewer samples");
     run<Body><<<(unsigned)blocks, Body::kThreads, 0, (cudaStream_t)stream>>>(body);
     const cudaError_t failed = cudaGetLastError();  // of the launch itself; waits for nothing
     if (failed != cudaSuccess) throw std::runtime_error(std::string("a CUDA kernel could not be launched: ") + cudaGetErrorString(failed));

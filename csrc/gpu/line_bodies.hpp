@@ -19,12 +19,39 @@ TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j, uint64_t firs
 
 struct ReadLinesBody : OnePhase<ReadLinesBody, 128> {
     BufferArgs b;
-    explicit ReadLinesBody(const BufferArgs& args) : b(args) {}
+    const int64_t* first;  // added to the number of the first event; null is 0
+    ReadLinesBody(const BufferArgs& args, const int64_t* first_at) : b(args), first(first_at) {}
 
     TW_INLINE void each(Place at) const {
         const int64_t item = at.index();
-        if (item < b.events * b.length) b.pulses[item] = line_at(b, item / b.length, item % b.length);
+        if (item >= b.events * b.length) return;
+        b.pulses[item] = line_at(b, item / b.length, item % b.length, first ? (uint64_t)*first : 0);
     }
+    int64_t blocks() const { return blocks_for(b.events * b.length, kThreads); }
+};
+
+// Running means of reads: a thread has one element of all lines, and takes the events in order.
+struct FollowBody : OnePhase<FollowBody, 128> {
+    FollowArgs f;
+    const int64_t* first;
+    FollowBody(const FollowArgs& args, const int64_t* first_at) : f(args), first(first_at) {}
+
+    TW_INLINE void each(Place place) const {
+        const BufferArgs& b = f.reads;
+        const int64_t j = place.index();
+        if (j >= b.length) return;
+        for (int64_t e = 0; e < b.events; ++e) {
+            const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
+            const float value = line_at(b, e, j, first ? (uint64_t)*first : 0), before = b.mean[at];
+            const float mean = before + b.mean_rate * (value - before);
+            b.mean[at] = mean;
+            float delivered;
+            if (f.threshold >= 0) delivered = magnitude(mean) > f.threshold ? mean : 0.0f;
+            else delivered = value - (f.frozen ? f.frozen[at] : mean);
+            f.out[e * b.length + j] = -delivered;
+        }
+    }
+    int64_t blocks() const { return blocks_for(f.reads.length, kThreads); }
 };
 
 // All events in order by one block: whether an event sends anything decides where the next one goes.

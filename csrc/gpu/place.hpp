@@ -45,6 +45,16 @@ TW_INLINE void mark(int32_t* flags, int32_t flag) {
 #endif
 }
 
+// Largest magnitude of a row in the share of a thread, as bits that compare like it; what is no number does not count.
+TW_INLINE uint32_t largest_of(const float* row, int64_t n, Place at) {
+    float most = 0;
+    for (int64_t j = at.thread; j < n; j += at.threads) {
+        const float v = magnitude(row[j]);
+        most = v > most ? v : most;
+    }
+    return as_bits(most);
+}
+
 // Numbers of a thread block, as words that compare like them.
 TW_INLINE uint32_t ordered(float v) {
     const uint32_t bits = as_bits(v);

@@ -8,6 +8,33 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+// Largest input and error of each vector, a block each.
+struct LargestBody {
+    static constexpr int kThreads = 128;
+    using Own = Nothing;
+    struct Shared {
+        uint32_t x, d;
+    };
+    TransferPlanArgs a;
+    float *x_max, *d_max;
+
+    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+        if (p == 0) {
+            if (at.thread == 0) shared.x = shared.d = 0;
+        } else if (p == 1) {
+            raise_to(&shared.x, largest_of(a.x + at.block * a.inputs, a.inputs, at));
+            raise_to(&shared.d, largest_of(a.d + at.block * a.outputs, a.outputs, at));
+        } else {
+            if (at.thread == 0) {
+                x_max[at.block] = as_float(shared.x);
+                d_max[at.block] = as_float(shared.d);
+            }
+            return false;
+        }
+        return true;
+    }
+};
+
 struct TransferPlanBody {
     static constexpr int kThreads = 256;
     using Own = Nothing;
@@ -16,6 +43,7 @@ struct TransferPlanBody {
         bool sweep_done;
     };
     TransferPlanArgs a;
+    const double* rate;          // instead of a.lr; null where that counts
     const float *x_max, *d_max;  // (samples) largest inputs and errors; used with automatic scaling
     int64_t* first_read;         // number of the first read of this mini-batch
 
@@ -68,7 +96,7 @@ struct TransferPlanBody {
 
     // The rate of a vector, and the read after it where one is due.
     TW_INLINE void settle(int64_t s, Shared& shared) const {
-        double lr = a.lr;
+        double lr = rate ? *rate : a.lr;
         if (a.auto_scale) {
             follow(a.maxima[0], x_max[s]);
             follow(a.maxima[1], d_max[s]);

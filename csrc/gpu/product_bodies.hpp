@@ -265,12 +265,7 @@ struct MaximaBody {
         if (step == 0) {
             if (at.thread == 0) shared.largest = 0;
         } else if (step == 1) {
-            float most = 0;
-            for (int64_t j = at.thread; j < p.n_in(); j += at.threads) {
-                const float v = magnitude(p.args().x[at.block * p.n_in() + j]);
-                most = v > most ? v : most;
-            }
-            raise_to(&shared.largest, as_bits(most));
+            raise_to(&shared.largest, largest_of(p.args().x + at.block * p.n_in(), p.n_in(), at));
         } else {
             if (at.thread == 0) p.memory.maxima[at.block] = as_float(shared.largest);
             return false;
@@ -299,14 +294,14 @@ struct AverageBody : OnePhase<AverageBody, 1> {
     }
 };
 
-// Scale and inputs of the first pass; samples without a scale are done.
+// Scale and inputs of the first pass; samples without a scale, or with inputs that are no numbers, are done.
 struct PrepareBody {
     static constexpr int kThreads = 128;
     using Own = Nothing;
     struct Shared {
         uint32_t largest, top;
         float positive[8], negative[8];
-        int32_t clipped;
+        int32_t clipped, lost;
         SampleState state;
     };
     ProductJob p;
@@ -317,7 +312,7 @@ struct PrepareBody {
         if (step == 0) {
             if (at.thread == 0) {
                 shared.largest = shared.top = 0;
-                shared.clipped = 0;
+                shared.clipped = shared.lost = 0;
             }
         } else if (step == 1) {
             measure(x, n, at, shared);
@@ -328,7 +323,7 @@ struct PrepareBody {
                 const int32_t clipped = p.convert_inputs(sample, shared.state, 0, at);
                 if (clipped) add_to(&shared.clipped, clipped);
             } else {
-                silence(sample, at);
+                fill(sample, shared.lost ? __builtin_nanf("") : 0.0f, at);
             }
         } else {
             if (at.thread == 0) p.count(kClippedInputs, shared.clipped);
@@ -343,13 +338,12 @@ struct PrepareBody {
                p.io().bound_management == BoundManagement::IterativeWorstCase;
     }
     TW_INLINE void measure(const float* x, int64_t n, Place at, Shared& shared) const {
-        float most = 0;
+        raise_to(&shared.largest, largest_of(x, n, at));
         for (int64_t j = at.thread; j < n; j += at.threads) {
-            const float v = magnitude(x[j]);
-            most = v > most ? v : most;
-            if (p.io().noise_management == NoiseManagement::Max) raise_to(&shared.top, ordered(x[j]));
+            const float v = x[j];
+            if (v != v) mark(&shared.lost, 1);
+            else if (p.io().noise_management == NoiseManagement::Max) raise_to(&shared.top, ordered(v));
         }
-        raise_to(&shared.largest, as_bits(most));
         if (!sums() || at.thread >= 8) return;
         float positive = 0, negative = 0;
         for (int64_t j = at.thread; j < n; j += 8) {
@@ -360,6 +354,11 @@ struct PrepareBody {
         shared.negative[at.thread] = negative;
     }
     TW_INLINE void settle(int64_t sample, Shared& shared) const {
+        if (shared.lost) {  // no converter delivers nan, and noise and clipping would make a plausible number of it
+            p.memory.state[sample] = shared.state = SampleState{0, 1, 0, 0, 0, 0};
+            p.report(sample, __builtin_nanf(""), 1, 0);
+            return;
+        }
         ProductJob::Extent x{as_float(shared.largest), from_ordered(shared.top), 0, 0};
         if (sums()) {
             x.up = tree(shared.positive);
@@ -375,9 +374,10 @@ struct PrepareBody {
         p.count(kLostInputs, x.largest > 0);
         p.report(sample, alpha, 1, 0);
     }
-    TW_INLINE void silence(int64_t sample, Place at) const {
+    // The outputs of a sample that is done.
+    TW_INLINE void fill(int64_t sample, float value, Place at) const {
         for (int64_t i = at.thread; i < p.n_out(); i += at.threads) {
-            p.args().y[sample * p.n_out() + i] = 0;
+            p.args().y[sample * p.n_out() + i] = value;
             if (p.args().saturated) p.args().saturated[sample * p.n_out() + i] = 0;
         }
         const int64_t width = p.parts() * p.n_in();  // the sums pass over it all the same

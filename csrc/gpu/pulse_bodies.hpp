@@ -9,14 +9,6 @@ namespace {
 
 constexpr int kThreadRows = 2, kBlockCols = 32, kBlockRows = 8;
 
-TW_INLINE int lowest_bit(uint32_t word) {
-#if defined(__CUDA_ARCH__)
-    return __ffs((int)word) - 1;
-#else
-    return __builtin_ctz(word);
-#endif
-}
-
 // Crosspoints of a thread, copies of lines between samples, and counts: the same for trains and for counted pulses.
 // Derived::sample(cells, column, row, rows, s, call) applies one sample.
 template <class Derived, class Device, bool Mult>
@@ -25,7 +17,7 @@ struct ArrayBody {
     using Cell = Crosspoint<Device, Mult>;
     using Own = Nothing;
     struct Shared {
-        int32_t pulses;
+        int64_t pulses;
     };
     UpdateJob u;
 
@@ -33,7 +25,7 @@ struct ArrayBody {
         if (p == 0) {
             if (at.thread == 0) shared.pulses = 0;
         } else if (p == 1) {
-            const int32_t pulses = work(at);
+            const int64_t pulses = work(at);
             if (pulses) add_to(&shared.pulses, pulses);
         } else {
             if (at.thread == 0) u.count(kPulses, shared.pulses);
@@ -44,7 +36,7 @@ struct ArrayBody {
     static int64_t blocks(const DeviceArgs& a) { return blocks_for(a.rows, kBlockRows) * blocks_for(a.cols, kBlockCols); }
 
   private:
-    TW_INLINE int32_t work(Place at) const {
+    TW_INLINE int64_t work(Place at) const {
         const DeviceArgs& a = u.job.array;
         const UpdateArgs& s = u.job.update;
         const int64_t across = (a.cols + kBlockCols - 1) / kBlockCols;
@@ -67,14 +59,14 @@ struct ArrayBody {
             for (int r = 0; r < kThreadRows; ++r)
                 if (r < rows && s.snapshot_line[e] == (s.snapshot_rows ? i + r : j)) copy(cells[r], e, i + r, j, call);
         }
-        int32_t pulses = 0;
+        int64_t pulses = 0;
 #pragma unroll
         for (int r = 0; r < kThreadRows; ++r) {
             if (r >= rows) continue;
             const int64_t index = (i + r) * a.cols + j;
             cells[r].show(a, index, call);
             cells[r].count(s.counts, index);
-            pulses += (int32_t)cells[r].pulses();
+            pulses += cells[r].pulses();
         }
         return pulses;
     }

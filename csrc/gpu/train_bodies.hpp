@@ -65,13 +65,7 @@ struct PlanBody {
 
   private:
     TW_INLINE static uint32_t largest(const float* values, const int32_t* hot, int64_t n, Place at) {
-        if (hot) return as_bits(1.0f);
-        float most = 0;
-        for (int64_t j = at.thread; j < n; j += at.threads) {
-            const float v = magnitude(values[at.block * n + j]);
-            most = v > most ? v : most;
-        }
-        return as_bits(most);  // numbers that are not negative compare like their bits
+        return hot ? as_bits(1.0f) : largest_of(values + at.block * n, n, at);
     }
 
     TW_INLINE void settle(int64_t sample, double x_max, double d_max) const {

@@ -12,68 +12,19 @@ import numpy as np
 import pytest
 import torch
 from devices.recipes import without_spread
+from gpu.parity import assert_same, both, quieted, tile_of, work
 from kernels.digest import DEVICES, PERIPHERIES, SHAPE, UPDATES, batch
 from scipy import stats
 from torch import nn
 
 from tilewright import configs, kernels
-from tilewright.devices.array import DeviceArray
+from tilewright.devices import trace_pulses
 from tilewright.kernels import gpu
 from tilewright.nn import AnalogConv2d, AnalogLinear, convert_to_analog
 from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
-QUIET = {"dw_min_std": 0.0, "write_noise_std": 0.0}
 EXTREME = 1e-7  # of a test of a distribution: how rarely it may fail by chance
-
-
-def quieted(device: Any) -> Any:
-    """The device without cycle and write noise; tables of jumps lose these."""
-    jumps = {"quantile_levels": [], "quantiles_up": [], "quantiles_down": []}
-    off = {name: value for name, value in (QUIET | jumps).items() if name in type(device).model_fields}
-    return device.model_copy(update=off, deep=True)
-
-
-def tile_of(device: Any, update: dict[str, Any] | None = None, **config: Any) -> AnalogTile:
-    whole = configs.SingleRPUConfig(device=device, update=configs.UpdateParameters(**(update or {})), **config)
-    return AnalogTile(*SHAPE, whole, seed=9)
-
-
-def work(tile: AnalogTile, put: Any, rounds: int = 2) -> list[torch.Tensor]:
-    """Products both ways, updates and time, as tests of equal bits do it."""
-    rng = np.random.default_rng(3)
-    tile.set_weights(put(torch.tensor(rng.uniform(-0.4, 0.4, size=SHAPE), dtype=torch.float32)))
-    results = [tile.get_weights()]
-    for _ in range(rounds):
-        x, d = (put(vectors) for vectors in batch(rng))
-        results += [tile.forward(x), tile.backward(d)]
-        tile.update(x, d, 0.05)
-        tile.pass_time()
-        results.append(tile.get_weights())
-    return [result.cpu() for result in results]
-
-
-def assert_same(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
-    assert len(ours) == len(theirs)
-    for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        different = int((a != b).sum())
-        assert different == 0, f"result {number}: {different} of {a.numel()} differ, by {float((a - b).abs().max())}"
-
-
-def both(tile: AnalogTile, machine: Any, rounds: int = 2) -> None:
-    """A tile does the same on the processor and on the machine, and its state ends up the same."""
-    other = copy.deepcopy(tile)
-    expected = work(tile, lambda t: t, rounds)
-    with machine.running():
-        machine.put(other)
-        found = work(other, machine.put, rounds)
-    other.to("cpu")
-    assert_same(found, expected)
-    ours, theirs = other.state_dict(), tile.state_dict()
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(ours[name], value), name
 
 
 @pytest.mark.parametrize("update", [name for name in UPDATES if name != "signed"])
@@ -218,34 +169,20 @@ def test_cycle_and_write_noise_have_their_distribution(machine):
 @pytest.mark.parametrize("device", DEVICES)
 def test_traces(machine, device):
     """Without noise the same bits; with noise the same mean and spread at the end of 60 pulses, by 400 devices."""
-    pulses = torch.tensor(np.repeat([1, -1, 1], 20).astype(np.int8))
+    pulses = np.repeat([1, -1, 1], 20)
     for noisy in (False, True):
         used = DEVICES[device] if noisy else quieted(DEVICES[device])
-        array = DeviceArray(used, (1, 400), 4, 5)
-        expected_state, visible = array.crosspoints(torch.full((1, 400), 0.05)), torch.full((1, 400), 0.05)
-        for points in (array.persistent,):
-            if points is not None:
-                points.fill_(0.05)
-        other = copy.deepcopy(array)
-        expected = torch.from_numpy(kernels.pulse_trace(array.model, expected_state, pulses.numpy(), 7))
+        given = used, pulses, 400, 7, 0.05
+        expected, last = trace_pulses(*given), trace_pulses(*given, keep="final")
         with machine.running():
-            machine.put(other)
-            put = machine.put(visible)
-            assert other._gpu is not None
-            found = gpu.trace(other.model, other._gpu, other.crosspoints(put), machine.put(pulses), 7).cpu()
+            found = trace_pulses(*given, on=machine.device)
+            assert np.array_equal(trace_pulses(*given, keep="final", on=machine.device), found[-1])
         if not noisy:
-            assert_same([found], [expected])
+            assert np.array_equal(found, expected)
+            assert np.array_equal(found[-1], last)
             continue
-        ours, theirs = found[-1].double().numpy(), expected[-1].double().numpy()
-        assert not np.array_equal(ours, theirs)
-        assert stats.ks_2samp(ours, theirs).pvalue > EXTREME
-
-
-def test_members_of_a_vector_cell(machine):
-    member = quieted(DEVICES["reference"])
-    cell = configs.VectorUnitCell(unit_cell_devices=[member, member], gamma_vec=[0.7, -0.4])
-    tile = AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=cell), seed=3)
-    both(tile, machine)
+        assert not np.array_equal(found[-1], expected[-1])
+        assert stats.ks_2samp(found[-1], expected[-1]).pvalue > EXTREME
 
 
 def test_mapping_scales_and_saturated_errors(machine):
@@ -307,60 +244,46 @@ def test_checkpoints_move(machine):
         moving.load_state_dict(saved)
 
 
-LINE_BY_LINE = {"transfer_columns": False, "n_reads_per_transfer": 4}
-OFTEN = {"units_in_mbatch": False, "transfer_every": 2.0}
-KEPT = {"forget_buffer": False, "buffer_cap": 2.0}
-EASY = {"buffer_granularity": 0.02, "transfer_every": 1.0}
-TRANSFERS = {
-    "tiki-taka": (configs.TransferCompound, {}),
-    "tiki-taka, rows": (configs.TransferCompound, LINE_BY_LINE),
-    "tiki-taka, often": (configs.TransferCompound, OFTEN | {"gamma": 0.2}),
-    "tiki-taka, resets": (configs.TransferCompound, OFTEN | {"with_reset_prob": 0.4}),
-    "buffered": (configs.BufferedTransferCompound, OFTEN | {"thres_scale": 0.02}),
-    "buffered, rows": (configs.BufferedTransferCompound, LINE_BY_LINE | KEPT | {"thres_scale": 0.02}),
-    "ttv2": (configs.ChoppedTransferCompound, {"in_chop_prob": 0.0, "units_in_mbatch": True, **EASY}),
-    "c-ttv2": (configs.ChoppedTransferCompound, {"in_chop_prob": 0.3, "out_chop_prob": 0.2, "gamma": 0.1, **EASY}),
-    "c-ttv2, rows": (
-        configs.ChoppedTransferCompound,
-        KEPT | {"transfer_columns": False, "in_chop_random": False, "in_chop_prob": 0.4, **EASY, "transfer_every": 2.0},
-    ),
-    "agad": (configs.DynamicTransferCompound, {"in_chop_prob": 0.5, "transfer_columns": False, **EASY}),
-    "mixed precision": (configs.MixedPrecisionCompound, {}),
-    "mixed precision, bins": (configs.MixedPrecisionCompound, {"n_x_bins": 7, "n_d_bins": 5}),
-    "mixed precision, few rows": (configs.MixedPrecisionCompound, {"n_rows_per_transfer": 5, "transfer_every": 2}),
-}
+NAN = float("nan")
 
 
-@pytest.mark.parametrize("name", TRANSFERS)
-def test_algorithms_with_transfers_are_the_same_bits(machine, name):
-    """Reads of lines with all their noise, buffers, writes of lines, and all that they leave in the state."""
-    kind, options = TRANSFERS[name]
-    device = quieted(DEVICES["reference"])
-    if kind is configs.MixedPrecisionCompound:
-        config = configs.DigitalRankUpdateRPUConfig(device=kind(device=device, construction_seed=4, **options))
-    else:
-        cell = kind(unit_cell_devices=[device, device], construction_seed=4, **options)
-        config = configs.UnitCellRPUConfig(device=cell)
-    tile = AnalogTile(*SHAPE, config, seed=9)
-    both(tile, machine, rounds=12 if name == "agad" else 3)  # it writes after its first sweeps
-    assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_inputs_that_are_no_numbers_spoil_their_own_sample(machine, periphery):
+    """As on the processor: nan for the sample, and the others as if it were not there."""
+    io = configs.IOParameters(**PERIPHERIES[periphery])
+    tile = tile_of(quieted(DEVICES["soft"]), forward=io, backward=io)
+    tile.set_weights(torch.rand(SHAPE) * 0.4 - 0.2)
+    other = copy.deepcopy(tile)
+    x, d = batch(np.random.default_rng(2))
+    x[2, 5], x[6], d[1, 0] = NAN, NAN, NAN
+    expected = tile.forward(x), tile.backward(d)
+    assert bool(expected[0][[2, 6]].isnan().all())
+    assert int(expected[0].isnan().any(dim=1).sum()) == 2
+    with machine.running():
+        machine.put(other)
+        found = other.forward(machine.put(x)).cpu(), other.backward(machine.put(d)).cpu()
+        assert other.passes == tile.passes
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
 
 
-def test_several_arrays_and_lines_at_random(machine):
-    device = quieted(DEVICES["reference"])
-    cell = configs.TransferCompound(
-        unit_cell_devices=[device, device, device], gamma=0.1, transfer_every=2.0, units_in_mbatch=False,
-        n_reads_per_transfer=2, random_selection=True, construction_seed=3,
-    )  # fmt: skip
-    both(AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=cell), seed=9), machine)
+@pytest.mark.parametrize("update", UPDATES)
+def test_updates_by_what_is_no_number(machine, update):
+    """Pulse trains pass nan lines over, as on the processor."""
+    config = configs.build_config("c-ttv2", quieted(DEVICES["soft"]), cell={"auto_scale": True})
+    chopped = AnalogTile(*SHAPE, config, seed=9)
+    for tile in (tile_of(quieted(DEVICES["soft"]), UPDATES[update]), *([chopped] if update == "default" else [])):
+        other = copy.deepcopy(tile)
+        x, d = batch(np.random.default_rng(2))
+        x[2, 5], x[6], d[1, 0] = NAN, NAN, NAN
+        tile.update(x, d, 0.05)
+        with machine.running():
+            machine.put(other)
+            other.update(machine.put(x), machine.put(d), 0.05)
+        torch.testing.assert_close(other.weight.cpu(), tile.weight, rtol=0, atol=0, equal_nan=True)
 
 
-def test_what_has_no_kernel_says_so(machine):
-    for name in ("residual-v2", "rider"):
-        config = configs.build_config(name, configs.SoftBoundsReferenceDevice(), construction_seed=3)
-        tile = AnalogTile(5, 4, config)
-        with machine.running(), pytest.raises(NotImplementedError, match=type(tile.cell).__name__):
-            machine.put(tile)
+def test_growing_trains_and_wrong_types(machine):
     growing = tile_of(
         quieted(DEVICES["soft"]), {"update_bl_management": False, "update_management": False, "fixed_bl": False}
     )

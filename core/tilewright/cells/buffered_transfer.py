@@ -17,6 +17,8 @@ from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
+_NEVER = 1 << 40  # vectors
+
 
 class BufferedTransferCompound(TransferCompound):
     """Reads add up in a buffer H; the slower array is pulsed where H passes the threshold.
@@ -85,11 +87,14 @@ class BufferedTransferCell(TransferCell):
             "first_event": first_read,
         }
         if kernels.on_gpu(lines):
-            gains = torch.full((lines.shape[0],), gain, device=lines.device)
+            gains = gpu.filled(lines.shape[0], gain, lines)
             sent = gpu.read_into_buffer(
                 self._reader.settings, lines, events.line, self.digital[k], gains, **given_to_both
             )
-            writes = self._writes(events.line[sent.source.long()], sent.pulses, self._write_lr[k], [])
+            source = sent.source.long()
+            sends = torch.arange(len(source), device=lines.device) < sent.live
+            arrival = torch.where(sends, self._placed(torch.tensor(events.after))[source], _NEVER)
+            writes = self._writes(events.line[source], sent.pulses, self._write_lr[k], arrival)
             writes.live = sent.live
             return writes
         gains = torch.full((lines.shape[0],), gain)
@@ -100,12 +105,6 @@ class BufferedTransferCell(TransferCell):
             return None
         after = [events.after[read] for read in event.tolist()]
         return self._writes(events.line[event.long()], pulses, self._write_lr[k], after)
-
-    def needs_cpu(self) -> str:
-        """Which writes reach the third array and when is known on the CPU alone."""
-        if len(self.arrays) > 2:
-            return f"{type(self).__name__} with more than two arrays has no CUDA kernels yet"
-        return ""
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

@@ -15,6 +15,7 @@ from tilewright.cells.work import Shape, UpdateWork, per_vector, per_vector_all
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.interruption import pause_point
+from tilewright.kernels.device_rate import DeviceRate
 from tilewright.periphery import UpdateParameters
 
 # Members with the same trains count their calls from far apart, so that their cycle noise differs.
@@ -50,10 +51,6 @@ class Cell(nn.Module):
     @abstractmethod
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
-
-    def needs_cpu(self) -> str:
-        """What of this cell has no CUDA kernel, in words; empty where all of it has."""
-        return f"{type(self).__name__} has no CUDA kernels yet"
 
     def note_loss(self, loss: float) -> None:
         """Take note of the loss of a mini-batch; for algorithms that act on its course."""
@@ -142,7 +139,7 @@ class PulsedCell(Cell):
     """A cell that pulses outer products as they come, with no digital memory: what a digital update can write on."""
 
     @abstractmethod
-    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor, live: Tensor | None = None) -> PulseTotals:
         """Pulse ``-lr * outer(d_s, x_s)`` for each sample.
 
         Args:
@@ -150,6 +147,7 @@ class PulsedCell(Cell):
             x: (samples, inputs), or int32 (samples,): the one line that is 1.
             d: (samples, outputs), or int32 (samples,).
             lr: float32, one value or one for each sample.
+            live: on a GPU, how many of the samples count; None is all.
         """
 
     def end_batch(self, weight: Tensor) -> None:
@@ -160,11 +158,18 @@ class PulsedCell(Cell):
         """Pulse the mini-batch."""
         if lr == 0:
             return
-        sent = self.pulse(weight, x, d, torch.tensor([lr], dtype=torch.float32))
+        rate = lr.tensor() if isinstance(lr, DeviceRate) else torch.tensor([lr], dtype=torch.float32)
+        sent = self.pulse(weight, x, d, rate)
         if sent.known:
             self.totals.add(sent)
             self.totals.samples += x.shape[0]
         self.end_batch(weight)
+
+
+def first_of(x: Tensor, d: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+    """The vectors that count; waits for the device, which knows how many they are."""
+    count = int(live)
+    return x[:count], d[:count]
 
 
 def parts_of(vectors: int) -> Iterator[slice]:

@@ -255,15 +255,14 @@ class ChoppedTransferCell(Cell):
         """The same, with schedule and choppers on the device; only how many reads there are is known here."""
         p, samples = self.parameters_, x.shape[0]
         period = p.period(samples, self.in_chop.numel())
-        if self._vectors is None:
-            self._vectors = int(self.counters[0])  # waits for the device once
+        seen = self._seen()
         if gpu.capturing(weight) and samples % period:
             raise RuntimeError(
                 f"a step of {type(self).__name__} can be captured in a CUDA graph where every step has as many reads: "
                 f"{samples} vectors are no multiple of a read every {period}"
             )
-        events = (self._vectors + samples) // period - self._vectors // period
-        self._vectors += samples
+        events = (seen + samples) // period - seen // period
+        self._vectors = seen + samples
         transfers, first_read = gpu.plan_transfers(
             self.plan,
             kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop, self._switched()),
@@ -289,9 +288,13 @@ class ChoppedTransferCell(Cell):
         if p.gamma > 0:
             self._show(weight)
 
-    def needs_cpu(self) -> str:
-        """All of it has CUDA kernels."""
-        return ""
+    def _seen(self) -> int:
+        """Vectors seen so far; waits for a GPU once."""
+        if not kernels.on_gpu(self.counters):
+            return int(self.counters[0])
+        if self._vectors is None:
+            self._vectors = int(self.counters[0])
+        return self._vectors
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._vectors = None
@@ -324,7 +327,7 @@ class ChoppedTransferCell(Cell):
         """Buffer units per unit of weight, for each read."""
         p = self.parameters_
         gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
-        gains = torch.full(transfers.line.shape, gain, device=transfers.line.device)
+        gains = gpu.filled(transfers.line.numel(), gain, transfers.line)
         if p.correct_gradient_magnitudes:
             gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
         return gains

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from pydantic import model_validator
@@ -11,6 +13,7 @@ from torch import Tensor
 from tilewright import kernels
 from tilewright.cells.cell import Cell
 from tilewright.cells.chopped_transfer import ChoppedTransferCell, ChoppedTransferCompound
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
@@ -116,24 +119,27 @@ class DynamicTransferCell(ChoppedTransferCell):
         """As c-TTv2, then adapt the fast learning rate where that is asked for and due."""
         p = self.dynamic
         if p.experimental_fast_lr_feedback or p.experimental_correct_accumulation:
-            self._first_vector = int(self.counters[0])
+            if gpu.capturing(weight):
+                raise RuntimeError(
+                    f"a step of {type(self).__name__} with experimental options cannot be captured in a CUDA graph: "
+                    "they look at what has happened so far"
+                )
+            self._first_vector = self._seen()
         super().update(weight, x, d, lr)
         if not p.experimental_fast_lr_feedback or lr == 0:
             return
         lines = self.in_chop.numel()
         cycle = lines * p.period(x.shape[0], lines) * p.chopper_period * p.feedback_mod
-        if int(self.counters[0]) // cycle == self._first_vector // cycle:
+        if self._seen() // cycle == self._first_vector // cycle:
             return
-        largest = float((self.reference - self.mean).abs().max())
+        largest = float((self.reference - self.mean).abs().max())  # waits for a GPU
         if largest > 0:
             self.feedback *= p.feedback_target / largest
 
-    def needs_cpu(self) -> str:
-        """Experimental options look at the counters on the way."""
-        p = self.dynamic
-        if p.experimental_fast_lr_feedback or p.experimental_correct_accumulation:
-            return f"{type(self).__name__} with experimental options has no CUDA kernels yet"
-        return ""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.feedback = self.feedback.cpu()  # it scales a rate, which is the CPU's
+        return self
 
     def digital_buffers(self) -> list[Tensor]:
         """As c-TTv2, with mean, reference and the marks of the lines that have flipped."""

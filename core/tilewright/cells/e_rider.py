@@ -43,6 +43,7 @@ class EnhancedRiderCompound(RiderCompound):
 class EnhancedRiderCell(RiderCell):
     """As :class:`RiderCell`, with the reference R (outputs, inputs) and the sign c."""
 
+    on_cpu = ("counters", "sign")
     parameters_: EnhancedRiderCompound
     reference: Tensor
     sign: Tensor
@@ -69,7 +70,7 @@ class EnhancedRiderCell(RiderCell):
         return writes
 
     def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
-        self._swept |= bool((events.line == self.lines - 1).any())
+        self._swept |= events.swept
         return super()._transfer(k, events, lines, rate * float(self.sign), first_read)
 
     def _end_batch(self) -> None:

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -104,6 +104,7 @@ class Events:
     line: Tensor  # int32
     after: list[int]  # vector of the mini-batch after which each line is read
     at_end: bool = False  # all of them after the last vector
+    swept: bool = False  # the last line is among them
 
 
 @dataclass
@@ -113,7 +114,7 @@ class Writes:
     x: Tensor
     d: Tensor
     lr: Tensor | float
-    after: list[int] | None = None  # None: vector by vector
+    after: list[int] | Tensor | None = None  # None: vector by vector; on a GPU in the order of time, like `live`
     live: Tensor | None = None  # on a GPU: how many of the vectors there are
 
     def part(self, vectors: slice) -> Writes:
@@ -131,6 +132,7 @@ class LineTransferCell(Cell):
     """
 
     operations_per_value = 0  # digital operations on each value that is read, before it is written
+    on_cpu: ClassVar[tuple[str, ...]] = ("counters",)  # state that settles what is done next: it stays on the CPU
 
     inner: Tensor  # weights of the arrays but the last; all of them when the visible weight is not the last alone
     counters: Tensor  # vectors, then for each array: next line, reads, transfers
@@ -239,7 +241,7 @@ class LineTransferCell(Cell):
 
     def _gradient(self, x: Tensor, d: Tensor, lr: float) -> Writes:
         """What the first array is given."""
-        return Writes(x, d, float(self.parameters_.rate_of_fast_array(lr)))
+        return Writes(x, d, self.parameters_.rate_of_fast_array(lr))
 
     def _end_batch(self) -> None:
         """What is due after a mini-batch, before the weight is shown."""
@@ -254,12 +256,14 @@ class LineTransferCell(Cell):
         starts = self._starts(k, n, reads, counters)
         counters[1 + 3 * k] = (starts[-1] + reads) % self.lines
         counters[3 + 3 * k] += n
+        swept = any(first + reads >= self.lines for first in starts)
         if n == 1 and starts[0] + reads <= self.lines:
             line = self._numbers[starts[0] : starts[0] + reads]  # quicker than a new tensor
-            return Events(line, [soonest] * reads, soonest == samples - 1)
+            return Events(line, [soonest] * reads, soonest == samples - 1, swept)
         lines = [(first + step) % self.lines for first in starts for step in range(reads)]
         after = [soonest + period * event for event in range(n) for _ in range(reads)]
-        return Events(self._placed(torch.tensor(lines, dtype=torch.int32)), after, n == 1 and soonest == samples - 1)
+        line = self._placed(torch.tensor(lines, dtype=torch.int32))
+        return Events(line, after, n == 1 and soonest == samples - 1, swept)
 
     def _placed(self, values: Tensor) -> Tensor:
         """Values where the arrays are."""
@@ -267,7 +271,8 @@ class LineTransferCell(Cell):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.counters = self.counters.cpu()  # the schedule is the CPU's
+        for name in self.on_cpu:
+            self._buffers[name] = self._buffers[name].cpu()  # type: ignore[union-attr]
         self._numbers = self._placed(self._numbers)
         return self
 
@@ -289,7 +294,9 @@ class LineTransferCell(Cell):
             writes = Writes(*none, 0.0, [1 << 40])
         # Number of the last write that each read sees; -1 where it sees the array as it is.
         seen = torch.tensor(events.after)
-        if writes.after is not None:
+        if isinstance(writes.after, Tensor):
+            seen = torch.searchsorted(writes.after, self._placed(seen), right=True) - 1
+        elif writes.after is not None:
             seen = torch.searchsorted(torch.tensor(writes.after), seen, right=True) - 1
         lines = torch.empty((events.line.numel(), self.length), device=weights.device)
         rows = not self.parameters_.transfer_columns
@@ -333,7 +340,7 @@ class LineTransferCell(Cell):
             self._read_keys[k] = kernels.derive_seed(self.seed, "read", k)
         return self._read_keys[k]
 
-    def _writes(self, line: Tensor, errors: Tensor, lr: Tensor | float, after: list[int]) -> Writes:
+    def _writes(self, line: Tensor, errors: Tensor, lr: Tensor | float, after: list[int] | Tensor) -> Writes:
         x, d = (line, errors) if self.parameters_.transfer_columns else (errors, line)
         return Writes(x, d, lr, after)
 

@@ -166,19 +166,11 @@ class MixedPrecisionCell(Cell):
         return self.analog.pulse(weight, steps, sent, self._write_lr).pulses
 
     def _transfer_on_gpu(self, weight: Tensor, rows: Tensor) -> None:
-        analog = self.analog
-        assert isinstance(analog, SingleDeviceCell)
         due = self._all_rows
         if len(rows) < self.shape[0] or due is None or due.device != self.chi.device:
             due = self._all_rows = rows.to(self.chi.device, non_blocking=True)
         sent = gpu.carry_steps(self.chi, due, self.step, self._most_steps)
-        analog.array.update(weight, sent.pulses, sent.source, self._write_lr, analog.settings, live=sent.live)
-
-    def needs_cpu(self) -> str:
-        """Cells of several devices take their rows on the CPU."""
-        if isinstance(self.analog, SingleDeviceCell):
-            return ""
-        return f"{type(self).__name__} on {type(self.analog).__name__} has no CUDA kernels yet"
+        self.analog.pulse(weight, sent.pulses, sent.source, self._write_lr, live=sent.live)
 
     @torch.no_grad()
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:

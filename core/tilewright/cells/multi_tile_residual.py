@@ -96,6 +96,7 @@ class MultiTileResidualCell(ResidualCell):
     """As :class:`ResidualCell`; the tile in training, and the course of the loss that it waits on."""
 
     follows_loss = True
+    on_cpu = ("counters", "progress")
     parameters_: MultiTileResidualCompound
     progress: Tensor  # float64: tile in training, mini-batches without a better loss, running mean and best of the loss
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, first_of, member_arrays
 from tilewright.cells.line_reads import effects_beyond_a_line
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import (
     BoundManagementType,
@@ -109,7 +112,7 @@ class OneSidedCell(PulsedCell):
     """State: the arrays and weights of the pair, and the counters of vectors, mini-batches, refreshes and reads."""
 
     members: Tensor
-    counters: Tensor  # vectors, mini-batches, crosspoints refreshed, lines read
+    counters: Tensor  # vectors, mini-batches, crosspoints refreshed, lines read; on the CPU, but for what a GPU counts
     refresh_nonlinearity: Tensor | None
 
     def __init__(
@@ -138,6 +141,8 @@ class OneSidedCell(PulsedCell):
         for name, value in zip(("noise", "nonlinearity", "offset", "asymmetry"), frozen.as_tuple(), strict=True):
             self.register_buffer(f"refresh_{name}", value)
         self._reads: kernels.ReadSettings | None = None
+        self._largest: list[float] | None = None
+        self._counted: Tensor | None = None  # on a GPU: vectors and crosspoints refreshed that `counters` lack
 
     def _array(self, index: int) -> DeviceArray:
         array = self.arrays[index]
@@ -153,21 +158,58 @@ class OneSidedCell(PulsedCell):
         self.seed = int(state[0])
 
     def __getstate__(self) -> dict[str, object]:
+        self._take_counts()
         return {**self.__dict__, "_reads": None}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._take_counts()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.counters = self.counters.cpu()  # the schedule is the CPU's
+        self._counted = torch.zeros(2, dtype=torch.int64, device=self.members.device) if self._on_gpu else None
+        return self
+
+    def _save_to_state_dict(self, *given: Any) -> None:
+        self._take_counts()
+        super()._save_to_state_dict(*given)
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        self._take_counts()
+        self._largest = None
+        super()._load_from_state_dict(*given)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return kernels.on_gpu(self.members)
+
+    def _take_counts(self) -> None:
+        """Take over what was counted on a GPU; waits for it."""
+        if self._counted is not None:
+            vectors, refreshed = self._counted.tolist()
+            self.counters[0] += vectors
+            self.counters[2] += refreshed
+            self._counted.zero_()
 
     @property
     def refreshed(self) -> int:
-        """Crosspoints refreshed so far."""
+        """Crosspoints refreshed so far; waits for a GPU."""
+        self._take_counts()
         return int(self.counters[2])
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor, live: Tensor | None = None) -> PulseTotals:
         """Pulse the pair, and refresh between vectors where that falls due."""
-        p, samples = self.parameters_, x.shape[0]
-        totals = PulseTotals()
+        p = self.parameters_
+        if p.refresh_every > 0 and gpu.capturing(weight):
+            raise RuntimeError(
+                f"a step of {type(self).__name__} with refresh_every cannot be captured in a CUDA graph: when the next "
+                "refresh is due is settled on the CPU"
+            )
         counted = p.refresh_every > 0 and not p.units_in_mbatch
+        if live is not None and counted:
+            x, d, live = *first_of(x, d, live), None
+        totals, samples = PulseTotals(), x.shape[0]
         first = 0
         while first < samples:
             count = samples - first
@@ -175,13 +217,20 @@ class OneSidedCell(PulsedCell):
                 count = min(count, p.refresh_every - int(self.counters[0]) % p.refresh_every)
             part = slice(first, first + count)
             rate = lr if lr.numel() == 1 else lr[part].contiguous()
-            totals.add(self._array(PLUS).update(self.members[PLUS], x[part], d[part], rate, self._settings.get()))
-            lowered = self._array(MINUS).update(self.members[MINUS], x[part], d[part], -rate, self._settings.get())
+            sides = (PLUS, rate), (MINUS, -rate)
+            raised, lowered = (
+                self._array(k).update(self.members[k], x[part], d[part], signed, self._settings.get(), live=live)
+                for k, signed in sides
+            )
+            totals.add(raised)
             totals.add_pulses(lowered)  # both see the same vectors: count these once
-            self.counters[0] += count
+            if live is not None and self._counted is not None:
+                self._counted[:1] += live
+            else:
+                self.counters[0] += count
             first += count
             if counted and int(self.counters[0]) % p.refresh_every == 0:
-                self.refresh(weight)
+                self._refresh(weight)
         self._show(weight)
         return totals
 
@@ -190,31 +239,48 @@ class OneSidedCell(PulsedCell):
         p = self.parameters_
         self.counters[1] += 1
         if p.units_in_mbatch and p.refresh_every > 0 and int(self.counters[1]) % p.refresh_every == 0:
-            self.refresh(weight)
+            self._refresh(weight)
+
+    def refresh(self, weight: Tensor) -> int:
+        """Reset pairs that have come high and write their difference anew; returns how many, for which it waits."""
+        before = self.refreshed
+        self._refresh(weight)
+        return self.refreshed - before
 
     @torch.no_grad()
-    def refresh(self, weight: Tensor) -> int:
-        """Reset pairs that have come high and write their difference anew; returns how many."""
+    def _refresh(self, weight: Tensor) -> None:
         p = self.parameters_
         minus, plus = self._read(MINUS), self._read(PLUS)
         low, high = minus / p.pair[MINUS].w_max, plus / p.pair[PLUS].w_max
         upper, lower = p.refresh_upper_thres, p.refresh_lower_thres
         chosen = torch.where(plus > minus, (high > upper) & (low > lower), (high > lower) & (low > upper))
-        count = int(chosen.sum())
-        if count == 0:
-            return 0
+        count = chosen.sum().reshape(1)
+        if self._counted is not None:  # nobody waits for the number: all of it is done, and nothing where it is 0
+            self._counted[1:] += count
+        elif int(count):
+            self.counters[2] += count[0]
+        else:
+            return
         difference = torch.where(chosen, plus - minus, torch.zeros_like(plus))
         for k, amount in ((MINUS, -difference), (PLUS, difference)):
-            array, member = self._array(k), self.members[k]
-            array.reset_where(member, chosen)
-            wanted = amount.clamp(min=0)
-            columns = (wanted > 0).any(dim=0).nonzero().flatten()
-            if columns.numel():
-                errors = -wanted[:, columns].t().contiguous()
-                array.update(member, columns.to(torch.int32), errors, torch.ones(1), self._rewrite[k].get())
-        self.counters[2] += count
+            self._array(k).reset_where(self.members[k], chosen, None if self._counted is None else count)
+            self._write_columns(k, amount.clamp(min=0))
         self._show(weight)
-        return count
+
+    def _write_columns(self, index: int, wanted: Tensor) -> None:
+        """Raise a member, open loop, by what is wanted (outputs, inputs): column by column, those of zeros left out."""
+        due, live = (wanted > 0).any(dim=0), None
+        if self._counted is None:
+            columns = due.nonzero().flatten()
+            if not columns.numel():
+                return
+        else:
+            columns, live = torch.argsort(due, descending=True, stable=True), due.sum().reshape(1)
+        errors = -wanted[:, columns].t().contiguous()
+        settings = self._rewrite[index].get()
+        self._array(index).update(
+            self.members[index], columns.to(torch.int32), errors, torch.ones(1), settings, live=live
+        )
 
     def _read(self, index: int) -> Tensor:
         """Every column of a member, each through the periphery of the refresh; (outputs, inputs)."""
@@ -224,21 +290,22 @@ class OneSidedCell(PulsedCell):
         weights = self.members[index]
         first, seed = int(self.counters[3]), kernels.derive_seed(self.seed, index)
         self.counters[3] += inputs
-        if self._lines_suffice(weights):
+        if self._lines_suffice(index):
             lines = weights.t().contiguous()
             read = kernels.read_lines(self._reads, lines, read_input=line_read_input(io), seed=seed, first_event=first)
         else:
-            read = kernels.matrix_product(
-                self._reads, self._frozen().as_tuple(), weights, torch.eye(inputs),
-                transposed=False, seed=seed, first_sample=first,
-            )  # fmt: skip
+            given = self._reads, self._frozen().as_tuple(), weights, torch.eye(inputs, device=weights.device)
+            if self._on_gpu:
+                read = gpu.matrix_product(*given, seed=seed, first_sample=first)
+            else:
+                read = kernels.matrix_product(*given, transposed=False, seed=seed, first_sample=first)
         return read.t()
 
     def _frozen(self) -> FrozenDraws:
         b = self._buffers
         return FrozenDraws(*(b[f"refresh_{name}"] for name in ("noise", "nonlinearity", "offset", "asymmetry")))
 
-    def _lines_suffice(self, weights: Tensor) -> bool:
+    def _lines_suffice(self, index: int) -> bool:
         """Whether reading single lines has the statistics of full products with a one-hot input."""
         io = self.parameters_.refresh_forward
         if io.is_perfect:
@@ -248,7 +315,9 @@ class OneSidedCell(PulsedCell):
             return False
         if io.bound_management is BoundManagementType.NONE or io.out_bound <= 0:
             return True
-        largest = float(weights.abs().max())
+        if self._largest is None:
+            self._largest = [_largest_weight(self._array(k)) for k in (MINUS, PLUS)]
+        largest = self._largest[index]
         return largest + 8 * (io.out_noise + io.w_noise * max(1.0, largest)) < io.out_bound  # no read is repeated
 
     def _show(self, weight: Tensor) -> None:
@@ -261,11 +330,13 @@ class OneSidedCell(PulsedCell):
         """Positive parts on the plus device, negative parts on the minus device; counters start afresh."""
         self._array(PLUS).set_weights(self.members[PLUS], wanted.clamp(min=0))
         self._array(MINUS).set_weights(self.members[MINUS], (-wanted).clamp(min=0))
+        self._take_counts()
         self.counters[:3] = 0  # the count of lines read numbers the random draws and goes on
         self._show(weight)
 
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
         """Act on both devices."""
+        self._largest = None  # a reference may have been programmed
         if any([action(self._array(k), self.members[k]) for k in (MINUS, PLUS)]):
             self._show(weight)
 
@@ -284,6 +355,14 @@ class OneSidedCell(PulsedCell):
     def device_arrays(self) -> dict[str, object]:
         """The pair."""
         return {"minus": self.arrays[MINUS], "plus": self.arrays[PLUS]}
+
+
+def _largest_weight(array: DeviceArray) -> float:
+    """No weight of an array is larger, but for one write noise in 10^15; waits for a GPU."""
+    planes = [array.max_bound, array.min_bound]
+    bound = max(float(plane.abs().max()) for plane in planes)
+    reference = 0.0 if array.reference is None else float(array.reference.abs().max())
+    return bound + reference + 8 * array.write_noise
 
 
 def _mirror(source: DeviceArray, target: DeviceArray) -> None:

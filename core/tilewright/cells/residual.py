@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from tilewright import kernels
 from tilewright.cells.line_transfer import Events, LineTransferCell, LineTransferCompound, Writes
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
@@ -70,11 +73,16 @@ class ResidualCell(LineTransferCell):
                 largest_step=self._longest * p.unit_cell_devices[k].granularity,
                 in_chop_prob=0.0, out_chop_prob=0.0, in_chop_random=False, dynamic=False,
             )  # fmt: skip
-        unread = torch.zeros(4, dtype=torch.int64), torch.zeros(1, dtype=torch.int8)
-        writes.lr = kernels.plan_transfers(
-            self._scaling[k], kernels.TransferState(unread[0], self.maxima, unread[1], unread[1]), x, d,
-            columns=True, chopped=False, period=_NEVER, lr=p.rate_of_fast_array(lr), seed=0,
-        ).fast_lr  # fmt: skip
+        counters, chop = torch.zeros(4, dtype=torch.int64, device=x.device), torch.zeros(1, dtype=torch.int8)
+        state = kernels.TransferState(counters, self.maxima, chop, chop)  # nothing is read, so that nothing is chopped
+        given: dict[str, Any] = {
+            "columns": True, "chopped": False, "period": _NEVER, "lr": p.rate_of_fast_array(lr), "seed": 0,
+        }  # fmt: skip
+        if kernels.on_gpu(x):
+            plan = gpu.plan_transfers(self._scaling[k], state, x, d, events=0, **given)[0]
+        else:
+            plan = kernels.plan_transfers(self._scaling[k], state, x, d, **given)
+        writes.lr = plan.fast_lr
         return writes
 
     def _follow(

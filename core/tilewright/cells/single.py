@@ -37,19 +37,10 @@ class SingleDeviceCell(PulsedCell):
         totals.add(stats)
         totals.samples += x.shape[0]
 
-    def needs_cpu(self) -> str:
-        """All of it has CUDA kernels."""
-        return ""
-
-    @property
-    def settings(self) -> kernels.UpdateSettings:
-        """The pulse scheme, as the kernels take it."""
-        return self._settings.get()
-
-    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor, live: Tensor | None = None) -> PulseTotals:
         """Pulse the array."""
         totals = PulseTotals()
-        totals.add(self.array.update(weight, x, d, lr, self._settings.get()))
+        totals.add(self.array.update(weight, x, d, lr, self._settings.get(), live=live))
         return totals
 
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
@@ -72,10 +63,6 @@ class SingleDeviceCell(PulsedCell):
 
 class ExactCell(Cell):
     """Floating-point weights and an exact update: ideal devices, or ``pulse_type`` None."""
-
-    def needs_cpu(self) -> str:
-        """All of it has CUDA kernels."""
-        return ""
 
     @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:

@@ -82,10 +82,6 @@ class TransferCell(LineTransferCell):
 
     parameters_: TransferCompound
 
-    def needs_cpu(self) -> str:
-        """All of it has CUDA kernels; what others make of it speaks for itself."""
-        return "" if type(self) is TransferCell else super().needs_cpu()
-
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:
             return super()._starts(k, n, reads, counters)

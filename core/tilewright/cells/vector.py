@@ -10,11 +10,12 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from tilewright import kernels
-from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, member_arrays
+from tilewright.cells.cell import ArrayAction, PulsedCell, PulseTotals, SettingsCache, first_of, member_arrays
 from tilewright.cells.parameters import UnitCell
 from tilewright.cells.work import Shape, UpdateWork
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 from tilewright.parameters import Choice, parameter
 from tilewright.periphery import UpdateParameters
 
@@ -183,17 +184,20 @@ class VectorCell(PulsedCell):
             raise ValueError(f"the cell has members 0 to {len(self.gammas) - 1}, found {index}")
         self.index = index
 
-    def needs_cpu(self) -> str:
-        """Members that take turns are chosen on the CPU."""
-        if self.policy is VectorUnitCellUpdatePolicy.ALL:
-            return ""
-        return f"{type(self).__name__} with update_policy {self.policy.value} has no CUDA kernels yet"
-
     # --- learning ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor) -> PulseTotals:
+    def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor, live: Tensor | None = None) -> PulseTotals:
         """Pulse the members that are due, then show their sum."""
+        if live is not None and self._takes_turns:  # whose turn comes next goes by the number of vectors
+            x, d, live = *first_of(x, d, live), None
+            if not x.shape[0]:
+                return PulseTotals(known=False)
+        if self._takes_turns and gpu.capturing(weight):
+            raise RuntimeError(
+                f"a step of {type(self).__name__} with update_policy {self.policy.value} cannot be captured in a CUDA "
+                "graph: whose turn it is is settled on the CPU, and every replay would choose the same member"
+            )
         samples = x.shape[0]
         chosen = self._choose(samples)
         totals = PulseTotals()
@@ -203,17 +207,25 @@ class VectorCell(PulsedCell):
             if chosen is not None:
                 mine = chosen == k
                 if not bool(mine.any()):
-                    array.skip(samples)  # the members count vectors alike
+                    array.skip(samples, live)  # the members count vectors alike
                     continue
-                rate = rate.expand(samples) * mine
+                if not bool(mine.all()):
+                    rate = rate.expand(samples) * mine.to(rate.device)
             elif self.gammas[k] == 0:
-                array.skip(samples)
+                array.skip(samples, live)
                 continue
-            totals.add(array.update(self.members[k], x, d, rate.contiguous(), self._settings[k].get()))
+            totals.add(array.update(self.members[k], x, d, rate.contiguous(), self._settings[k].get(), live=live))
         self._show(weight)
         if chosen is not None:  # each member saw the vectors meant for the others as empty
             totals.empty -= samples * (int(torch.unique(chosen).numel()) - 1)
         return totals
+
+    @property
+    def _takes_turns(self) -> bool:
+        return self.policy in (
+            VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL,
+            VectorUnitCellUpdatePolicy.SINGLE_RANDOM,
+        )
 
     def _choose(self, samples: int) -> Tensor | None:
         """The member of each vector; None when all take part."""
@@ -257,7 +269,7 @@ class VectorCell(PulsedCell):
         k = self.index
         own = wanted
         if not (isinstance(self.parameters_, ReferenceUnitCell) and k == 1):
-            others = torch.zeros(self.shape)
+            others = torch.zeros_like(wanted)
             for other, gamma in enumerate(self.gammas):
                 if other != k:
                     others.add_(self.members[other], alpha=gamma)

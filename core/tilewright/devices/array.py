@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tilewright import kernels
 from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
-from tilewright.kernels.gpu import GpuArray, GpuUpdates, field
+from tilewright.kernels.gpu import GpuArray, GpuUpdates, field, trace
 
 _PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
 PULSE_COUNTER = "counted_pulses"
@@ -151,12 +153,26 @@ class DeviceArray(nn.Module):
         pulses, truncated, empty, slots = self._gpu.sent.tolist()
         return _Sent(sent.empty + empty, sent.truncated + truncated, sent.slots + slots, sent.pulses + pulses)
 
-    def skip(self, samples: int) -> None:
-        """Let vectors pass that are meant for others."""
+    def skip(self, samples: int, live: Tensor | None = None) -> None:
+        """Let vectors pass that are meant for others; ``live`` as for :meth:`update`."""
         if self._gpu is None:
             self.position.samples += samples
         else:
-            self._gpu.advance(samples, 0)
+            self._gpu.advance(samples, 0, live)
+
+    def trace(self, points: kernels.Crosspoints, pulses: NDArray[np.int8], seed: int, keep: bool = True) -> Tensor:
+        """Visible weights (n_pulses + 1, devices) of devices of this array that all take the same pulses.
+
+        Args:
+            points: the devices, whose state is updated.
+            pulses: signed pulse counts.
+            seed: key of the noise.
+            keep: False keeps no weights but the last, in ``points.visible``.
+        """
+        if self._gpu is None:
+            return torch.from_numpy(kernels.pulse_trace(self.model, points, pulses, seed, keep=keep))
+        placed = torch.from_numpy(pulses).to(self.up.device)
+        return trace(self.model, self._gpu, points, placed, seed, keep=keep)
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as before, and what was sent."""
@@ -282,9 +298,10 @@ class DeviceArray(nn.Module):
 
     # --- the whole array at once ------------------------------------------------------------------------------------
 
-    def _noise(self) -> Tensor:
+    def _noise(self, live: Tensor | None = None) -> Tensor:
+        """Normal numbers of a new call; on a GPU of the present one where ``live`` is 0."""
         if self._gpu is not None:
-            self._gpu.advance(0, 1)
+            self._gpu.advance(0, 1, live)
             return field(self.shape, self.noise_seed, self._gpu.calls, self.up)
         self.position.calls += 1
         return kernels.normal_field(self.shape, self.noise_seed, self.position.calls)
@@ -298,7 +315,7 @@ class DeviceArray(nn.Module):
     def _raw(self, visible: Tensor) -> Tensor:
         return visible if self.persistent is None else self.persistent
 
-    def _write(self, visible: Tensor, raw: Tensor, noise: bool) -> None:
+    def _write(self, visible: Tensor, raw: Tensor, noise: bool, live: Tensor | None = None) -> None:
         """Clip a new state to the bounds and show it."""
         # In place: tensors on the way would push the array out of the caches.
         state = torch.clamp(raw, self.min_bound, self.max_bound, out=self._raw(visible))
@@ -307,7 +324,7 @@ class DeviceArray(nn.Module):
         elif state is not visible:
             visible.copy_(state)
         if noise and self.write_noise > 0:
-            visible.add_(self.write_noise * self._noise())
+            visible.add_(self.write_noise * self._noise(live))
 
     @torch.no_grad()
     def set_weights(self, visible: Tensor, wanted: Tensor) -> None:
@@ -391,11 +408,11 @@ class DeviceArray(nn.Module):
         return True
 
     @torch.no_grad()
-    def reset_where(self, visible: Tensor, chosen: Tensor) -> None:
-        """Reset the devices of a mask (outputs, inputs)."""
-        raw = self._resting_level() + self.device.reset_std * self._noise()
+    def reset_where(self, visible: Tensor, chosen: Tensor, live: Tensor | None = None) -> None:
+        """Reset the devices of a mask (outputs, inputs); no call passes where ``live``, their number on a GPU, is 0."""
+        raw = self._resting_level() + self.device.reset_std * self._noise(live)
         before = visible.clone()
-        self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True)
+        self._write(visible, torch.where(chosen, raw, self._raw(visible)), noise=True, live=live)
         visible.copy_(torch.where(chosen, visible, before))
         if self.written is not None:
             self._note_writes(chosen, visible)

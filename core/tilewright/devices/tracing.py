@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tilewright import kernels
 from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import gpu
 
 LANES = 8  # noise is drawn for so many devices together
 TRACED_VALUES = 4_000_000  # held at a time by statistics
@@ -46,6 +47,7 @@ def trace_pulses(
     seed: int = 0,
     w0: ArrayLike | None = None,
     keep: Literal["all", "final"] = "all",
+    on: torch.device | str | None = None,
 ) -> NDArray[np.float32]:
     """Visible weight of devices that all take the same pulses.
 
@@ -57,6 +59,8 @@ def trace_pulses(
         w0: start weight, one or (n_traces,); None starts at each device's lower bound.
         keep: ``"final"`` keeps the last weights only, for more devices than fit into memory pulse by pulse; see also
             :func:`trace_statistics`.
+        on: ``"cuda"`` traces on a GPU: the same bits where no cycle or write noise is drawn, else other numbers of the
+            same distribution.
 
     Returns:
         (n_pulses + 1, n_traces) float32; row 0 is the start, row k the weight after k entries of ``pulses``. With
@@ -67,8 +71,13 @@ def trace_pulses(
     sequence = pulse_sequence(pulses)
     array, visible = _devices_at_start(device, n_traces, seed, w0)
     noise = kernels.derive_seed(seed, "trace")
-    traces = kernels.pulse_trace(array.model, array.crosspoints(visible), sequence, noise, keep=keep == "all")
-    return traces if keep == "all" else visible.numpy()[0]
+    if on is not None:
+        if torch.device(on).type == "cuda" and (problem := gpu.problem()):
+            raise RuntimeError(f"cannot trace on {on}: {problem}")
+        array, visible = array.to(on), visible.to(on)
+    traces = array.trace(array.crosspoints(visible), sequence, noise, keep=keep == "all")
+    found: NDArray[np.float32] = traces.cpu().numpy() if keep == "all" else visible.cpu().numpy()[0]
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tilewright._cpu import DeviceModel, ReadSettings, TransferPlan, UpdateSettings
 from tilewright.kernels.arrays import Crosspoints, address_of
+from tilewright.kernels.device_rate import DeviceRate
 from tilewright.kernels.products import Clipped
 from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
 from tilewright.kernels.updates import Snapshots
@@ -118,7 +119,21 @@ def _stream(like: Tensor) -> int:
             f"the tile is on {like.device}, and the current GPU is cuda:{torch.cuda.current_device()}: work on it "
             f"within 'with torch.cuda.device({like.device.index}):'"
         )
+    if torch.cuda.device_count() > 1:
+        _module().use_device(like.device.index)  # the module has a CUDA runtime of its own
     return torch.cuda.current_stream().cuda_stream
+
+
+def rate_of(lr: float | Tensor, like: Tensor) -> float:
+    """The learning rate of a tile, where a number in a tensor on its device stays there: see :class:`DeviceRate`."""
+    return DeviceRate(lr) if isinstance(lr, Tensor) and on_gpu(like) else float(lr)
+
+
+def filled(count: int, value: float, like: Tensor) -> Tensor:
+    """As many times the same number, float32 on the device of another tensor."""
+    if isinstance(value, DeviceRate):
+        return value.tensor().expand(count).contiguous()
+    return torch.full((count,), value, dtype=torch.float32, device=like.device)
 
 
 def _rows(tensor: Tensor, width: int, what: str, like: Tensor) -> Tensor:
@@ -164,9 +179,11 @@ def accumulate(accumulator: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
     x, d = _rows(x, cols, "x", accumulator), _rows(d, rows, "d", accumulator)
     if x.shape[0] != d.shape[0]:
         raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")
+    rate = lr.tensor() if isinstance(lr, DeviceRate) else None
     _module().accumulate(
-        accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], lr, _stream(accumulator)
-    )
+        accumulator.data_ptr(), rows, cols, x.data_ptr(), d.data_ptr(), x.shape[0], _NAN if rate is not None else lr,
+        address_of(rate), _stream(accumulator),
+    )  # fmt: skip
 
 
 # --- updates ----------------------------------------------------------------------------------------------------------
@@ -202,9 +219,9 @@ class GpuArray:
         """The number of calls, on the device."""
         return self.clock[1:]
 
-    def advance(self, samples: int, calls: int) -> None:
-        """Let samples and calls pass that nothing was done in."""
-        _module().advance(self.clock.data_ptr(), samples, calls, _stream(self.clock))
+    def advance(self, samples: int, calls: int, live: Tensor | None = None) -> None:
+        """Let samples and calls pass; none where ``live``, on the device, is 0, and no more samples than it."""
+        _module().advance(self.clock.data_ptr(), samples, calls, address_of(live), _stream(self.clock))
 
     def where(self) -> tuple[int, int]:
         """Samples and calls so far; waits for the device."""
@@ -245,7 +262,7 @@ class GpuUpdates:
             pulse_counts: int64 counters (outputs, inputs) to add to, or None.
             x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
             d: errors (samples, outputs), or int32 (samples,).
-            lr: learning rate, one value or, on the device, one for each sample.
+            lr: learning rate, one value or one for each sample; tensors that are on the device are read there.
             seed: key of the pulse trains and of the noise.
             snapshots: lines to copy on the way, all on the device.
             live: int64 on the device, how many of the samples count; None is all.
@@ -256,12 +273,7 @@ class GpuUpdates:
         x = x if x_hot else _rows(x, cols, "x", visible)
         d = d if d_hot else _rows(d, rows, "d", visible)
         samples = x.shape[0]
-        rates = None
-        if isinstance(lr, Tensor):
-            if lr.numel() == 1 and not lr.is_cuda:
-                lr = float(lr)
-            else:
-                rates, lr = lr.expand(samples).contiguous(), _NAN
+        rates, lr = _rates(lr, samples, visible)
         if d.shape[0] != samples:
             raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
         addresses = (*crosspoints.addresses(), address_of(pulse_counts))
@@ -278,13 +290,36 @@ class GpuUpdates:
             copies = tuple(map(address_of, (snapshots.line, snapshots.after, snapshots.out, *reset)))  # type: ignore[assignment]
         memory = torch.empty(self._memory[2], dtype=torch.uint8, device=visible.device)
         self._updates.run(
-            x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples, address_of(rates), lr, seed, copies, events, by_row,
-            address_of(live), memory.data_ptr(), _stream(visible),
+            x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples, address_of(rates), rates is not None and len(rates) == 1,
+            lr, seed, copies, events, by_row, address_of(live), memory.data_ptr(), _stream(visible),
         )  # fmt: skip
 
 
+def _rates(lr: float | Tensor, samples: int, like: Tensor) -> tuple[Tensor | None, float]:
+    """Rates on the device, one or one for each sample, and the largest of them; nan where only the device knows it."""
+    if isinstance(lr, DeviceRate):
+        return lr.tensor(), _NAN
+    if not isinstance(lr, Tensor):
+        return None, lr
+    if lr.numel() != 1 and lr.numel() != samples:
+        raise ValueError(f"lr must have one value or one for each of {samples} samples, found {lr.numel()}")
+    if lr.is_cuda:
+        return lr.contiguous(), _NAN
+    if lr.numel() == 1:
+        return None, float(lr)
+    largest = float(lr.abs().max()) if samples else 0.0
+    return lr.contiguous().to(like.device, non_blocking=True), largest
+
+
 def trace(
-    model: DeviceModel, array: GpuArray, crosspoints: Crosspoints, pulses: Tensor, seed: int, *, first: int = 0
+    model: DeviceModel,
+    array: GpuArray,
+    crosspoints: Crosspoints,
+    pulses: Tensor,
+    seed: int,
+    *,
+    keep: bool = True,
+    first: int = 0,
 ) -> Tensor:
     """Visible weights (n_pulses + 1, devices) of devices that take the same pulses; their state is updated.
 
@@ -294,13 +329,14 @@ def trace(
         crosspoints: state and parameters.
         pulses: int8 on the device, signed pulse counts.
         seed: key of the noise.
+        keep: False keeps no weights but the last, in ``crosspoints.visible``, and returns an empty tensor.
         first: number of the first device, when these are a part of a larger set.
     """
     devices, n = crosspoints.visible.numel(), pulses.numel()
-    out = torch.empty((n + 1, devices), dtype=torch.float32, device=pulses.device)
+    out = torch.empty((n + 1 if keep else 0, devices), dtype=torch.float32, device=pulses.device)
     _module().trace(
-        model, crosspoints.addresses(), array.tables, devices, pulses.data_ptr(), n, out.data_ptr(), seed, first,
-        _stream(pulses),
+        model, crosspoints.addresses(), array.tables, devices, pulses.data_ptr(), n, out.data_ptr() if keep else 0,
+        seed, first, _stream(pulses),
     )  # fmt: skip
     return out
 
@@ -308,14 +344,48 @@ def trace(
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-def read_lines(settings: ReadSettings, lines: Tensor, read_input: float, seed: int, first_event: int) -> Tensor:
-    """The bits of :func:`tilewright.kernels.read_lines`."""
+def _number(first_event: int | Tensor) -> tuple[int, int]:
+    """The number of an event: known here, or by its address on the device."""
+    return (0, first_event.data_ptr()) if isinstance(first_event, Tensor) else (first_event, 0)
+
+
+def read_lines(
+    settings: ReadSettings, lines: Tensor, read_input: float, seed: int, first_event: int | Tensor
+) -> Tensor:
+    """The bits of :func:`tilewright.kernels.read_lines`; ``first_event`` may be an int64 on the device."""
     lines = lines.contiguous()
     values = torch.empty_like(lines)
     _module().read_lines(
-        settings, read_input, *lines.shape, lines.data_ptr(), values.data_ptr(), seed, first_event, _stream(lines)
-    )
+        settings, read_input, *lines.shape, lines.data_ptr(), values.data_ptr(), seed, *_number(first_event),
+        _stream(lines),
+    )  # fmt: skip
     return values
+
+
+def follow_reads(
+    settings: ReadSettings,
+    lines: Tensor,
+    line: Tensor,
+    mean: Tensor,
+    rate: float,
+    *,
+    columns: bool,
+    read_input: float,
+    seed: int,
+    first_event: int | Tensor,
+    frozen: Tensor | None,
+    threshold: float | None,
+) -> Tensor:
+    """The bits of :func:`tilewright.kernels.follow_reads`; ``first_event`` may be an int64 on the device."""
+    lines = lines.contiguous()
+    errors = torch.empty_like(lines)
+    inputs = mean.shape[1]
+    _module().follow(
+        settings, read_input, *lines.shape, lines.data_ptr(), line.data_ptr(), mean.data_ptr(), rate,
+        1 if columns else inputs, inputs if columns else 1, address_of(frozen),
+        -1.0 if threshold is None else threshold, errors.data_ptr(), seed, *_number(first_event), _stream(lines),
+    )  # fmt: skip
+    return errors
 
 
 class Sent(NamedTuple):
@@ -366,12 +436,11 @@ def read_into_buffer(
             relative.reference.data_ptr(), relative.mean.data_ptr(),
             address_of(transfers.fresh), address_of(transfers.writes),
         )  # fmt: skip
-    fixed, first = (0, first_event) if isinstance(first_event, Tensor) else (first_event, None)
     _module().buffer(
         settings, read_input, events, length, lines.data_ptr(), line.data_ptr(),
         (address_of(line_sign), address_of(out_sign)), buffer.data_ptr(), 1 if columns else inputs,
         inputs if columns else 1, gains.data_ptr(), momentum, forget, restart, max_pulses, cap, planes, rate,
-        sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, fixed, address_of(first),
+        sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, *_number(first_event),
         _stream(lines),
     )  # fmt: skip
     return sent
@@ -414,10 +483,11 @@ def plan_transfers(
         fresh=flags[0],
         writes=flags[1],
     )
-    maxima = x.abs().amax(dim=1), d.abs().amax(dim=1)
-    first_read = empty(1, dtype=torch.int64)
+    maxima, first_read = empty(2, samples, dtype=torch.float32), empty(1, dtype=torch.int64)
+    rate = lr.tensor(torch.float64) if isinstance(lr, DeviceRate) else None
     _module().plan_transfers(
-        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
+        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, _NAN if rate is not None else lr,
+        address_of(rate), seed,
         (
             state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr(),
             address_of(state.switched),
@@ -427,7 +497,7 @@ def plan_transfers(
             out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
             out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
         ),
-        (maxima[0].data_ptr(), maxima[1].data_ptr()), first_read.data_ptr(), _stream(x),
+        maxima.data_ptr(), first_read.data_ptr(), _stream(x),
     )  # fmt: skip
     return out, first_read
 
@@ -476,7 +546,7 @@ class GpuReads:
         rows, cols = shape
         self.shape = shape
         self.inputs, self.outputs = (rows, cols) if transposed else (cols, rows)
-        self.clock = torch.tensor([position], dtype=torch.int64, device=like.device)
+        self.clock = torch.full((1,), position, dtype=torch.int64, device=like.device)
         # Passes; outputs and inputs clipped in all passes; outputs at the bound in the last pass; inputs without scale.
         self.counts = torch.zeros(5, dtype=torch.int64, device=like.device)
         self._keep_saturated = keep_saturated
@@ -550,3 +620,15 @@ class GpuReads:
         y = self._run(weight, x, False, (alpha.data_ptr(), rho.data_ptr(), passes.data_ptr()))
         done, _, inputs, outputs, _ = (self.counts - before).tolist()
         return y, alpha, rho, passes, Clipped(inputs, outputs, done)
+
+
+def matrix_product(
+    settings: ReadSettings, frozen: Sequence[Tensor | None], weight: Tensor, x: Tensor, *, seed: int, first_sample: int
+) -> Tensor:
+    """One product ``x W^T`` through a periphery that is not kept: the bits of its twin for the processor."""
+    rows, cols = weight.shape
+    reads = GpuReads(
+        settings, (rows, cols), transposed=False, seed=seed, keep_saturated=False, position=first_sample, like=weight
+    )
+    reads.freeze((*frozen, None))
+    return reads(weight, x, first_sample)[0]

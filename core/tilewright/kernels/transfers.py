@@ -172,6 +172,11 @@ def follow_reads(
     Returns:
         minus ``read - reference``, or minus the mean, (events, length): the error vectors of the writes.
     """
+    if gpu.on_gpu(lines):
+        return gpu.follow_reads(
+            settings, lines, line, mean, rate, columns=columns, read_input=read_input, seed=seed,
+            first_event=first_event, frozen=frozen, threshold=threshold,
+        )  # fmt: skip
     lines = rows_of(lines, lines.shape[1], "lines")
     errors = torch.empty_like(lines)
     inputs = mean.shape[1]
