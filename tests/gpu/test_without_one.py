@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gpu import first_run
 
 from tilewright.bench import cuda
 from tilewright.cli import main
@@ -49,3 +50,18 @@ def test_the_bench_counts_and_prints():
     table = cuda.text(found)
     assert table.count("\n| ") == len(rows) + 2
     assert "launched" in table
+
+
+def test_the_first_run_compares_every_kernel(capsys, monkeypatch):
+    assert first_run.main(["--host"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.endswith(": agrees")]) == len(lines) - 2 > 50
+    monkeypatch.setattr(first_run, "work", lambda tile, put, rounds: [torch.rand(3)])
+    assert first_run.main(["--host", "--only", "cells, sgd"]) == 1
+    assert "cells, sgd: differs, result 0: 3 of 3 differ, by at most 0." in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not gpu.problem(), reason="there is a GPU")
+def test_the_first_run_says_why_it_does_nothing(capsys):
+    assert first_run.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"skipped: no GPU: {gpu.problem()}"

@@ -1,6 +1,8 @@
 """Build the kernels with sanitizers and run the kernel tests over them: memory and arithmetic first, then threads.
 
-    python tests/sanitizers/run.py [address,undefined] [thread]
+    python tests/sanitizers/run.py [address,undefined] [thread] [gpu-host]
+
+The last is left out unless it is named: memory and arithmetic in the kernels for GPUs, whose threads the host runs.
 
 A finding ends the run with its report and a non-zero status. The interpreter itself is not instrumented, so the
 sanitizer's library is loaded before it; needs g++ on Linux.
@@ -12,21 +14,56 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILER = os.environ.get("CXX", "g++")
 
-# Kind of instrumentation: libraries to load first, options, and the tests to run. Those of equal bits start processes
-# of their own for each instruction set and several numbers of threads.
-PLANS: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
-    "address,undefined": (
-        ("libasan.so", "libstdc++.so"),
-        # The interpreter keeps memory until its end on purpose, which is no leak of the kernels.
-        {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
+
+@dataclass(frozen=True)
+class Plan:
+    """One kind of instrumentation: libraries to load first, options, and the tests to run."""
+
+    sanitizers: str
+    libraries: tuple[str, ...]
+    options: dict[str, str]
+    tests: tuple[str, ...]
+    build: tuple[str, ...] = ()  # further options of the build
+    module: str = "_cpu"
+    by_default: bool = True
+
+
+MEMORY_LIBRARIES = ("libasan.so", "libstdc++.so")
+MEMORY_OPTIONS = {
+    # The interpreter keeps memory until its end on purpose, which is no leak of the kernels.
+    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
+PLANS = {
+    "address,undefined": Plan(
+        "address,undefined",
+        MEMORY_LIBRARIES,
+        MEMORY_OPTIONS,
         ("tests/kernels", "tests/devices/test_traces.py", "tests/statistics/test_update.py"),
     ),
-    "thread": (("libtsan.so",), {"TSAN_OPTIONS": "halt_on_error=1"}, ("tests/kernels/test_same_bits.py",)),
+    # Tests of equal bits start processes of their own for each instruction set and several numbers of threads.
+    "thread": Plan(
+        "thread", ("libtsan.so",), {"TSAN_OPTIONS": "halt_on_error=1"}, ("tests/kernels/test_same_bits.py",)
+    ),
+    "gpu-host": Plan(
+        "address,undefined",
+        MEMORY_LIBRARIES,
+        MEMORY_OPTIONS,
+        ("tests/gpu/test_parity.py", "tests/gpu/test_cells.py"),
+        (
+            "-Ccmake.define.TILEWRIGHT_CUDA_ON_HOST=ON",
+            "-Cbuild.targets=_cuda_on_host",
+            "-Cinstall.components=cuda_on_host",
+        ),
+        module="_cuda_on_host",
+        by_default=False,
+    ),
 }
 
 # It limits the address space, of which the sanitizers themselves need far more.
@@ -35,15 +72,15 @@ NEEDS_LITTLE_MEMORY = "tests/kernels/test_batches.py::test_missing_memory_is_an_
 
 def build(kind: str) -> Path:
     """The instrumented module, built beside the ordinary one."""
-    folder = ROOT / "build" / f"sanitize-{kind.partition(',')[0]}"
+    plan, folder = PLANS[kind], ROOT / "build" / f"sanitize-{kind.partition(',')[0]}"
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade",
         "--target", str(folder / "package"), f"-Cbuild-dir={folder / 'objects'}",
-        f"-Ccmake.define.TILEWRIGHT_SANITIZE={kind}", "-Ccmake.build-type=RelWithDebInfo", "-Cinstall.strip=false",
-        str(ROOT),
+        f"-Ccmake.define.TILEWRIGHT_SANITIZE={plan.sanitizers}", "-Ccmake.build-type=RelWithDebInfo",
+        "-Cinstall.strip=false", *plan.build, str(ROOT),
     ]  # fmt: skip
     subprocess.run(command, check=True)
-    return next((folder / "package" / "tilewright").glob("_cpu.*.so"))
+    return next((folder / "package" / "tilewright").glob(f"{plan.module}.*.so"))
 
 
 def library(name: str) -> str:
@@ -57,18 +94,18 @@ def library(name: str) -> str:
 def check(kind: str) -> None:
     """Build and run one kind; a failing command raises."""
     started = time.monotonic()
-    libraries, options, tests = PLANS[kind]
+    plan = PLANS[kind]
     paths = [str(ROOT / "tests" / "sanitizers" / "startup"), str(ROOT / "core")]
     environment = {
         **os.environ,
-        **options,
+        **plan.options,
         "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
         "TILEWRIGHT_SANITIZED_MODULE": str(build(kind)),
-        "LD_PRELOAD": ":".join(map(library, libraries)),
+        "LD_PRELOAD": ":".join(map(library, plan.libraries)),
     }
     built = time.monotonic()
     # Nothing is captured: a finding ends the process at once, and with it what pytest has kept back.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=no", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=no", *plan.tests]
     command += ["--deselect", NEEDS_LITTLE_MEMORY]
     done = subprocess.run(command, env=environment, cwd=ROOT, check=False)
     if done.returncode != 0:
@@ -77,5 +114,5 @@ def check(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or PLANS:
+    for wanted in sys.argv[1:] or [kind for kind, plan in PLANS.items() if plan.by_default]:
         check(wanted)
