@@ -15,6 +15,7 @@ from tilewright.measurement.table import MISSING, Table
 from tilewright.measurement.units import parse_unit, split_number_and_unit
 
 MIN_SAMPLES = 20
+SHORTEST_BLOCK = 10  # rows, of several blocks stacked in a table
 LARGEST = 1e30  # no unit makes a reading larger; instruments write 9.9e37 for an overflow
 _BLOCK_TITLE = re.compile(
     r"\b(cycle|zyklus|run|loop|sweep|trial|device|dev|dut|cell|bauteil|chip|sample|block|scan)\b[\s#:_-]*(\w+)?",
@@ -109,6 +110,7 @@ def find_block(table: Table, options: ReadOptions) -> Block:
     texts = [j for j in range(width) if j not in data and words[j] >= 0.5 * most]
     filled, wrong = _fill(table, data)
     first, last = _first_row(filled, wrong, len(data)), _last_row(filled, wrong)
+    last = _without_results(table.row_numbers, first, last)
     first = skip if options.header_rows is not None else min(first, last)
     headers = _headers(table, first, [*data, *texts])
     rows, segments, titles = _without_titles(table, first, last, data, headers)
@@ -119,7 +121,7 @@ def find_block(table: Table, options: ReadOptions) -> Block:
         names = ", ".join(table.column_name(j) for j in asides)
         notes.append(f"Column(s) {names} hold notes beside the data and were not read.")
     if last + 1 < len(table):
-        notes.append(f"{len(table) - last - 1} row(s) of text below the data were not read.")
+        notes.append(f"{len(table) - last - 1} row(s) below the data were not read.")
     comments = [text for _, text in table.comments] + _remarks(table, first, last, data, asides)
     order = {table.column_name(j): j for j in range(width)}
     columns.sort(key=lambda column: order[column.name])
@@ -175,9 +177,14 @@ def _first_row(filled: NDArray[np.int64], wrong: NDArray[np.bool_], columns: int
     need = max(1, int(np.ceil(0.6 * columns)))
     good = (filled >= 1) & ~wrong
     before = np.concatenate([[0], np.cumsum(good)])
+    names = np.flatnonzero(wrong & (filled == 0))
     for i in np.flatnonzero(good & (filled >= need)).tolist():
         end = min(i + MIN_SAMPLES, n)
-        if before[end] - before[i] >= 0.8 * (end - i):
+        if before[end] - before[i] < 0.8 * (end - i):
+            continue
+        # Names so soon below: what stands above them are settings. Stacked blocks are longer.
+        below = names[(names > i) & (names < i + SHORTEST_BLOCK)]
+        if not len(below):
             return int(i)
     return int(np.flatnonzero(filled)[0])
 
@@ -193,6 +200,14 @@ def _last_row(filled: NDArray[np.int64], wrong: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(filled)[-1])
 
 
+def _without_results(rows: NDArray[np.int64], first: int, last: int) -> int:
+    """The last row of data, where up to three rows stand apart below it, as sums and means do."""
+    gaps = np.diff(rows[first : last + 1])
+    if len(gaps) < MIN_SAMPLES or gaps[-3:].max() <= gaps[:-3].max():
+        return last
+    return last - len(gaps[-3:]) + int(np.argmax(gaps[-3:]))
+
+
 def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
     """Names above the columns; rows of units and rows that span several columns are joined with the row of names."""
     joined: dict[int, str] = {}
@@ -205,6 +220,9 @@ def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
         cells = {j: text for j, text in cells.items() if text}
         if not any(j in texts for j in columns):
             break
+        units = bool(cells) and all(_is_unit(text) for text in cells.values())
+        if named and units and any(parse_unit(text) for text in cells.values()):
+            joined, named = {}, False  # names stand above units: what stands below them were comments
         if named:
             if not _spans(cells, columns):
                 break
@@ -215,13 +233,15 @@ def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
             continue
         if len(cells) < max(1, len(columns) // 2):
             break
-        units = all(parse_unit(text) or text.strip("()[] ") in {"", "-", "1", "a.u.", "arb. u.", "#"}
-                    for text in cells.values())  # fmt: skip
         for j, text in cells.items():
             unit = joined.get(j, "")
             joined[j] = f"{text} {unit}".strip() if not units else f"({text.strip('()[] ')})"
         named = not units
     return joined or _headers_in_comment(table, first, columns)
+
+
+def _is_unit(text: str) -> bool:
+    return bool(parse_unit(text)) or text.strip("()[] ") in {"", "-", "1", "a.u.", "arb. u.", "#"}
 
 
 def _headers_in_comment(table: Table, first: int, columns: list[int]) -> dict[int, str]:
@@ -240,6 +260,8 @@ def _spans(cells: dict[int, str], columns: list[int]) -> bool:
     """Whether a row above the names gives one title for several columns, as merged cells do."""
     if len(columns) < 3 or len(cells) < 2 or any(":" in text or "=" in text for text in cells.values()):
         return False
+    if list(cells) == columns[: len(cells)] and len(cells) < len(columns):
+        return False  # "Delay, 0.01, s": a setting with its value
     return len(cells) < len(columns) or len(set(cells.values())) < len(cells)
 
 
@@ -270,7 +292,7 @@ def _without_titles(
     gaps = np.diff(table.row_numbers[rows]) > 1
     starts = np.concatenate([[0], np.flatnonzero(gaps) + 1, [len(rows)]]).astype(np.int64)
     lengths = np.diff(starts)
-    if len(lengths) < 2 or lengths.min() < 10 or len(lengths) > 2000:
+    if len(lengths) < 2 or lengths.min() < SHORTEST_BLOCK or len(lengths) > 2000:
         return rows, np.empty(0, dtype=np.int64), []
     segments = np.repeat(np.arange(1, len(lengths) + 1), lengths)
     spoken = [(int(table.row_numbers[i]), text) for i, text in titles.items()] + table.comments

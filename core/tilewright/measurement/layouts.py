@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tilewright.measurement.block import MIN_SAMPLES, Column
 from tilewright.measurement.options import Layout, ReadOptions, Sampling
-from tilewright.measurement.protocol import find_protocol, parse_protocol, smooth, turning_points
+from tilewright.measurement.protocol import alternating_end, find_protocol, parse_protocol, smooth, turning_points
 from tilewright.measurement.record import MeasurementError, Record, describe_pulses, runs_of
 from tilewright.measurement.roles import Roles, is_log
 from tilewright.measurement.units import words_of
@@ -178,7 +178,7 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
     columns = roles.values
     stated = options.protocol.strip().lower() not in {"auto", ""}
     sample = columns[:: max(1, len(columns) // 24)]
-    turned = sum(bool(turning_points(column.values)[0]) for column in sample)
+    turned = sum(bool(turning_points(c.values)[0]) or alternating_end(c.values) is not None for c in sample)
     ramps = not stated and turned <= len(sample) / 4
     names = [_name_of(column, number) for number, column in enumerate(_letters_spelt_out(columns), start=1)]
     one_kind = len({name.device for name in names}) == 1 or not any(column.header for column in columns)

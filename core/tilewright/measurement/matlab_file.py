@@ -20,7 +20,7 @@ from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.source import MAX_UNPACKED_BYTES
 
 _COMPRESSED, _MATRIX = 15, 14
-_STRUCT, _CHAR = 2, 4
+_CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMERIC = range(6, 16)  # double, single, int8 .. uint64
 _DEEPEST = 6
 MAX_VARIABLES = 1000
@@ -90,7 +90,7 @@ def _is_safe(element: bytes, order: str, depth: int) -> bool:
         return False
     flags = struct.unpack(order + "I", parts[0][1][:4])[0]
     kind = flags & 0xFF
-    if flags & 0x0800 and kind != _STRUCT:
+    if flags & 0x0800 and kind not in {_CELL, _STRUCT}:
         return False  # complex numbers are no response
     cells = 1
     if not 2 <= len(parts[1][1]) // 4 <= 8:
@@ -100,11 +100,19 @@ def _is_safe(element: bytes, order: str, depth: int) -> bool:
     if kind in _NUMERIC or kind == _CHAR:
         # Every number takes at least one byte in the file.
         return len(parts) == 4 and cells <= max(len(parts[3][1]), 0)
-    if kind != _STRUCT or depth >= _DEEPEST or cells != 1 or len(parts) < 5:
+    if kind not in {_CELL, _STRUCT} or depth >= _DEEPEST:
         return False
-    return all(
-        _is_safe(struct.pack(order + "II", part_kind, len(body)) + body, order, depth + 1)
-        for part_kind, body in parts[5:]
+    inner = parts[3:]
+    if kind == _STRUCT:
+        if len(parts) < 5 or len(parts[3][1]) != 4:
+            return False
+        length = struct.unpack(order + "i", parts[3][1])[0]
+        cells *= len(parts[4][1]) // length if length > 0 else 0
+        inner = parts[5:]
+    # Every entry is in the file: what states more entries than it holds is a lie.
+    return len(inner) == cells <= MAX_VARIABLES and all(
+        not body or _is_safe(struct.pack(order + "II", part_kind, len(body)) + body, order, depth + 1)
+        for part_kind, body in inner
     )
 
 
@@ -128,10 +136,21 @@ def _parts(element: bytes, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _collect(found: dict[str, Any], name: str, value: Any, depth: int) -> None:
-    if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1 and depth < _DEEPEST:
-        for field in value.dtype.names:
-            _collect(found, f"{name}.{field}", value.reshape(-1)[0][field], depth + 1)
-    elif isinstance(value, np.ndarray) and value.dtype.kind in "US":
+    if not isinstance(value, np.ndarray) or depth > _DEEPEST or len(found) >= MAX_VARIABLES:
+        return
+    if value.dtype.names:
+        for k, entry in enumerate(value.reshape(-1), start=1):
+            for field in value.dtype.names:
+                _collect(found, f"{_numbered(name, k, value.size)}.{field}", entry[field], depth + 1)
+    elif value.dtype == object:
+        for k, entry in enumerate(value.reshape(-1), start=1):
+            _collect(found, _numbered(name, k, value.size), entry, depth + 1)
+    elif value.dtype.kind in "US":
         found[name] = " ".join(str(item) for item in value.reshape(-1)[:20])
-    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+    elif value.dtype.kind in "fiub":
         found[name] = value
+
+
+def _numbered(name: str, k: int, count: int) -> str:
+    """Name of one of several entries of a structure or cell array."""
+    return f"{name} {k}" if count > 1 else name

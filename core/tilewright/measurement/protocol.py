@@ -20,6 +20,9 @@ MAX_PULSES = 2_000_000
 _LONGEST_TUTORIAL = 60_000
 _MANY_TURNS = 60
 _WIDEST_SEARCH = 4000
+_SHORTEST_ALTERNATION = 30  # samples
+_SHORTEST_RAMP = 10
+_CLEARLY = 6.0  # standard errors by which samples go up and down in turn
 
 Pulses = NDArray[np.int8]
 Samples = NDArray[np.float64]
@@ -118,6 +121,10 @@ def find_protocol(response: Samples) -> FoundProtocol:
     tutorial = _as_tutorial(response)
     if tutorial is not None:
         return tutorial
+    return _with_alternating_end(response) or _from_turns(response)
+
+
+def _from_turns(response: Samples) -> FoundProtocol:
     turns, snapped = turning_points(response)
     edges = [0, *turns, len(response)]
     direction = 1 if _level(response, edges[1] - 1) >= _level(response, 0) else -1
@@ -131,6 +138,42 @@ def find_protocol(response: Samples) -> FoundProtocol:
     how = "evenly spaced" if snapped else "unevenly spaced"
     note = f"No pulse column: {len(turns)} turning points were found in the response, {how}."
     return FoundProtocol(pulses, 0.9 if snapped else 0.65, (note,))
+
+
+def _with_alternating_end(response: Samples) -> FoundProtocol | None:
+    """Ramps, if any, and then up and down pulses in turn to the end; None where the end does not alternate."""
+    start = alternating_end(response)
+    if start is None:
+        return None
+    rises = float(np.sum(np.diff(response[start:]) * _in_turn(len(response) - start - 1))) > 0
+    tail = (_in_turn(len(response) - start) * (1 if rises else -1)).astype(np.int8)
+    if start == 0:
+        return FoundProtocol(tail, 0.85, ("The response goes up and down in turn: taken as alternating pulses.",))
+    head = _from_turns(response[: start + 1])
+    note = f"From sample {start} on the response goes up and down in turn: taken as alternating pulses."
+    pulses = np.concatenate([head.pulses[:-1], tail])
+    return FoundProtocol(pulses, min(head.confidence, 0.85), (note, *head.notes))
+
+
+def alternating_end(response: Samples) -> int | None:
+    """The sample from which on the response goes up and down in turn; None where its end does not."""
+    steps = np.diff(response)
+    if len(steps) < _SHORTEST_ALTERNATION:
+        return None
+    signed = steps * _in_turn(len(steps))
+    # Steps of a ramp cancel each other, those of alternating pulses add up.
+    sums, counts = np.cumsum(signed[::-1])[::-1], np.arange(len(steps), 0, -1)
+    start = int(np.argmax(sums**2 / counts))
+    start = 0 if start < _SHORTEST_RAMP else start
+    tail = response[start:]
+    if len(tail) < _SHORTEST_ALTERNATION or abs(_alternation(tail)) < _CLEARLY:
+        return None
+    return start
+
+
+def _in_turn(n: int) -> Samples:
+    """+1, -1, +1, ..."""
+    return np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
 
 
 def _as_tutorial(response: Samples) -> FoundProtocol | None:
@@ -170,7 +213,7 @@ def _as_tutorial(response: Samples) -> FoundProtocol | None:
 def _alternation(values: Samples) -> float:
     """How clearly samples go up and down in turn: mean alternating step over its standard error."""
     steps = np.diff(values)
-    signed = steps * np.where(np.arange(len(steps)) % 2 == 0, 1.0, -1.0)
+    signed = steps * _in_turn(len(steps))
     error = 2 * float(np.std(steps)) / np.sqrt(len(steps))
     return float(np.mean(signed)) / error if error > 0 else 0.0
 

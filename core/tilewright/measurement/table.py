@@ -20,13 +20,16 @@ MISSING = "\0missing"  # a cell that says that there is no reading, as opposed t
 
 _GROUPED_COMMA = re.compile(r"[-+]?\d{1,3}(,\d{3})+\.\d+$")
 _GROUPED_POINT = re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d+$")
+_GROUPED_TWICE = re.compile(r"[-+]?\d{1,3}(?:(?:,\d{3}){2,}|(?:\.\d{3}){2,}|(?: \d{3})+(?:[.,]\d+)?)$")
+_GROUPED_ONCE = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}$")
 _FORTRAN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[dD][-+]?\d{1,4}$")
 _PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?$")
 _EMPTY = {"", "-", "--", "none", "null"}
 _NO_READING = {
     "nan", "na", "n/a", "#n/a", "#nv", "inf", "+inf", "-inf", "infinity", "-infinity", "overflow", "ovld", "ovfl",
     "overload", "ol", "o.l", "#div/0!", "#value!", "#num!", "#ref!", "#name?", "#null!", "err", "error", "1.#inf",
-    "1.#qnan", "-1.#ind", "missing", "invalid", "timeout",
+    "1.#qnan", "-1.#ind", "missing", "invalid", "timeout", "n.a.", "n.d.", "nd", "no data", "over", "under",
+    "overrange", "over range", "out of range", "saturated", "clipped", "fail", "failed", "bad", "skipped",
 }  # fmt: skip
 
 
@@ -142,12 +145,20 @@ class TableBuilder:
         return made
 
 
-def parse_cell(text: str, decimal_comma: bool) -> Cell:
-    """A number, None for an empty cell, ``MISSING`` for one that says there is no reading, or the stripped text."""
+def parse_cell(text: str, decimal_comma: bool, grouped: bool = False) -> Cell:
+    """A number, None for an empty cell, ``MISSING`` for one that says there is no reading, or the stripped text.
+
+    Args:
+        text: of the cell.
+        decimal_comma: the comma is the decimal sign, so that points group thousands.
+        grouped: ``"1,234"`` is one thousand, because the comma cannot be the decimal sign.
+    """
     word = text.strip()
     if word[:1] in {'"', "'"}:
         word = word.strip("\"'").strip()
-    if decimal_comma and "," in word:
+    if decimal_comma and _GROUPED_ONCE.match(word) and "." in word:
+        plain = word.replace(".", "")
+    elif decimal_comma and "," in word:
         if _GROUPED_POINT.match(word):
             word = word.replace(".", "")
         plain = word.replace(",", ".") if word.count(",") == 1 and "." not in word else word
@@ -159,11 +170,14 @@ def parse_cell(text: str, decimal_comma: bool) -> Cell:
     lowered = word.lower()
     if lowered in _EMPTY:
         return None
-    if lowered in _NO_READING:
+    if lowered in _NO_READING or lowered[0] in "<>" or not any(sign.isalnum() for sign in word):
         return MISSING
     plain = plain.replace("\u2212", "-").replace("'", "").replace("\u00a0", "").replace("\u202f", "")
-    if _GROUPED_COMMA.match(plain):
+    if _GROUPED_COMMA.match(plain) or (grouped and _GROUPED_ONCE.match(plain)):
         plain = plain.replace(",", "")
+    elif _GROUPED_TWICE.match(plain):
+        *groups, last = re.split(r"[ ,.]", plain)
+        plain = "".join(groups) + ("." if len(last) != 3 or plain[-4] in ".," and " " in plain else "") + last
     if _FORTRAN.match(plain):
         plain = plain.lower().replace("d", "e")
     if _PLAIN.match(plain):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
 from collections import Counter
 
 import numpy as np
@@ -23,6 +24,8 @@ _SEPARATORS = {
 }
 _WHOLE = "\x00"  # a separator that never occurs: the line is one cell
 _CHUNK = 8192
+_RULE = re.compile(r"[\s|+:=_-]{3,}")
+_NUMBER_FIRST = re.compile(r"[\s|\"']*[-+]?[.,]?\d")
 _LONGEST_LINE = 2_000_000
 
 
@@ -33,7 +36,8 @@ def split_text(text: str, options: ReadOptions) -> Table:
         raise MeasurementError("the file holds no data, only comments or blank lines")
     separator, decimal_comma, notes = _choose(lines, options)
     builder = TableBuilder()
-    parse = functools.lru_cache(maxsize=4096)(parse_cell)  # words repeat, row after row
+    # Words repeat, row after row.
+    parse = functools.lru_cache(maxsize=4096)(functools.partial(parse_cell, grouped=separator == ","))
     for start in range(0, len(lines), _CHUNK):
         chunk = lines[start : start + _CHUNK]
         block = _numbers_only(chunk, separator, decimal_comma)
@@ -53,7 +57,7 @@ def split_text(text: str, options: ReadOptions) -> Table:
 def _numbers_only(lines: list[str], separator: str | None, decimal_comma: bool) -> NDArray[np.float64] | None:
     """(lines, columns) where every cell of every line is a finite number, else None: the quick way for long files."""
     if decimal_comma:
-        if any("." in line for line in lines[:50]):
+        if any("." in line for line in lines):
             return None
         lines = [line.replace(",", ".") for line in lines]
     # numpy takes an empty or odd cell for an error; then the cells are read one by one.
@@ -68,6 +72,7 @@ def _without_comments(text: str) -> tuple[list[str], list[int], list[tuple[int, 
     lines: list[str] = []
     numbers: list[int] = []
     comments: list[tuple[int, str]] = []
+    begun = False  # with the numbers; above them a line of dashes is a rule below the names
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip(" \ufeff\x00")
         if not line or not line.strip():
@@ -89,6 +94,10 @@ def _without_comments(text: str) -> tuple[list[str], list[int], list[tuple[int, 
         # Excel's own hint about the separator.
         if not lines and line.lower().startswith("sep=") and len(line) <= 5:
             continue
+        if not begun:
+            if _RULE.fullmatch(line):
+                continue
+            begun = bool(_NUMBER_FIRST.match(line))
         lines.append(line)
         numbers.append(number)
     return lines, numbers, comments
@@ -130,7 +139,7 @@ def _choose(lines: list[str], options: ReadOptions) -> tuple[str | None, bool, l
         for comma in decimals:
             if comma and separator == ",":
                 continue
-            candidates.append((_score(parts, comma), -order, separator, comma))
+            candidates.append((_score(parts, comma, separator == ","), -order, separator, comma))
     if not candidates:
         raise MeasurementError("the stated separator does not occur, or the comma is to be separator and decimal sign")
     best = max(candidates, key=lambda item: (item[0], item[1], not item[3]))
@@ -141,11 +150,11 @@ def _choose(lines: list[str], options: ReadOptions) -> tuple[str | None, bool, l
     return separator, comma, []
 
 
-def _score(parts: list[list[str]], decimal_comma: bool) -> tuple[float, float]:
+def _score(parts: list[list[str]], decimal_comma: bool, grouped: bool) -> tuple[float, float]:
     numeric = 0.0
     widths: Counter[int] = Counter()
     for cells in parts:
-        filled = [c for c in (parse_cell(cell, decimal_comma) for cell in cells[:200]) if c is not None]
+        filled = [c for c in (parse_cell(cell, decimal_comma, grouped) for cell in cells[:200]) if c is not None]
         share = sum(isinstance(c, float) for c in filled) / len(filled) if filled else 0.0
         numeric += share
         widths[len(cells)] += 1

@@ -25,6 +25,8 @@ _QUANTITY_WORDS = {
     "weight": ("weight", "gewicht", "poids", "normalised", "normalized", "norm"),
 }
 _QUANTITY_LETTERS = {"g": "conductance", "i": "current", "r": "resistance", "v": "voltage", "t": "time", "w": "weight"}
+# "Iread", "G_meas", "I1"; R1 may be a run and a resistance would be inverted.
+_SHORT_NAME = re.compile(r"^(?:([girv])_?(?:read|meas|ds|sd|drain|dut|cell|avg|mean|out)|([giv])\d{1,2})$")
 _SI = {"conductance": "S", "current": "A", "resistance": "Ω", "voltage": "V", "time": "s"}
 
 
@@ -36,6 +38,8 @@ def words_of(header: str) -> list[str]:
 def parse_unit(text: str) -> str:
     """The unit written as ``text`` (``"uS"``, ``"microampere"``), in its usual spelling; empty when it is none."""
     word = text.strip(" ()[]{}.,:;")
+    if word == "%":
+        return word
     short = _SHORT.match(word)
     if short:
         base = "Ω" if short[2].lower() == "ohm" or short[2] in "ΩΩ" else short[2]
@@ -98,6 +102,9 @@ def quantity_in_header(header: str) -> str:
             return quantity
     if words and words[0] in _QUANTITY_LETTERS:
         return _QUANTITY_LETTERS[words[0]]
+    short = _SHORT_NAME.match(words[0]) if words else None
+    if short:
+        return _QUANTITY_LETTERS[short[1] or short[2]]
     unit = unit_in_header(header)
     return quantity_of_unit(unit) if unit else ""
 
