@@ -207,7 +207,9 @@ def _second_pass(outcome: Outcome, task: Task) -> Outcome:
     if outcome.noise is None:
         return outcome
     fit = fit_with_noise(outcome.measurement, outcome.fit, outcome.noise, task.cancelled, _share(task))
-    return replace(outcome, fit=fit, noise=noise_of(outcome.measurement, fit), profiles=(), other_models={})
+    fit, profiles = with_profiles(outcome.measurement, fit, task.cancelled)
+    noise = noise_of(outcome.measurement, fit)
+    return replace(outcome, fit=fit, noise=noise, profiles=tuple(profiles), other_models={})
 
 
 def _devices(outcome: Outcome, task: Task) -> Outcome:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tilewright.fitting.draws import refitted
 from tilewright.fitting.objective import Cancelled
-from tilewright.fitting.problem import problem_of
+from tilewright.fitting.problem import problem_of, straight_responses
 from tilewright.fitting.residual_noise import record_shape
 from tilewright.fitting.result import DeviceFit, FitError, FittedParameter
 from tilewright.fitting.search import downhill, inside, values_of
@@ -30,6 +31,8 @@ Share = Callable[[float], None]
 LEVEL = 3.841  # 95 % of chi squared with one degree of freedom
 MOST_TRIES = 8  # on each side of a profile
 CLOSE = 0.04  # to the end of an interval, in standard errors
+BOUND_DRAWS, FEWEST_DRAWS = 100, 40  # responses drawn for the interval of a bound
+MOST_DRAWN = 400_000  # samples in all of them
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def with_profiles(
     """The fit with the intervals of its profiles, and these.
 
     Entries of tabulated steps, and the starts of several records, keep 1.96 standard errors to either side: the
-    response is as good as linear in them.
+    response is as good as linear in them. A hard bound that the response runs into has the interval of a bootstrap
+    (:func:`reached_bounds`), which no profile can replace: a noisy trace meets it earlier or later than the nominal
+    one and stays there, so the residuals round the corner are no sum of small kicks.
 
     Args:
         measurement: what was fitted.
@@ -111,11 +116,34 @@ def with_profiles(
     varied = [p.name for p in fit.parameters if p.vary]
     entries = {name for table in tables_of([n for n in varied if not n.startswith("w0")]) for name in table}
     starts = [name for name in varied if name.startswith("w0_")]  # of many records: nobody asks for each
-    names = [name for name in varied if name not in {*entries, *starts}]
+    bounds = [] if entries else [name for name in reached_bounds(fit) if _has_error(fit[name])]
+    repeats = min(BOUND_DRAWS, MOST_DRAWN // max(fit.n_points, 1))
+    intervals = {}
+    if bounds and repeats >= FEWEST_DRAWS:
+        rows = refitted(measurement, fit, repeats, cancelled=cancelled)
+        drawn = {name: rows[:, varied.index(name)] for name in bounds}
+        intervals = {name: _turned(fit[name].value, values) for name, values in drawn.items()}
+    names = [name for name in varied if name not in {*entries, *starts, *intervals}]
     if not any(_has_error(fit[name]) for name in names):
-        return fit, []
+        return with_intervals(fit, intervals), []
     found = profile_likelihood(measurement, fit, names, cancelled, share)
-    return with_intervals(fit, {profile.name: profile.interval for profile in found}), found
+    return with_intervals(fit, intervals | {profile.name: profile.interval for profile in found}), found
+
+
+def reached_bounds(fit: DeviceFit) -> list[str]:
+    """The hard bounds, of those that were varied, which the fitted response runs into under noise of its steps."""
+    if not fit.noise.step > 0:
+        return []
+    raw = np.concatenate(fit.model) + fit.device.nominal_reference
+    small = 1e-6 * (fit.device.w_max - fit.device.w_min)
+    met = {"w_max": np.any(raw >= fit.device.w_max - small), "w_min": np.any(raw <= fit.device.w_min + small)}
+    return [item.name for item in fit.parameters if item.vary and met.get(item.name, False)]
+
+
+def _turned(value: float, draws: Samples) -> tuple[float, float]:
+    """The spread of draws round an estimate, turned round it, which takes a bias out (basic bootstrap)."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(2 * value - high), float(2 * value - low)
 
 
 def _has_error(item: FittedParameter) -> bool:
@@ -131,7 +159,7 @@ class _Walk:
         self.start, self.lowest = downhill(self.objective, start, precise=True)
         self.limits = {p.name: (p.low, p.high) for p in fit.parameters if p.vary and not p.at_bound}
         self.weights = np.concatenate([np.asarray(weight, dtype=float) for weight in fit.weights])
-        self.samples = measurement.all_samples()
+        self.samples = np.concatenate(straight_responses(measurement, fit))
 
     def at(self, name: str, value: float, start: Any) -> tuple[float, Any]:
         """The signed distance, in standard errors at ``value``, and the parameters fitted there."""
@@ -234,7 +262,7 @@ def bootstrap(
     cancelled: Cancelled | None = None,
     share: Share | None = None,
 ) -> Draws:
-    """Fits of responses drawn anew: the model with noise as found in the residuals (parametric bootstrap).
+    """Fits of responses drawn anew: the device with the noise found in the residuals (parametric bootstrap).
 
     Args:
         measurement: what was fitted.
@@ -244,23 +272,10 @@ def bootstrap(
         cancelled: asked at every evaluation; True stops with :class:`FitCancelled`.
         share: told the part of the work that is done.
     """
-    rng = np.random.default_rng(seed)
-    shapes = [record_shape(fit.device, r, m) for r, m in zip(measurement.records, fit.model, strict=True)]
     names = [item.name for item in fit.parameters if item.vary]
-    rows = []
-    for number in range(repeats):
-        drawn = [model + fit.noise.draw(shape, rng) for model, shape in zip(fit.model, shapes, strict=True)]
-        records = tuple(replace(r, response=d) for r, d in zip(measurement.records, drawn, strict=True))
-        objective, parameters = problem_of(replace(measurement, records=records), fit, cancelled=cancelled)
-        best = values_of(downhill(objective, parameters, 200)[0])
-        rows.append([best[name] for name in names])
-        if share is not None:
-            share((number + 1) / repeats)
-    table = pd.DataFrame(rows, columns=names)
-    ends = {name: tuple(np.quantile(table[name], [0.025, 0.975])) for name in names}
-    # the spread of draws round the fit is turned round the estimate, which takes a bias out (basic bootstrap)
-    turned = {name: (2 * fit[name].value - high, 2 * fit[name].value - low) for name, (low, high) in ends.items()}
-    return Draws(table, with_intervals(fit, {k: (float(a), float(b)) for k, (a, b) in turned.items()}))
+    table = pd.DataFrame(refitted(measurement, fit, repeats, seed, cancelled, share), columns=names)
+    turned = {name: _turned(fit[name].value, table[name].to_numpy()) for name in names}
+    return Draws(table, with_intervals(fit, turned))
 
 
 def markov_chain(
@@ -330,6 +345,8 @@ def _at_medians(measurement: Measurement, fit: DeviceFit, table: pd.DataFrame) -
         parameters[name].value = float(table[name].median())
     values = values_of(parameters)
     models = tuple(objective.model(values))
+    if fit.bend:
+        models = tuple(model + bend for model, bend in zip(models, fit.bend, strict=True))
     errors = {name: float(table[name].std()) for name in table}
     return replace(
         fit,

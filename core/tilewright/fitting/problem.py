@@ -16,6 +16,13 @@ from tilewright.measurement.record import Measurement
 Samples = NDArray[np.float64]
 
 
+def straight_responses(measurement: Measurement, fit: DeviceFit) -> list[Samples]:
+    """The responses without what noise adds to them on average, where the fit knows of that."""
+    if not fit.bend:
+        return list(measurement.responses)
+    return [response - bend for response, bend in zip(measurement.responses, fit.bend, strict=True)]
+
+
 def problem_of(
     measurement: Measurement,
     fit: DeviceFit,
@@ -42,9 +49,12 @@ def problem_of(
         if item.expr:
             parameters.add(item.name, expr=item.expr)
     traces = [
-        Trace(record.pulses, record.response, weight)
-        for record, weight in zip(measurement.records, weights if weights is not None else fit.weights, strict=True)
-    ]
+        Trace(record.pulses, response, weight)
+        for record, response, weight in zip(
+            measurement.records, straight_responses(measurement, fit),
+            weights if weights is not None else fit.weights, strict=True,
+        )
+    ]  # fmt: skip
     known = type(fit.device).model_fields
     free = [name for name in parameters if name.startswith("w0") and name not in known]
     starts: list[float | str] = [*free] if free else [*fit.starts]

@@ -14,6 +14,7 @@ for it: it is that of the part of the residual which no change of the fitted par
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,15 +35,21 @@ SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count:
 FIRST_CLIMB, PROMISING = 80, 3.0  # evaluations, and the gain from which on more of them are spent
 SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
 STEPS_TRIED = 9  # values of the step noise that an average is taken over
+WALKS_AWAY = 3.0  # standard deviations of the walk, within which a bound may have stopped it
+FEWEST_CLEAR = 40  # samples of a record that no bound can have touched
 FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
 
 
 @dataclass(frozen=True)
 class RecordShape:
-    """How step noise spreads along one record: damping per pulse, and its standard deviation for ``dw_min_std = 1``."""
+    """How step noise spreads along one record: damping per pulse, and its standard deviation for ``dw_min_std = 1``.
+
+    ``room`` is how far the nominal response is from the nearer bound of the device; empty where it is not known.
+    """
 
     damping: Samples
     kick: Samples
+    room: Samples = field(default_factory=lambda: np.empty(0))
 
     def at(self, kept: NDArray[np.bool_]) -> RecordShape:
         """The same for the samples that are kept: what the pulses between two of them do, taken together."""
@@ -54,7 +61,15 @@ class RecordShape:
             for k in range(where[j] + 1, where[j + 1]):
                 damping[j] *= self.damping[k]
                 kick[j] = self.damping[k] ** 2 * kick[j] + self.kick[k] ** 2
-        return RecordShape(damping, np.sqrt(kick))
+        return RecordShape(damping, np.sqrt(kick), self.room[where] if len(self.room) else self.room)
+
+    def walk(self, step: float) -> Samples:
+        """Standard deviation of the walk before each pulse."""
+        variance, out = 0.0, np.empty(len(self.damping))
+        for k, (damping, kick) in enumerate(zip(self.damping.tolist(), (step * self.kick).tolist(), strict=True)):
+            out[k] = variance
+            variance = damping**2 * variance + kick**2
+        return np.sqrt(out)
 
 
 @dataclass(frozen=True)
@@ -110,17 +125,6 @@ class ResidualNoise:
             total += fresh * back.T @ back + self.slow**2 * np.outer(first, first)
         return np.asarray(total)
 
-    def draw(self, shape: RecordShape, rng: np.random.Generator) -> Samples:
-        """One draw of such noise for a record."""
-        n = len(shape.damping)
-        walk, slow, out = 0.0, self.slow * rng.standard_normal(), np.empty(n)
-        kicks = self.step * shape.kick * rng.standard_normal(n)
-        fresh = self.slow * math.sqrt(1 - self.memory**2) * rng.standard_normal(n)
-        for k in range(n):
-            out[k] = walk + slow
-            walk, slow = shape.damping[k] * walk + kicks[k], self.memory * slow + fresh[k]
-        return np.asarray(out + self.white * rng.standard_normal(n))
-
 
 def _reached(columns: Samples, damping: Samples) -> Samples:
     """What a kick at each pulse (but the last) adds up to later: ``b[k] = c[k+1] + damping[k+1] b[k+1]``."""
@@ -146,7 +150,8 @@ def record_shape(device: PulsedDevice, record: Record, model: Samples) -> Record
     landing = raw + np.where(rising, up, -down)
     clipped = (landing >= device.w_max) | (landing <= device.w_min)
     damping = np.where(clipped, 0.0, np.clip(1 + slope, 0.0, 1.0))
-    return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])))
+    room = np.minimum(device.w_max - raw, raw - device.w_min)
+    return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])), np.asarray(room))
 
 
 @dataclass(frozen=True)
@@ -208,8 +213,45 @@ def fit_noise(
         logs = [math.log(max(value, 1e-3 * first)) for value in (slow.white, slow.slow)]
         step = math.log(max(slow.step, 1e-3 * first / kick))
         slow = _climb(parts, [logs[0], step, logs[1], math.log(slow.time)], longest)
-    chosen = slow if plain.likelihood - slow.likelihood > SLOW_GAIN else plain
-    return _finished(parts, chosen, averaged)
+    found = plain.likelihood - slow.likelihood > SLOW_GAIN and _stays_away_from_bounds(parts, plain, slow, longest)
+    return _finished(parts, slow if found else plain, averaged)
+
+
+def _stays_away_from_bounds(parts: Parts, plain: ResidualNoise, slow: ResidualNoise, longest: float) -> bool:
+    """Whether noise with memory is also found in the samples that no bound of the device can have touched.
+
+    Noisy states that a bound stops come back from it within a few pulses. That looks like memory, and the walk, which
+    knows of nominal states only, does not have it.
+    """
+    clear = [_clear(part, slow.step) for part in parts]
+    if all(mark.all() for mark in clear):
+        return True
+    if slow.time > 0.99 * longest:
+        return False  # slower than told apart from the walk
+    cut = [_part_at(part, mark) for part, mark in zip(parts, clear, strict=True) if mark.sum() >= FEWEST_CLEAR]
+    if not cut:
+        return False
+    logs = [math.log(max(value, 1e-6 * slow.slow)) for value in (plain.white, plain.step)]
+    without = _climb(cut, logs)
+    logs = [math.log(max(value, 1e-6 * slow.slow)) for value in (slow.white, slow.step, slow.slow)]
+    return without.likelihood - _climb(cut, [*logs, math.log(slow.time)], longest).likelihood > SLOW_GAIN
+
+
+def _clear(part: _Part, step: float) -> NDArray[np.bool_]:
+    """Samples from which the nearer bound is further than the walk gets."""
+    if not len(part.shape.room):
+        return np.ones(len(part.residual), dtype=bool)
+    return np.asarray(part.shape.room > WALKS_AWAY * part.shape.walk(step))
+
+
+def _part_at(part: _Part, mark: NDArray[np.bool_]) -> _Part:
+    """The marked samples of a part. What the walk brings along over a gap is left to the data."""
+    shape = part.shape.at(mark)
+    starts = np.flatnonzero(np.diff(np.flatnonzero(mark), prepend=-1) > 1)
+    levels = np.zeros((int(mark.sum()), len(starts)))
+    for column, (start, stop) in enumerate(itertools.pairwise([*starts.tolist(), len(levels)])):
+        levels[start:stop, column] = np.cumprod(np.r_[1.0, shape.damping[start : stop - 1]])
+    return _Part(shape, part.residual[mark], part.design[mark], np.hstack([part.own[mark], levels]))
 
 
 def _finished(parts: Parts, found: ResidualNoise, averaged: bool) -> ResidualNoise:
@@ -263,7 +305,7 @@ def _bounded(parts: Parts) -> Parts:
         n = len(part.residual)
         for at in range(0, max(n - stretch // 2, 1), stretch):
             where = slice(at, at + stretch)
-            piece = RecordShape(part.shape.damping[where], part.shape.kick[where])
+            piece = RecordShape(part.shape.damping[where], part.shape.kick[where], part.shape.room[where])
             own = part.own[where]
             if at:  # the walk of a later stretch does not start at 0: its level is left to the data
                 own = np.hstack([own, np.ones((len(own), 1))])

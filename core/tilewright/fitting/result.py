@@ -126,6 +126,8 @@ class DeviceFit:
         weights: factor of the deviations at each sample of each record.
         correlated_samples: how many neighbouring samples are worth one independent sample.
         penalty: what kept tabulated steps smooth; None for other models.
+        bend: what noise adds to the nominal response of each record on average, where a second pass took it into
+            account; the parameters are fitted to the response without it, ``model`` has it.
         notes: sentences about what to mind.
     """
 
@@ -149,6 +151,7 @@ class DeviceFit:
     weights: tuple[NDArray[np.float64], ...] = ()
     correlated_samples: float = 1.0
     penalty: Penalty | None = None
+    bend: tuple[NDArray[np.float64], ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -19,7 +19,7 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.fitting.device_fit import outcome
 from tilewright.fitting.noise import NoiseEstimate
 from tilewright.fitting.objective import Cancelled
-from tilewright.fitting.problem import problem_of
+from tilewright.fitting.problem import problem_of, straight_responses
 from tilewright.fitting.result import DeviceFit
 from tilewright.fitting.search import downhill
 from tilewright.measurement.record import Measurement
@@ -29,6 +29,7 @@ Samples = NDArray[np.float64]
 ROUNDS = 6
 TRACES = 256
 SETTLED = 0.05  # standard errors of a move that no longer matters
+LEAST_NOISE = 3.0  # steps; at less, records that meet a hard bound early or late move it more than the pull does
 
 
 def fit_with_noise(
@@ -40,7 +41,9 @@ def fit_with_noise(
 ) -> DeviceFit:
     """The fit of the mean noisy response, started from a noise-free fit.
 
-    The same random numbers are used in every round, so that the rounds converge.
+    The same random numbers are used in every round, so that the rounds converge. A response that runs into a hard
+    bound with less than three steps of noise is left as it is: its one trace has a sharp corner where the mean has
+    none, and that would move the bound further than the pull of a fraction of a step.
 
     Args:
         measurement: what was fitted.
@@ -50,16 +53,19 @@ def fit_with_noise(
         share: told the part of the work that is done.
     """
     began = time.perf_counter()
+    if noise.dw_min_std < LEAST_NOISE and _meets_a_bound(fit):
+        note = f"Second pass: noise of {noise.dw_min_std:.2g} steps hardly pulls the bounds; nothing was moved."
+        return replace(fit, notes=[note, *fit.notes])
     now = fit
     for number in range(ROUNDS):
         bend = [
             _bend(noise.apply(now.device), r.pulses, s) for r, s in zip(measurement.records, now.starts, strict=True)
         ]
-        records = tuple(
-            replace(record, response=record.response - b) for record, b in zip(measurement.records, bend, strict=True)
-        )
+        bent = replace(now, bend=tuple(bend))
+        responses = straight_responses(measurement, bent)
+        records = tuple(replace(r, response=s) for r, s in zip(measurement.records, responses, strict=True))
         straight = replace(measurement, records=records)
-        objective, parameters = problem_of(straight, now, cancelled=cancelled)
+        objective, parameters = problem_of(measurement, bent, cancelled=cancelled)
         best, _ = downhill(objective, parameters, precise=True)
         found = outcome(straight, objective, parameters, best, time.perf_counter() - began)
         moves = [
@@ -67,7 +73,7 @@ def fit_with_noise(
             for item in found.parameters
             if item.vary and item.stderr > 0
         ]
-        now = replace(found, model=tuple(m + b for m, b in zip(found.model, bend, strict=True)))
+        now = replace(found, bend=bent.bend, model=tuple(m + b for m, b in zip(found.model, bend, strict=True)))
         if share is not None:
             share((number + 1) / ROUNDS)
         if max(moves, default=0.0) < SETTLED:
@@ -79,6 +85,12 @@ def fit_with_noise(
     ]
     note = "Second pass with the noise in the model: " + (", ".join(changed) if changed else "nothing moved") + "."
     return replace(now, notes=[note, *now.notes])
+
+
+def _meets_a_bound(fit: DeviceFit) -> bool:
+    device, small = fit.device, 1e-6 * (fit.device.w_max - fit.device.w_min)
+    raw = np.concatenate(fit.model) + device.nominal_reference
+    return bool(np.any((raw >= device.w_max - small) | (raw <= device.w_min + small)))
 
 
 def _bend(device: PulsedDevice, pulses: NDArray[np.int8], start: float) -> Samples:

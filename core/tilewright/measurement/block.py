@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tilewright.measurement.options import ReadOptions
 from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.table import MISSING, Table
-from tilewright.measurement.units import parse_unit, split_number_and_unit
+from tilewright.measurement.units import parse_unit, split_number_and_unit, without_power_of_ten
 
 MIN_SAMPLES = 20
 SHORTEST_BLOCK = 10  # rows, of several blocks stacked in a table
@@ -115,6 +115,7 @@ def find_block(table: Table, options: ReadOptions) -> Block:
     headers = _headers(table, first, [*data, *texts])
     rows, segments, titles = _without_titles(table, first, last, data, headers)
     columns = [_number_column(table, j, rows, headers.get(j, "")) for j in data]
+    columns = [_without_power(column, notes) for column in columns]
     columns += [_word_column(table, j, rows, headers.get(j, "")) for j in texts]
     asides = _side_notes(table, {*data, *texts}, numbers, words)
     if asides:
@@ -147,6 +148,9 @@ def _with_units_in_cells(table: Table, notes: list[str]) -> Table:
                 units[item[1]] += 1
                 del column.words[i]
         unit = units.most_common(1)[0][0]
+        if not unit:
+            notes.append(f"Column {table.column_name(j)} has a prefix in every cell, such as {sample[0][1]!r}.")
+            continue
         notes.append(f"Column {table.column_name(j)} gives a unit in every cell; its numbers are in {unit}.")
         above = [i for i in column.words if i < min(i for i, _ in sample if i not in column.words)]
         if above:
@@ -347,6 +351,15 @@ def _number_column(table: Table, j: int, rows: NDArray[np.int64], header: str) -
         values[missing] = np.interp(missing, there, values[there])
     values[np.abs(values) < 1 / LARGEST] = 0.0
     return Column(name, header, values, table.row_numbers[rows[:end]], missing=missing.astype(np.int64))
+
+
+def _without_power(column: Column, notes: list[str]) -> Column:
+    """A column whose header names a power of ten, in a unit with a prefix."""
+    header, factor = without_power_of_ten(column.header)
+    if header == column.header:
+        return column
+    notes.append(f"{column.header!r} was read as {header!r}" + (f", times {factor:g}." if factor != 1 else "."))
+    return replace(column, header=header, values=column.values * factor)
 
 
 def _place(row: int, name: str, header: str) -> str:

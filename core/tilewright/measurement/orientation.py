@@ -1,4 +1,4 @@
-"""Tables that lie on their side: one device or cycle a row, its pulses from left to right."""
+"""Tables whose pulses run from left to right: one device or cycle a row, or one trace that goes on in the next line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from tilewright.measurement.protocol import trend_share
 from tilewright.measurement.table import CellColumn, Table
 
 _MOST_ROWS = 5000
+_FEWEST_A_LINE = 4  # values, for a trace that runs on from line to line
 _ROW_TITLES = {"cycle", "device", "dev", "cell", "run", "loop", "dut", "zyklus", "bauteil", "trace", "sample"}
 
 
 def upright(table: Table) -> Table:
     """The table with one pulse a row; turned where its traces run from left to right."""
+    if _runs_on(table):
+        readings = np.stack([column.values for column in table.columns], axis=1).reshape(-1)
+        readings = readings[: int(np.flatnonzero(np.isfinite(readings))[-1]) + 1]
+        rows = np.repeat(table.row_numbers, len(table.columns))[: len(readings)]
+        notes = [*table.notes, "The values run on from line to line: they were read as one trace."]
+        return Table([CellColumn(readings)], rows, table.comments, table.separator, notes, name=table.name)
     if len(table.columns) < MIN_SAMPLES or len(table) > _MOST_ROWS or not _lies(table):
         return table
     _name_rows(table)
@@ -25,6 +32,23 @@ def upright(table: Table) -> Table:
     ]
     notes = [*table.notes, "Each row holds one trace; the table was turned so that each row is one pulse."]
     return Table(columns, np.arange(1, len(table.columns) + 1), table.comments, table.separator, notes, name=table.name)
+
+
+def _runs_on(table: Table) -> bool:
+    """Whether one trace fills a table without names line by line: along a line it then changes by as much as from one
+    line to the next, less one step."""
+    width = len(table.columns)
+    if width < _FEWEST_A_LINE or len(table) < 5 or any(column.words for column in table.columns):
+        return False
+    values = np.stack([column.values for column in table.columns], axis=1)[:-1]
+    if not np.all(np.isfinite(values)):
+        return False
+    along = values[:-1, -1] - values[:-1, 0]
+    down = np.diff(values[:, 0]) * (width - 1) / width
+    if np.ptp(along) == 0 or np.ptp(down) == 0:
+        return False
+    slope = float(np.dot(along, down) / np.dot(down, down))
+    return abs(slope - 1) < 0.2 and float(np.corrcoef(along, down)[0, 1]) > 0.9
 
 
 def _name_rows(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from tilewright.measurement.orientation import upright
 from tilewright.measurement.reading import Guess, Reading
 from tilewright.measurement.record import Measurement, MeasurementError, Record
 from tilewright.measurement.roles import ColumnGuess, Roles, assign_roles, fill_skipped_rows, guesses_of
+from tilewright.measurement.row_order import join_repeated_reads, order_by_ramp
 from tilewright.measurement.screening import screen_columns, screen_missing, screen_response
 from tilewright.measurement.source import decode, kind_of, read_bytes
 from tilewright.measurement.storage import is_saved_measurement, measurement_from_csv
@@ -37,6 +39,10 @@ _READ_VOLTAGE = re.compile(
     r"[^0-9+\-]{0,20}?([-+]?\d*[.,]?\d+(?:e[-+]?\d+)?)\s*(mv|v\b)?",
     re.IGNORECASE,
 )
+
+
+_READ_AT = re.compile(r"(?:@|\bat)\s*([-+]?\d*[.,]?\d+(?:e[-+]?\d+)?)\s*(mv|v)\b", re.IGNORECASE)
+_LOGARITHM = re.compile(r"^\W*(log|ln)(?:_?10)?\b|^\W*(log|ln)_", re.IGNORECASE)
 
 
 def read_measurement(path_or_buffer: Any, name: str | None = None, options: ReadOptions | None = None) -> Measurement:
@@ -103,6 +109,8 @@ def _read_table(table: Table, name: str, options: ReadOptions) -> _Part:
         roles = assign_roles(block, options)
         part.columns = guesses_of(block, roles)
         screen_columns(roles, block)
+        join_repeated_reads(roles)
+        order_by_ramp(roles)
         fill_skipped_rows(roles)
         screen_missing(roles)
         unit, quantity, notes = _to_one_unit(block, roles, options)
@@ -230,7 +238,9 @@ def _single_direction(measurement: Measurement) -> bool:
 
 def _to_one_unit(block: Block, roles: Roles, options: ReadOptions) -> tuple[str, str, list[str]]:
     """Bring all value columns to one unit; resistances, and currents at a stated voltage, become conductances."""
+    turned_back = _without_logarithms(roles)
     unit, quantity, notes = _unit_of(block, roles, options)
+    notes[:0] = turned_back
     roles.values = [_rescaled(column, unit, notes) for column in roles.values] if not options.unit else roles.values
     invert = options.resistance if options.resistance is not None else quantity == "resistance"
     if invert:
@@ -247,7 +257,26 @@ def _to_one_unit(block: Block, roles: Roles, options: ReadOptions) -> tuple[str,
         roles.values = [replace(column, values=column.values / options.read_voltage) for column in roles.values]
         notes.append(f"Currents were divided by the read voltage, {options.read_voltage:g} V.")
         return (unit[:-1] if unit.endswith("A") else "") + "S", "conductance", notes
+    if quantity == "current" and all(_negative(column) for column in roles.values):
+        roles.values = [replace(column, values=-column.values) for column in roles.values]
+        notes.append("The currents are negative, as at a negative read voltage: their size was taken.")
     return unit, quantity, notes
+
+
+def _negative(column: Column) -> bool:
+    return float(np.mean(column.values < 0)) > 0.99
+
+
+def _without_logarithms(roles: Roles) -> list[str]:
+    """Values under headers such as ``"log10(G/S)"`` turned back; what was done."""
+    notes: list[str] = []
+    for k, column in enumerate(roles.values):
+        match = _LOGARITHM.match(column.header)
+        if match and -20 < float(column.values.min()) <= float(column.values.max()) < 20:
+            base = 10.0 if (match[1] or match[2]).lower() == "log" else math.e
+            roles.values[k] = replace(column, values=base**column.values, header=column.header[match.end() :].strip())
+            notes.append(f"{column.header!r} holds logarithms: they were turned back into readings.")
+    return notes
 
 
 def _rescaled(column: Column, unit: str, notes: list[str]) -> Column:
@@ -287,13 +316,14 @@ def _read_voltage(block: Block, roles: Roles, options: ReadOptions) -> float | N
     if options.read_voltage is not None:
         return options.read_voltage
     if roles.read_voltage is not None:
-        return roles.read_voltage
+        return abs(roles.read_voltage)
     headers = [column.header for column in roles.values]
-    for text in [*block.comments, *headers]:
-        match = _READ_VOLTAGE.search(text)
+    found = [_READ_VOLTAGE.search(text) for text in [*block.comments, *headers]]
+    found += [_READ_AT.search(header) for header in headers]
+    for match in found:
         if match:
             value = float(match[1].replace(",", "."))
             value = value / 1000 if (match[2] or "").lower() == "mv" else value
             if 0 < abs(value) < 20:
-                return value
+                return abs(value)
     return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilewright.measurement.block import Block, Column
 from tilewright.measurement.options import ReadOptions
+from tilewright.measurement.protocol import turning_points
 from tilewright.measurement.record import MeasurementError
 from tilewright.measurement.units import (
     parse_unit,
@@ -39,7 +40,8 @@ _DOWN_WORDS = {"down", "d", "dep", "depression", "depress", "ltd", "reset", "dec
 _DOWN_WORDS |= {"off", "erase", "neg", "negative", "fall", "minus"}
 _REST_WORDS = {"", "read", "none", "0", "idle", "wait", "verify", "lesen", "init", "initial", "start"}
 _SETTING = {"compliance", "width", "delay", "temperature", "temp", "temperatur", "humidity", "leak", "leakage", "gate",
-            "range", "status", "settings", "std", "stdev", "sigma", "error", "err", "uncertainty"}  # fmt: skip
+            "igs", "ig", "range", "status", "settings", "std", "stdev", "sigma", "error", "err",
+            "uncertainty"}  # fmt: skip
 _TIME_STAMP = re.compile(
     r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?[T ,]*"
     r"(\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?\s*([AaPp][Mm])?Z?$"
@@ -342,9 +344,9 @@ def _take_by_content(roles: Roles, column: Column, free: list[Column]) -> bool:
             return roles.say(column, "index", 0.9, "whole numbers that count up")
         if not quantity_in_header(column.header):
             return roles.say(column, "left out", 0.85, "a second count")
-    if roles.time is None and not column.header and _evenly_rising(values) and not _evenly_rising(others[0].values):
+    if roles.time is None and not column.header and _is_axis(values, [other.values for other in others]):
         roles.time = column
-        return roles.say(column, "time", 0.7, "numbers that rise evenly from 0")
+        return roles.say(column, "time", 0.7, "numbers that rise evenly while the others do not")
     return False
 
 
@@ -437,13 +439,21 @@ def _mostly_counting(column: Column) -> bool:
     return bool(np.mean(np.diff(column.values) >= 0) > 0.9)
 
 
-def _evenly_rising(values: NDArray[np.float64]) -> bool:
-    """Whether values rise evenly from 0 or from one step, as times and counts do."""
+def _is_axis(values: NDArray[np.float64], others: list[NDArray[np.float64]]) -> bool:
+    """Whether values rise evenly, as times and counts do, and the other columns do not."""
     steps = np.diff(values)
     if len(steps) < 3 or not np.all(steps > 0):
         return False
-    step = float(np.mean(steps))
-    return float(np.ptp(steps)) < 1e-3 * step and min(abs(values[0]), abs(values[0] - step)) < 1e-3 * step
+    step, spread = float(np.mean(steps)), float(np.ptp(steps))
+    if spread < 1e-3 * step:
+        return not any(_even(other) for other in others)
+    # Clocks wander; where they alone go one way all the time, the others are the response.
+    return float(np.std(steps)) < 0.3 * step and all(bool(turning_points(other)[0]) for other in others)
+
+
+def _even(values: NDArray[np.float64]) -> bool:
+    steps = np.diff(values)
+    return len(steps) > 0 and float(np.ptp(steps)) < 1e-3 * abs(float(np.mean(steps)))
 
 
 def _is_sweep(values: NDArray[np.float64]) -> bool:

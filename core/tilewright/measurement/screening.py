@@ -29,6 +29,7 @@ def screen_columns(roles: Roles, block: Block) -> None:
         if np.ptp(column.values) == 0:
             raise MeasurementError(f"every value is {column.values[0]:g}: nothing to fit", where=column.title)
     _screen_headers(roles, block)
+    _screen_axes(roles, block)
     if len(roles.values) == 1 and roles.polarity is None and _counts(roles.values[0].values):
         raise MeasurementError(
             f"its only column of numbers, {roles.values[0].title!r}, counts {roles.values[0].values[0]:g}, "
@@ -66,6 +67,25 @@ def screen_missing(roles: Roles) -> None:
 _LOW_STATE = {"lrs", "rlrs", "ron", "low", "on"}
 _HIGH_STATE = {"hrs", "rhrs", "roff", "high", "off"}
 _TRAINING = {"loss", "accuracy", "acc", "epoch", "epochs", "val", "lr"}
+
+
+_AXES = {
+    "wavelength": "a spectrum", "lambda": "a spectrum", "wavenumber": "a spectrum", "raman": "a spectrum",
+    "energy": "a spectrum", "frequency": "a frequency sweep", "freq": "a frequency sweep", "hz": "a frequency sweep",
+    "theta": "a diffraction pattern", "2theta": "a diffraction pattern", "angle": "a scan over angles",
+    "position": "a scan over places", "thickness": "a study of thickness",
+}  # fmt: skip
+
+
+def _screen_axes(roles: Roles, block: Block) -> None:
+    """Raise where a column that goes one way all the time names what was swept instead of pulses."""
+    if roles.polarity is not None:
+        return
+    for column in block.columns:
+        named = [word for word in words_of(column.header) if word in _AXES]
+        steps = np.diff(column.values)
+        if named and len(steps) and (np.all(steps > 0) or np.all(steps < 0)):
+            raise MeasurementError(f"{column.title!r} is swept and no pulses are given", seems=_AXES[named[0]])
 
 
 def _screen_headers(roles: Roles, block: Block) -> None:

@@ -177,7 +177,7 @@ def parse_cell(text: str, decimal_comma: bool, grouped: bool = False) -> Cell:
         plain = plain.replace(",", "")
     elif _GROUPED_TWICE.match(plain):
         *groups, last = re.split(r"[ ,.]", plain)
-        plain = "".join(groups) + ("." if len(last) != 3 or plain[-4] in ".," and " " in plain else "") + last
+        plain = "".join(groups) + ("." if len(last) != 3 or (plain[-4] in ".," and " " in plain) else "") + last
     if _FORTRAN.match(plain):
         plain = plain.lower().replace("d", "e")
     if _PLAIN.match(plain):

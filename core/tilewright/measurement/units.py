@@ -53,17 +53,44 @@ _NUMBER_AND_UNIT = re.compile(r"^([-+\u2212]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?
 
 
 def split_number_and_unit(text: str) -> tuple[float, str] | None:
-    """Number in the unit without prefix, and that unit, of a cell such as ``"1.25 µS"``; None when it is none."""
+    """Number in the unit without prefix, and that unit, of a cell such as ``"1.25 µS"``; None when it is none.
+
+    The unit is empty where the cell has a prefix only.
+    """
     match = _NUMBER_AND_UNIT.match(text.strip())
-    unit = parse_unit(match[2]) if match else ""
-    if not match or not unit:
+    if not match:
         return None
-    return float(match[1].replace(",", ".").replace("\u2212", "-")) * prefix_factor(unit), unit[-1]
+    number = float(match[1].replace(",", ".").replace("\u2212", "-"))
+    if match[2] in _PREFIX:  # "2.01u", as circuit simulators write
+        return number * 10.0 ** _EXPONENT[_PREFIX[match[2]]], ""
+    unit = parse_unit(match[2])
+    return (number * prefix_factor(unit), unit[-1]) if unit else None
 
 
 def prefix_factor(unit: str) -> float:
     """What one of ``unit`` is in the unit without prefix: 1e-6 for µS."""
     return 10.0 ** _EXPONENT[unit[:-1]]
+
+
+_POWER = re.compile(
+    r"([(\[{])\s*[x×*·]?\s*(?:10\s*(?:\^|\*\*)?\s*\{?\s*([-+\u2212]\d{1,2}|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})\}?|1[eE]([-+]?\d{1,2}))"
+    r"\s*[*·]?\s*([^\d\s)\]}]{1,8})\s*([)\]}])"
+)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺\u2212", "0123456789-+-")
+
+
+def without_power_of_ten(header: str) -> tuple[str, float]:
+    """A header such as ``"G (10^-6 S)"`` with a prefix for the power, and what its numbers are to be multiplied by."""
+    match = _POWER.search(header)
+    unit = parse_unit(match[4]) if match else ""
+    if not match or quantity_of_unit(unit) == "":
+        return header, 1.0
+    power = int((match[2] or match[3]).translate(_RAISED)) + _EXPONENT[unit[:-1]]
+    prefix, left = next(
+        ((sign, power - exponent) for sign, exponent in _EXPONENT.items() if 0 <= power - exponent < 3), ("", power)
+    )
+    spelt = f"{header[: match.start()]}{match[1]}{prefix}{unit[-1]}{match[5]}{header[match.end() :]}"
+    return spelt, 10.0**left
 
 
 def unit_in_header(header: str) -> str:
