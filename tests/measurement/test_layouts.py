@@ -570,6 +570,150 @@ def matlab_structure():
     return Case(data, [(RAMPS, G, "")])
 
 
+@case
+def settings_right_above_the_names():
+    head = ["Test Name,ltp#1@1", "Force Range,10,V", "Compliance,0.001,A", "NPLC,1", "Delay,0.01,s", ""]
+    rows = [f"{k},{1.5 if p > 0 else -1.7},0.1,{1e-7 * g:.6e}" for k, (p, g) in enumerate(zip(RAMPS, G, strict=True))]
+    return Case(lines(*head, "Index,PulseV,Vread,Iread", *rows), [(RAMPS, 1e-7 * G, "")], unit="A")
+
+
+@case
+def analyser_with_words_in_every_row():
+    head = ["SetupTitle,LTP", "TestParameter,Bias,0.1,0", "Dimension1,120,120,120", "DataName, Index, I1, V1"]
+    rows = [f"DataValue, {k + 1}, {1e-7 * g:.6E}, 0.1" for k, g in enumerate(G)]
+    return Case(lines(*head, *rows), [(RAMPS, 1e-7 * G, "")], unit="A")
+
+
+@case
+def names_units_and_comments_above():
+    rows = [f"{k},{g:.4f}" for k, g in enumerate(G)]
+    return Case(lines("Pulse Number,Conductance", ",uS", "Comments,run 3", *rows), [(RAMPS, G, "")])
+
+
+@case
+def cells_in_percent():
+    rows = [f"{k};{2 * g:.3f} %".replace(".", ",") for k, g in enumerate(G)]
+    return Case(lines("Puls;G/Gmax", *rows), [(RAMPS, 2 * G, "")], unit="%")
+
+
+@case
+def prefixes_in_cells():
+    return Case(lines("pulse,G", *(f"{k},{g:.4f}u" for k, g in enumerate(G))), [(RAMPS, 1e-6 * G, "")], unit="S")
+
+
+@case
+def power_of_ten_in_the_header():
+    return Case(lines("pulse,I (x1e-7 A)", *(f"{k},{g:.4f}" for k, g in enumerate(G))), [(RAMPS, 100 * G, "")], "nA")
+
+
+@case
+def logarithms():
+    rows = [f"{k},{np.log10(1e-6 * g):.6f}" for k, g in enumerate(G)]
+    return Case(lines("pulse,log10(G/S)", *rows), [(RAMPS, 1e-6 * G, "")], unit="S")
+
+
+@case
+def currents_read_at_a_negative_voltage():
+    rows = [f"{k},{1.1 if p > 0 else -1.2},{-g:.4f}" for k, (p, g) in enumerate(zip(RAMPS, G, strict=True))]
+    return Case(lines("n,V_pulse,I_read (nA)", *rows), [(RAMPS, G, "")], unit="nA")
+
+
+@case
+def drain_and_gate_currents():
+    rows = [
+        f"{k},{0.5 * p},{1e-7 * g:.5e},{1e-12 * (k % 5):.1e}" for k, (p, g) in enumerate(zip(RAMPS, G, strict=True))
+    ]
+    return Case(lines("t (s),Vgs (V),Ids (A),Igs (A)", *rows), [(RAMPS, 1e-7 * G, "")], unit="A")
+
+
+@case
+def whole_thousands_in_quotes():
+    rows = [f'{k},"{1e6 / g:,.0f}"' for k, g in enumerate(G)]
+    return Case(lines("pulse,R (Ohm)", *rows), [(RAMPS, 1e-6 * G, "")], unit="S", rtol=1e-3)
+
+
+@case
+def thousands_apart_by_spaces():
+    rows = [f"{k};{1e6 / g:,.1f}".replace(",", " ").replace(".", ",") for k, g in enumerate(G)]
+    return Case(lines("Impuls;R (Ohm)", *rows), [(RAMPS, 1e-6 * G, "")], unit="S", rtol=1e-3)
+
+
+@case
+def signs_and_words_for_no_reading():
+    odd = {10: "---", 40: "***", 41: "> max", 77: "?", 90: "overrange"}
+    rows = [f"{k},{odd.get(k, f'{g:.4f}')}" for k, g in enumerate(G)]
+    made = np.interp(np.arange(120), np.setdiff1d(np.arange(120), list(odd)), np.delete(G, list(odd)))
+    return Case(lines("pulse,G (uS)", *rows), [(RAMPS, made, "")], missing=list(odd))
+
+
+@case
+def means_below_the_columns():
+    rows = [f"{a:.4f},{b:.4f}" for a, b in zip(UP, DOWN, strict=True)]
+    return Case(lines("up,down", *rows, "", f"{UP.mean():.4f},{DOWN.mean():.4f}"), branches(), unit="")
+
+
+@case
+def a_table_drawn_with_bars():
+    return Case(
+        lines("| n | G (uS) |", "|---|---|", *(f"| {k} | {g:.4f} |" for k, g in enumerate(G))), [(RAMPS, G, "")]
+    )
+
+
+@case
+def every_state_read_three_times():
+    rows = [f"{k},{j},{g + 0.3 * (j - 1):.4f}" for k, g in enumerate(G) for j in range(3)]
+    return Case(lines("pulse,read,G (uS)", *rows), [(RAMPS, G, "")])
+
+
+@case
+def sorted_by_pulse_number():
+    rows = [
+        f"{c},{word},{k},{g:.4f}"
+        for k in range(60)
+        for c in (1, 2)
+        for word, g in (("depression", DOWN[k]), ("potentiation", UP[k]))
+    ]
+    return Case(lines("cycle,direction,pulse,G_uS", *rows), [(TWICE, np.tile(G, 2), "")])
+
+
+@case
+def pulses_in_turn_at_the_end():
+    pulses = np.concatenate([RAMPS, np.tile([1, -1], 40)])
+    found = states(pulses, up=0.08, down=0.08, noise=0.05)[:-1]
+    return Case(lines("G (uS)", *(f"{g:.4f}" for g in found)), [(pulses, found, "")])
+
+
+@case
+def nothing_but_pulses_in_turn():
+    pulses = np.tile([1, -1], 150)
+    found = states(pulses, start=48.0, noise=0.05)[:-1]
+    return Case(lines("G (uS)", *(f"{g:.4f}" for g in found)), [(pulses, found, "")])
+
+
+@case
+def values_that_run_on_from_line_to_line():
+    return Case(lines(*(" ".join(f"{g:.4f}" for g in G[k : k + 8]) for k in range(0, 120, 8))), [(RAMPS, G, "")], "")
+
+
+@case
+def times_that_begin_anywhere_without_names():
+    return Case(lines(*(f"{12.5 + 0.25 * k:.2f} {g:.4f}" for k, g in enumerate(G))), [(RAMPS, G, "")], unit="")
+
+
+@case
+def matlab_array_of_structures():
+    entries = np.array([(G, 1.0), (OTHER, 2.0)], dtype=[("G_uS", object), ("chip", object)])
+    data = saved(scipy.io.savemat, {"dev": entries})
+    return Case(data, [(RAMPS, G, "dev 1.G_uS"), (RAMPS, OTHER, "dev 2.G_uS")])
+
+
+@case
+def matlab_cells():
+    cells = np.empty(2, dtype=object)
+    cells[:] = [G, OTHER]
+    return Case(saved(scipy.io.savemat, {"G": cells}), [(RAMPS, G, "G 1"), (RAMPS, OTHER, "G 2")], unit="")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_layout_is_read_without_help(name):
     expected = CASES[name]()

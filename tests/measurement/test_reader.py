@@ -347,6 +347,11 @@ def test_every_guess_has_a_reason_even_when_declined():
         ("cycle,LRS (Ohm),HRS (Ohm)", [f"{k},{1e4 + k},{1e5 - 9 * k}" for k in range(200)], "endurance"),
         ("epoch,loss,accuracy", [f"{k},{np.exp(-k / 9)},{1 - np.exp(-k / 9)}" for k in range(50)], "training log"),
         ("# retention at 85 C\ntime (s),G (uS)", [f"{10 * k},{50 - 0.01 * k}" for k in range(90)], "retention"),
+        (
+            "wavelength (nm),absorbance",
+            [f"{300 + k},{np.exp(-(((k - 90) / 30) ** 2)):.4f}" for k in range(180)],
+            "spectrum",
+        ),
         ("", [",".join(str((k * j * 7919) % 256) for j in range(28)) for k in range(1, 60)], "pictures"),
     ],
 )

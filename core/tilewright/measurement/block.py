@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tilewright.measurement.options import ReadOptions
 from tilewright.measurement.record import MeasurementError
-from tilewright.measurement.table import MISSING, Table
+from tilewright.measurement.table import MISSING, Table, parse_cell
 from tilewright.measurement.units import parse_unit, split_number_and_unit, without_power_of_ten
 
 MIN_SAMPLES = 20
@@ -244,6 +244,10 @@ def _headers(table: Table, first: int, columns: list[int]) -> dict[int, str]:
     return joined or _headers_in_comment(table, first, columns)
 
 
+def _is_number(text: str) -> bool:
+    return isinstance(parse_cell(text, False), float)
+
+
 def _is_unit(text: str) -> bool:
     return bool(parse_unit(text)) or text.strip("()[] ") in {"", "-", "1", "a.u.", "arb. u.", "#"}
 
@@ -266,6 +270,8 @@ def _spans(cells: dict[int, str], columns: list[int]) -> bool:
         return False
     if list(cells) == columns[: len(cells)] and len(cells) < len(columns):
         return False  # "Delay, 0.01, s": a setting with its value
+    if len([text for text in cells.values() if not _is_number(text)]) < 2 and len(set(cells.values())) < 3:
+        return False  # "Dimension, 120, 120": the same of all columns
     return len(cells) < len(columns) or len(set(cells.values())) < len(cells)
 
 

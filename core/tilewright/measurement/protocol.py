@@ -211,11 +211,18 @@ def _as_tutorial(response: Samples) -> FoundProtocol | None:
 
 
 def _alternation(values: Samples) -> float:
-    """How clearly samples go up and down in turn: mean alternating step over its standard error."""
-    steps = np.diff(values)
-    signed = steps * _in_turn(len(steps))
-    error = 2 * float(np.std(steps)) / np.sqrt(len(steps))
-    return float(np.mean(signed)) / error if error > 0 else 0.0
+    """How clearly samples go up and down in turn: mean alternating step over its standard error.
+
+    Steps are averaged over pairs, in both ways of pairing them, so that neither the slope of a ramp nor its curvature
+    counts, nor that up and down steps differ.
+    """
+    signed = np.diff(values) * _in_turn(len(values) - 1)
+    found = []
+    for first in (0, 1):
+        pairs = (signed[first:-1:2] + signed[first + 1 :: 2]) / 2
+        error = 1.2 * float(np.std(pairs)) / np.sqrt(len(pairs))  # neighbouring pairs share a sample
+        found.append(float(np.mean(pairs)) / error if error > 0 else 0.0)
+    return min(found, key=abs) if found[0] * found[1] > 0 else 0.0
 
 
 def describe_scaled(scale: int) -> str:

@@ -445,9 +445,9 @@ def _is_axis(values: NDArray[np.float64], others: list[NDArray[np.float64]]) -> 
     if len(steps) < 3 or not np.all(steps > 0):
         return False
     step, spread = float(np.mean(steps)), float(np.ptp(steps))
-    if spread < 1e-3 * step:
+    if spread < 1e-3 * step and min(abs(values[0]), abs(values[0] - step)) < 1e-3 * step:
         return not any(_even(other) for other in others)
-    # Clocks wander; where they alone go one way all the time, the others are the response.
+    # Clocks start anywhere and wander; where they alone go one way all the time, the others are the response.
     return float(np.std(steps)) < 0.3 * step and all(bool(turning_points(other)[0]) for other in others)
 
 
