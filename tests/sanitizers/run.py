@@ -45,11 +45,15 @@ PLANS = {
         "address,undefined",
         MEMORY_LIBRARIES,
         MEMORY_OPTIONS,
-        ("tests/kernels", "tests/devices/test_traces.py", "tests/statistics/test_update.py"),
+        ("tests/kernels", "tests/devices/test_traces.py", "tests/statistics/test_update.py", "-k", "not on_threads"),
     ),
-    # Tests of equal bits start processes of their own for each instruction set and several numbers of threads.
+    # Tests of equal bits start processes of their own: memory is looked at on each instruction set, threads where there
+    # are several.
     "thread": Plan(
-        "thread", ("libtsan.so",), {"TSAN_OPTIONS": "halt_on_error=1"}, ("tests/kernels/test_same_bits.py",)
+        "thread",
+        ("libtsan.so",),
+        {"TSAN_OPTIONS": "halt_on_error=1"},
+        ("tests/kernels/test_same_bits.py", "-k", "on_threads"),
     ),
     "gpu-host": Plan(
         "address,undefined",
