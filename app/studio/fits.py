@@ -157,11 +157,11 @@ def _faults(measurement: Measurement) -> tuple[str, ...]:
 
 
 def _edited(measurement: Measurement, settings: FitSettings) -> dict[str, Any] | None:
-    """What the visitor changed the parameters to; None where each device may have ranges of its own."""
+    """What the visitor changed the parameters to, if anything; None where each device may have ranges of its own."""
     given = default_ranges(settings.device_class, measurement)
     untouched = {name: start if low == high else (start, low, high) for name, (start, low, high) in given.items()}
     known = {name: value for name, value in settings.ranges.items() if name in untouched}
-    return None if known == untouched else settings.ranges
+    return settings.ranges if settings.ranges and known != untouched else None
 
 
 def start_fit_of_all(measurement: Measurement, name: str, settings: FitSettings) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,7 +31,11 @@ from tilewright.fitting import (
     typical_fit,
     with_profiles,
 )
+from tilewright.fitting.draws import drawn_responses
+from tilewright.fitting.intervals import reached_bounds
+from tilewright.fitting.problem import problem_of
 from tilewright.fitting.residual_noise import RecordShape, ResidualNoise
+from tilewright.fitting.search import downhill, values_of
 from tilewright.fitting.verdict import LABELS, NOT_JUDGED
 from tilewright.measurement import AffineMap, Measurement, Record
 from tilewright.runs.recommended import recommended_names
@@ -112,6 +117,55 @@ def test_the_second_pass_takes_the_pull_off_hard_bounds():
         second.append(corrected["w_max"].value - true)
     assert np.mean(first) < -0.04
     assert abs(np.mean(second)) < 0.6 * abs(np.mean(first))
+
+
+def test_the_second_pass_leaves_bounds_that_little_noise_hardly_pulls():
+    measurement = noisy("ConstantStepDevice", 1, step=1.0, read=0.02)
+    fit = fitted_to("ConstantStepDevice", measurement)
+    same = fit_with_noise(measurement, fit, estimate_noise(measurement, fit))
+    assert same["w_min"].value == fit["w_min"].value
+    assert "nothing was moved" in same.notes[0]
+
+
+def test_what_comes_after_a_second_pass_knows_of_the_noise():
+    """The response without the mean effect of noise is what intervals, bootstrap and chain fit, not the raw one."""
+    measurement = noisy("LinearStepDevice", 1, step=5.0, write=2.0)
+    fit = fitted_to("LinearStepDevice", measurement, method="least_squares")
+    corrected = fit_with_noise(measurement, fit, estimate_noise(measurement, fit))
+    objective, parameters = problem_of(measurement, corrected)
+    best, _ = downhill(objective, parameters)
+    found = values_of(best)["w_max"]
+    assert found == pytest.approx(corrected["w_max"].value, abs=0.2 * corrected["w_max"].stderr)
+    np.testing.assert_allclose(corrected.model[0], measurement.records[0].response - corrected.residuals[0], atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("ConstantStepDevice", 16), ("LinearStepDevice", 50)])
+def test_hard_bounds_that_the_response_meets_late_are_within_their_intervals(name, seed):
+    """Records whose trace meets the lower bound late, which moves the estimate by more than 1.96 of its errors."""
+    noise = {"write": 2.0} if name == "LinearStepDevice" else {"read": 0.02}
+    measurement = noisy(name, seed, step=1.0, **noise)
+    fit = fitted_to(name, measurement)
+    true = TRUTHS[name][0].w_min
+    assert "w_min" in reached_bounds(fit)
+    assert fit["w_min"].value - 1.96 * fit["w_min"].stderr > true
+    found, profiles = with_profiles(measurement, fit)
+    low, high = found["w_min"].interval
+    assert low < true < high
+    assert "w_min" not in {profile.name for profile in profiles}
+
+
+def test_responses_drawn_from_a_fit_stay_within_its_bounds_and_have_its_noise():
+    """White noise of 2000 draws: its standard deviation within 2 %, five standard errors of it at any sample."""
+    measurement = noisy("ConstantStepDevice", 1, step=1.0, read=0.02)
+    fit = fitted_to("ConstantStepDevice", measurement)
+    (drawn,) = drawn_responses(measurement.records, replace(fit, noise=replace(fit.noise, white=0.0)), 50, 3)
+    assert fit.device.w_min - 1e-6 <= drawn.min() <= drawn.max() <= fit.device.w_max + 1e-6
+    quiet = replace(fit, noise=replace(fit.noise, step=0.0, slow=0.05, time=10.0))
+    (drawn,) = drawn_responses(measurement.records, quiet, 2000, 3)
+    away = drawn - drawn.mean(axis=1, keepdims=True)
+    expected = np.hypot(fit.noise.white, 0.05)
+    assert np.abs(away.std(axis=1) / expected - 1).max() < 0.1
+    assert np.mean(away[100] * away[110]) == pytest.approx(0.05**2 / np.e, rel=0.3)
 
 
 def test_spread_over_devices_goes_into_the_fields():

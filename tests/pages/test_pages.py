@@ -1,24 +1,33 @@
 """Every page, in an empty and in a filled workspace: it opens, does its work, and words its errors."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from studio_driver import PAGES, ROOT, messages, open_page, small_run
 
 from studio.experiments import EXPERIMENTS
+from studio.fits import FitSettings, start_fit
 from studio.lesson_texts import read_lesson
+from tilewright.configs import SoftBoundsDevice
+from tilewright.measurement import load_example
 from tilewright.runs import Engine, recommended_names
 
 
 def settled(app, seconds=30):
     """The fit page once no task of this process is running."""
+    finish(seconds)
+    return go_on(app, "fit")
+
+
+def finish(seconds=30):
+    """Wait until no task of this process is running."""
     from studio.background import _tasks
 
     end = time.monotonic() + seconds
     while any(task.running for task in _tasks().values()):
         assert time.monotonic() < end
         time.sleep(0.05)
-    return go_on(app, "fit")
 
 
 def go_on(app, page):
@@ -312,6 +321,16 @@ def test_the_spread_of_an_array_goes_into_the_device(filled):
     assert not any(name.startswith("w0") for name in found["Parameter"])
     app.button(key="next-device").click().run()
     assert filled.devices.load("array").w_max_dtod > 0
+
+
+def test_each_device_is_fitted_over_ranges_of_its_own_where_none_are_given(filled):
+    """As after all models were ranked: the best one is then fitted to every device."""
+    array = load_example("rram-array")
+    few = replace(array, records=tuple(r for r in array.records if r.device in array.devices[:3])).normalised("auto")
+    task = start_fit(few, "three", FitSettings(SoftBoundsDevice, {}, method="least_squares"))
+    finish()
+    assert task.error is None
+    assert len(task.result.population.fits) == 3
 
 
 def test_one_set_of_parameters_for_all_devices_and_then_each(filled):
