@@ -275,7 +275,8 @@ class OneSidedCell(PulsedCell):
             if not columns.numel():
                 return
         else:
-            columns, live = torch.argsort(due, descending=True, stable=True), due.sum().reshape(1)
+            columns = torch.argsort(due.to(torch.int8), descending=True, stable=True)
+            live = due.sum().reshape(1)
         errors = -wanted[:, columns].t().contiguous()
         settings = self._rewrite[index].get()
         self._array(index).update(

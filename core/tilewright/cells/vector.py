@@ -210,7 +210,7 @@ class VectorCell(PulsedCell):
                     array.skip(samples, live)  # the members count vectors alike
                     continue
                 if not bool(mine.all()):
-                    rate = rate.expand(samples) * mine.to(rate.device)
+                    rate = rate.expand(samples) * mine.to(rate.device, non_blocking=True)
             elif self.gammas[k] == 0:
                 array.skip(samples, live)
                 continue
