@@ -12,6 +12,18 @@ def field(out: int, rows: int, n: int, seed: int, counter: int, uniform: bool, m
 def accumulate(
     accumulator: int, rows: int, cols: int, x: int, d: int, samples: int, lr: float, rate: int, stream: int
 ) -> None: ...
+def next_lines(
+    counters: int,
+    lines: int,
+    transfers: int,
+    reads: int,
+    soonest: int,
+    period: int,
+    line: int,
+    after: int,
+    first: int,
+    stream: int,
+) -> None: ...
 def read_lines(
     settings: ReadSettings,
     read_input: float,
@@ -120,6 +132,7 @@ class Updates:
     def bind(
         self, arrays: tuple[int, ...], tables: tuple[int, int], pulse_counts: int, clock: int, counts: int
     ) -> None: ...
+    def grows(self) -> bool: ...
     def memory(self, samples: int, lr: float) -> int: ...
     def run(
         self,

@@ -66,9 +66,11 @@ class AnalogSGD(SGD):
         """Every tile with the learning rate of its group."""
         found = []
         for group in self.param_groups:
+            lr = group["lr"]
+            rate = rate_of(lr) if isinstance(lr, Tensor) else float(lr)
             for parameter in group["params"]:
                 if type(parameter) is AnalogWeight:  # quicker than isinstance, which asks torch's metaclass
-                    found.append((parameter.tile, rate_of(group["lr"], parameter)))
+                    found.append((parameter.tile, rate))
         return found
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -61,6 +61,9 @@ class Updates {
         settings_.counts = at<int64_t>(pulse_counts);
     }
 
+    // Whether the length of trains depends on the rate.
+    bool grows() const { return longest_train(settings_, std::nan("")) == 0; }
+
     int64_t memory(int64_t samples, double lr) const {
         UpdateArgs u = settings_;
         u.samples = samples;
@@ -181,6 +184,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
     py::class_<Updates>(m, "Updates", py::module_local())
         .def(py::init<const DeviceArgs&, const UpdateArgs&, int64_t, int64_t>())
         .def("bind", &Updates::bind)
+        .def("grows", &Updates::grows)
         .def("memory", &Updates::memory)
         .def("run", &Updates::run);
 
@@ -226,6 +230,13 @@ PYBIND11_MODULE(TW_MODULE, m) {
         f.normals = {at<float>(out), rows, n, seed, counter, uniform};
         f.counter = at<const int64_t>(more);
         field(f, at<void>(stream));
+    });
+
+    m.def("next_lines", [](uintptr_t counters, int64_t lines, int64_t transfers, int64_t reads, int64_t soonest, int64_t period,
+                           uintptr_t line, uintptr_t after, uintptr_t first, uintptr_t stream) {
+        py::gil_scoped_release release;
+        next_lines({at<int64_t>(counters), lines, transfers, reads, soonest, period, at<int32_t>(line), at<int32_t>(after),
+                    at<int64_t>(first)}, at<void>(stream));
     });
 
     m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,

@@ -42,6 +42,15 @@ struct DeviceField {
     const int64_t* counter = nullptr;  // added to the counter of the first row
 };
 
+// Lines of an array that are read one after the other, so many at a time: which come next.
+struct LinesArgs {
+    int64_t* counters = nullptr;  // next line, reads, transfers of the array; they move on
+    int64_t lines = 0, transfers = 0, reads = 0;  // lines there are; transfers, and reads of each
+    int64_t soonest = 0, period = 0;              // vector of the first transfer, and vectors between two
+    int32_t *line = nullptr, *after = nullptr;    // (transfers times reads)
+    int64_t* first = nullptr;                     // number of the first read
+};
+
 // Slots of the longest train that can come; 0 where that is not known beforehand.
 int64_t longest_train(const UpdateArgs& u, double lr);
 int64_t update_memory(const UpdateArgs& u, int64_t rows, int64_t cols, int64_t longest);
@@ -53,6 +62,7 @@ void product(const DeviceProduct& job, void* stream);
 // A rate kept on the device counts instead of the one in the arguments.
 void accumulate(const AccumulateArgs& a, const float* rate, void* stream);
 void field(const DeviceField& f, void* stream);
+void next_lines(const LinesArgs& a, void* stream);
 // `first` is kept on the device and added to the number of the first event; null is 0.
 void read_lines(const BufferArgs& b, const int64_t* first, void* stream);
 void follow(const FollowArgs& f, const int64_t* first, void* stream);

@@ -179,6 +179,8 @@ void field(const DeviceField& f, void* stream) {
     launch(body, body.blocks(), stream);
 }
 
+void next_lines(const LinesArgs& a, void* stream) { launch(NextLinesBody{a}, 1, stream); }
+
 void read_lines(const BufferArgs& b, const int64_t* first, void* stream) {
     const ReadLinesBody body(b, first);
     launch(body, body.blocks(), stream);

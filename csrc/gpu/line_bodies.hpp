@@ -17,6 +17,31 @@ TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j, uint64_t firs
     return read_line(b, b.lines[e * b.length + j], noise, weight_noise, make_key(b.seed, kOutputRounding), j, event);
 }
 
+struct NextLinesBody {
+    static constexpr int kThreads = 128;
+    using Own = Nothing;
+    using Shared = Nothing;
+    LinesArgs a;
+
+    TW_INLINE bool phase(int p, Place at, Own&, Shared&) const {
+        const int64_t events = a.transfers * a.reads;
+        if (p == 0) {
+            for (int64_t e = at.thread; e < events; e += at.threads) {
+                a.line[e] = (int32_t)((a.counters[0] + e) % a.lines);
+                a.after[e] = (int32_t)(a.soonest + e / a.reads * a.period);
+            }
+            if (at.thread == 0) *a.first = a.counters[1];
+            return true;
+        }
+        if (at.thread == 0) {
+            a.counters[0] = (a.counters[0] + events) % a.lines;
+            a.counters[1] += events;
+            a.counters[2] += a.transfers;
+        }
+        return false;
+    }
+};
+
 struct ReadLinesBody : OnePhase<ReadLinesBody, 128> {
     BufferArgs b;
     const int64_t* first;  // added to the number of the first event; null is 0

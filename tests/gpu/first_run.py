@@ -116,8 +116,9 @@ def graph(name: str) -> str:
     """Three steps and four replays end where seven steps end, with another learning rate on the way."""
     torch.manual_seed(1)
     device = configs.SoftBoundsDevice(dw_min=0.01, dw_min_std=0.0, diffusion=0.001)
-    cell = {} if name in ("sgd", "mp") else {"cell": {"units_in_mbatch": True, "transfer_every": 1.0}}
-    captured = AnalogLinear(40, 7, rpu_config=configs.build_config(name, device, construction_seed=3, **cell))
+    cell = {} if name in ("sgd", "mp") else {"units_in_mbatch": True, "transfer_every": 1.0}
+    config = configs.build_config(name, device, construction_seed=3, **({"cell": cell} if cell else {}))
+    captured = AnalogLinear(40, 7, rpu_config=config)
     plain = copy.deepcopy(captured)
 
     def step_of(model: nn.Module) -> tuple[AnalogSGD, Callable[[], None]]:
@@ -197,7 +198,7 @@ def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     yield f"a tile of {size[0]} x {size[1]}", lambda: large(machine, size)
     if on_gpu:
         yield "streams, and no waiting", streams
-        for name in ("sgd", "ttv2", "c-ttv2", "agad", "mp"):
+        for name in ("sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "residual-v2", "mp"):
             yield f"graphs, {name}", lambda name=name: graph(name)
 
 

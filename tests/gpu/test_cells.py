@@ -177,6 +177,17 @@ def test_rates_are_read_on_the_device(machine, name):
     assert_same(found, expected)
 
 
+def test_schedulers_change_rates_in_place():
+    layer = AnalogLinear(4, 3, rpu_config=configs.FloatingPointRPUConfig())
+    optimiser = AnalogSGD(layer.parameters(), lr=torch.tensor(0.5))
+    rate = optimiser.param_groups[0]["lr"]
+    scheduler = torch.optim.lr_scheduler.StepLR(optimiser, step_size=1, gamma=0.5)
+    optimiser.step()
+    scheduler.step()
+    assert optimiser.param_groups[0]["lr"] is rate
+    assert optimiser.tiles()[0][1] == float(rate) == 0.25
+
+
 def test_arithmetic_of_rates():
     at = torch.tensor(0.5)
     rate = DeviceRate(at)

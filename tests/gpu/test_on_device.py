@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from gpu.test_replays import ALIKE, Training
 from torch import nn
 
 from tilewright import configs
@@ -14,53 +15,42 @@ from tilewright.nn import AnalogLinear, capture_step
 from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
-ALGORITHMS = ("sgd", "ttv2", "c-ttv2", "agad", "mp")
+
+class OnDevice(Training):
+    """The same steps, with a rate on the device as users have it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.optimiser = AnalogSGD(model.parameters(), lr=0.125)
+        self.optimiser.keep_rates_on_device()
+        self.x = torch.empty(6, 20, device="cuda")
 
 
-def quiet(name: str = "sgd") -> configs.RPUConfig:
-    device = configs.SoftBoundsDevice(dw_min=0.01, dw_min_std=0.0, lifetime=100.0, diffusion=0.001)
-    cell = {} if name in ("sgd", "mp") else {"units_in_mbatch": True, "transfer_every": 1.0}
-    return configs.build_config(name, device, construction_seed=3, **({"cell": cell} if cell else {}))
-
-
-def training(model: nn.Module):
-    optimiser = AnalogSGD(model.parameters(), lr=0.1)
-    x, y = torch.rand(6, 40, device="cuda"), torch.rand(6, 7, device="cuda")
-
-    def step() -> None:
-        optimiser.zero_grad()
-        ((model(x) - y) ** 2).sum().backward()
-        optimiser.step()
-
-    return step
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ALIKE)
 def test_a_step_does_not_wait_for_the_device(cuda, name):
-    step = training(AnalogLinear(40, 7, rpu_config=quiet(name)).to("cuda"))
-    step()
+    training = OnDevice(AnalogLinear(20, 9, rpu_config=ALIKE[name]).to("cuda"))
+    training.go(training.step, range(2))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        step()
+        training.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ALIKE)
 def test_replays_of_a_graph_are_steps_like_any_other(cuda, name):
-    """Three steps to warm up and four replays end where seven plain steps end, to the last bit."""
+    """Three steps to warm up and four replays, with another rate, end where seven plain steps end, to the last bit."""
     torch.manual_seed(1)
-    captured = AnalogLinear(40, 7, rpu_config=quiet(name)).to("cuda")
+    captured = AnalogLinear(20, 9, rpu_config=ALIKE[name]).to("cuda")
     plain = copy.deepcopy(captured)
-    torch.manual_seed(2)
-    graph = capture_step(training(captured))  # what is captured does not run
-    for _ in range(4):
-        graph.replay()
-    torch.manual_seed(2)
-    step = training(plain)
-    for _ in range(7):
-        step()
+    training = OnDevice(captured)
+    training.go(lambda: None, range(3))
+    graph = capture_step(training.step, training.optimiser)  # what is captured does not run
+    training.go(graph.replay, range(3, 7))
+    every = OnDevice(plain)
+    for number in range(7):
+        every.go(every.step, range(max(number, 2), max(number, 2) + 1))  # the warm-up had the inputs of the third
     assert torch.equal(captured.weight, plain.weight)
     ours, theirs = captured.state_dict(), plain.state_dict()
     for name, value in theirs.items():
@@ -69,8 +59,22 @@ def test_replays_of_a_graph_are_steps_like_any_other(cuda, name):
     assert captured.tile.positions() == plain.tile.positions() == [42, 0]
 
 
+def test_schedulers_change_the_rate_of_a_graph(cuda):
+    torch.manual_seed(1)
+    captured = AnalogLinear(20, 9, rpu_config=ALIKE["floating point"]).to("cuda")
+    training = OnDevice(captured)
+    training.go(lambda: None, range(1))
+    replay = capture_step(training.step, training.optimiser).replay
+    scheduler = torch.optim.lr_scheduler.LambdaLR(training.optimiser, lambda step: 0.0 if step else 1.0)
+    replay()
+    scheduler.step()
+    before = captured.weight.detach().clone()
+    replay()
+    assert torch.equal(captured.weight, before)
+
+
 def test_work_on_a_stream_of_its_own(cuda):
-    tile = AnalogTile(30, 40, quiet(), seed=1)
+    tile = AnalogTile(30, 40, ALIKE["sgd"], seed=1)
     other, x, d = copy.deepcopy(tile).to("cuda"), torch.rand(5, 40), torch.rand(5, 30)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -83,7 +87,7 @@ def test_work_on_a_stream_of_its_own(cuda):
 
 
 def test_tensors_of_different_devices_are_refused(cuda):
-    tile = AnalogTile(3, 4, quiet()).to("cuda")
+    tile = AnalogTile(3, 4, configs.SingleRPUConfig()).to("cuda")
     with pytest.raises(RuntimeError, match=r"x is on cpu and the tile on cuda"):
         tile.forward(torch.rand(2, 4))
     assert gpu.state()["devices"]

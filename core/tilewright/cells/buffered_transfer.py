@@ -17,7 +17,7 @@ from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
 
-_NEVER = 1 << 40  # vectors
+_NEVER = (1 << 31) - 1  # vectors
 
 
 class BufferedTransferCompound(TransferCompound):
@@ -69,7 +69,7 @@ class BufferedTransferCell(TransferCell):
         self._thresholds = [parameters.thres_scale * granularity for granularity in slower]
         self._write_lr = [parameters.step * granularity for granularity in slower]
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         p = self.parameters_
         assert isinstance(p, BufferedTransferCompound)
         given, taken = self.shares[k], self.shares[k + 1]
@@ -93,7 +93,7 @@ class BufferedTransferCell(TransferCell):
             )
             source = sent.source.long()
             sends = torch.arange(len(source), device=lines.device) < sent.live
-            arrival = torch.where(sends, self._placed(torch.tensor(events.after))[source], _NEVER)
+            arrival = torch.where(sends, self._after(events)[source], _NEVER)
             writes = self._writes(events.line[source], sent.pulses, self._write_lr[k], arrival)
             writes.live = sent.live
             return writes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ class Cell(nn.Module):
     """Runtime of a crosspoint array. The tile owns the visible weight (outputs, inputs) and passes it to each call."""
 
     follows_loss: ClassVar[bool] = False  # whether `note_loss` does anything
+    on_cpu: ClassVar[tuple[str, ...]] = ()  # buffers that settle what is done next: they stay on the CPU
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +52,12 @@ class Cell(nn.Module):
     @abstractmethod
     def set_weights(self, weight: Tensor, wanted: Tensor) -> None:
         """Set the visible weight as far as the devices allow, and start the algorithm afresh."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name in self.on_cpu:
+            self._buffers[name] = self._buffers[name].cpu()  # type: ignore[union-attr]
+        return self
 
     def note_loss(self, loss: float) -> None:
         """Take note of the loss of a mini-batch; for algorithms that act on its course."""

@@ -298,7 +298,7 @@ class ChoppedTransferCell(Cell):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._vectors = None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+        return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, *given: Any) -> None:
         self._vectors = None

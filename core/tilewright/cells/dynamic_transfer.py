@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Self
 
 import torch
 from pydantic import model_validator
@@ -71,6 +69,8 @@ class DynamicTransferCompound(ChoppedTransferCompound):
 class DynamicTransferCell(ChoppedTransferCell):
     """As :class:`ChoppedTransferCell`, with running mean and reference of the reads (outputs, inputs)."""
 
+    on_cpu = ("feedback",)
+
     mean: Tensor
     reference: Tensor
     switched: Tensor
@@ -135,11 +135,6 @@ class DynamicTransferCell(ChoppedTransferCell):
         largest = float((self.reference - self.mean).abs().max())  # waits for a GPU
         if largest > 0:
             self.feedback *= p.feedback_target / largest
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
-        self.feedback = self.feedback.cpu()  # it scales a rate, which is the CPU's
-        return self
 
     def digital_buffers(self) -> list[Tensor]:
         """As c-TTv2, with mean, reference and the marks of the lines that have flipped."""

@@ -61,6 +61,9 @@ class EnhancedRiderCell(RiderCell):
         self.register_buffer("sign", torch.ones(1))
         self._swept = False
 
+    def _takes_turns(self) -> bool:
+        return False  # a sweep that ends may flip the sign, which is settled on the CPU
+
     def _reference(self) -> Tensor | None:
         return self.reference
 
@@ -69,7 +72,7 @@ class EnhancedRiderCell(RiderCell):
         writes.lr = writes.lr * float(self.sign)
         return writes
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         self._swept |= events.swept
         return super()._transfer(k, events, lines, rate * float(self.sign), first_read)
 

@@ -67,7 +67,7 @@ class LineReader:
             self._settings = compile_io(self.io, None, backward=not self.columns)
         return self._settings
 
-    def read(self, lines: Tensor, seed: int, first_event: int) -> Tensor:
+    def read(self, lines: Tensor, seed: int, first_event: int | Tensor) -> Tensor:
         """Deliver lines (events, length) of weights."""
         return kernels.read_lines(self.settings, lines, read_input=self.input, seed=seed, first_event=first_event)
 

@@ -105,6 +105,7 @@ class Events:
     after: list[int]  # vector of the mini-batch after which each line is read
     at_end: bool = False  # all of them after the last vector
     swept: bool = False  # the last line is among them
+    on_gpu: gpu.NextLines | None = None  # the same, where it is settled on a GPU
 
 
 @dataclass
@@ -132,7 +133,7 @@ class LineTransferCell(Cell):
     """
 
     operations_per_value = 0  # digital operations on each value that is read, before it is written
-    on_cpu: ClassVar[tuple[str, ...]] = ("counters",)  # state that settles what is done next: it stays on the CPU
+    on_cpu: ClassVar[tuple[str, ...]] = ("counters",)
 
     inner: Tensor  # weights of the arrays but the last; all of them when the visible weight is not the last alone
     counters: Tensor  # vectors, then for each array: next line, reads, transfers
@@ -163,6 +164,7 @@ class LineTransferCell(Cell):
         self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
         self._read_keys: dict[int, int] = {}
         self._numbers = torch.arange(self.lines, dtype=torch.int32)
+        self._counted: Tensor | None = None  # the counters as they stand on a GPU, where lines take turns
 
     def get_extra_state(self) -> Tensor:
         """Key of the reads and selections."""
@@ -188,14 +190,11 @@ class LineTransferCell(Cell):
         """Write a mini-batch onto the first array and pass on what falls due."""
         if lr == 0:
             return
-        if gpu.capturing(weight):
-            raise RuntimeError(
-                f"a step of {type(self).__name__} cannot be captured in a CUDA graph: which line is read next is "
-                "settled on the CPU, and every replay would read the same one"
-            )
         p, samples = self.parameters_, x.shape[0]
         rates, periods = p.transfer_rates(lr), p.periods(self.lines)
         every = [_period(period, samples, p.units_in_mbatch) for period in periods]
+        if gpu.capturing(weight):
+            self._check_capture(every[self._first_array() :], samples)
         writes = self._gradient(x, d, lr)
         if samples > VECTORS_AT_ONCE and any(0 < period < samples for period in every):
             for part in parts_of(samples):
@@ -208,12 +207,32 @@ class LineTransferCell(Cell):
             with torch.no_grad():
                 self._show(weight)
 
+    def _takes_turns(self) -> bool:
+        """Whether the lines of each array are read one after the other, whatever happens: then a GPU can count them."""
+        return True
+
+    def _check_capture(self, every: list[int], samples: int) -> None:
+        """Raise RuntimeError unless a graph of this step, replayed, does what the next steps would do."""
+        if self._counted is None:
+            raise RuntimeError(
+                f"a step of {type(self).__name__} as it is set cannot be captured in a CUDA graph: what is done next "
+                "is settled on the CPU, and every replay would do the same"
+            )
+        start = int(self._counters()[0])
+        if any(period and (samples % period or start % period) for period in every):
+            raise RuntimeError(
+                f"a step of {type(self).__name__} can be captured in a CUDA graph where every step has as many reads: "
+                f"{samples} vectors after {start} do not go evenly into reads every {max(every)}"
+            )
+
     def _pass(self, weight: Tensor, writes: Writes | None, every: list[int], rates: list[float]) -> None:
         """Some vectors of a mini-batch; array k is read after every ``every[k]`` of them, 0 is never."""
         assert writes is not None
         samples, counters = writes.x.shape[0], self._counters()
         start = int(counters[0])
         counters[0] += samples
+        if self._counted is not None:
+            gpu.count(self._counted, samples)
         first = self._first_array()
         for k, period in enumerate(every):
             if k < first:
@@ -227,7 +246,8 @@ class LineTransferCell(Cell):
                 continue
             first_read = int(counters[2 + 3 * k])
             counters[2 + 3 * k] += lines.shape[0]
-            writes = self._transfer(k, events, lines, rates[k], first_read)
+            number = first_read if events.on_gpu is None else events.on_gpu.first
+            writes = self._transfer(k, events, lines, rates[k], number)
 
     def _counters(self) -> NDArray[np.int64]:
         """The counters, sharing their memory: single numbers of a tensor take many times longer to read."""
@@ -257,6 +277,10 @@ class LineTransferCell(Cell):
         counters[1 + 3 * k] = (starts[-1] + reads) % self.lines
         counters[3 + 3 * k] += n
         swept = any(first + reads >= self.lines for first in starts)
+        if self._counted is not None:
+            due = gpu.next_lines(self._counted[1 + 3 * k : 4 + 3 * k], self.lines, n, reads, soonest, period)
+            after = [soonest + period * event for event in range(n) for _ in range(reads)]
+            return Events(due.line, after, n == 1 and soonest == samples - 1, swept, due)
         if n == 1 and starts[0] + reads <= self.lines:
             line = self._numbers[starts[0] : starts[0] + reads]  # quicker than a new tensor
             return Events(line, [soonest] * reads, soonest == samples - 1, swept)
@@ -269,11 +293,39 @@ class LineTransferCell(Cell):
         """Values where the arrays are."""
         return values.to(self.inner.device, non_blocking=True)
 
+    def _after(self, events: Events) -> Tensor:
+        """Vector of the mini-batch after which each line is read, int32 where the arrays are."""
+        if events.on_gpu is not None:
+            return events.on_gpu.after
+        return self._placed(torch.tensor(events.after, dtype=torch.int32))
+
+    def _take_counters(self) -> None:
+        """Take over the counters of a GPU, which replays of graphs move on; waits for it."""
+        if self._counted is not None:
+            self.counters.copy_(self._counted)
+
+    def _give_counters(self) -> None:
+        if self._counted is not None:
+            self._counted.copy_(self.counters)
+
+    def __getstate__(self) -> dict[str, object]:
+        self._take_counters()
+        return dict(self.__dict__)
+
+    def _save_to_state_dict(self, *given: Any) -> None:
+        self._take_counters()
+        super()._save_to_state_dict(*given)
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        super()._load_from_state_dict(*given)
+        self._give_counters()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name in self.on_cpu:
-            self._buffers[name] = self._buffers[name].cpu()  # type: ignore[union-attr]
+        self._take_counters()
+        super()._apply(fn, recurse)
         self._numbers = self._placed(self._numbers)
+        counted = kernels.on_gpu(self.inner) and self._takes_turns()
+        self._counted = self.counters.to(self.inner.device, copy=True) if counted else None
         return self
 
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
@@ -291,16 +343,16 @@ class LineTransferCell(Cell):
             return None if events is None else self._lines(weights, events.line)
         if writes is None:  # one vector of zeros, so that there is an update to reset in
             none = weights.new_zeros(1, self.shape[1]), weights.new_zeros(1, self.shape[0])
-            writes = Writes(*none, 0.0, [1 << 40])
+            writes = Writes(*none, 0.0, [(1 << 31) - 1])
         # Number of the last write that each read sees; -1 where it sees the array as it is.
-        seen = torch.tensor(events.after)
-        if isinstance(writes.after, Tensor):
-            seen = torch.searchsorted(writes.after, self._placed(seen), right=True) - 1
-        elif writes.after is not None:
-            seen = torch.searchsorted(torch.tensor(writes.after), seen, right=True) - 1
+        seen = self._after(events)
+        if writes.after is not None:
+            given = writes.after
+            arrived = given if isinstance(given, Tensor) else self._placed(torch.tensor(given, dtype=torch.int32))
+            seen = (torch.searchsorted(arrived, seen, right=True) - 1).to(torch.int32)
         lines = torch.empty((events.line.numel(), self.length), device=weights.device)
         rows = not self.parameters_.transfer_columns
-        copies = kernels.Snapshots(events.line, self._placed(seen.to(torch.int32)), lines, rows=rows, reset=reset)
+        copies = kernels.Snapshots(events.line, seen, lines, rows=rows, reset=reset)
         self._pulse(k, weights, writes, copies)
         return lines
 
@@ -323,7 +375,7 @@ class LineTransferCell(Cell):
         return None
 
     @abstractmethod
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         """What the reads of array ``k`` write onto the next.
 
         Args:
@@ -331,7 +383,7 @@ class LineTransferCell(Cell):
             events: its reads.
             lines: (events, length) the lines as they stood.
             rate: learning rate of the write.
-            first_read: number of the first read in the life of the array.
+            first_read: number of the first read in the life of the array; on a GPU it may be there.
         """
 
     def _read_key(self, k: int) -> int:
@@ -360,8 +412,10 @@ class LineTransferCell(Cell):
         for k in range(last):
             self._array(k).set_weights(self.inner[k], torch.zeros_like(self.inner[k]))
         self._array(last).set_weights(self._weights(last, weight), wanted / self.shares[-1])
+        self._take_counters()
         self.counters[0] = 0
         self.counters[1::3] = 0  # the other counters number random draws and go on
+        self._give_counters()
         self._show(weight)
 
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
@@ -375,6 +429,7 @@ class LineTransferCell(Cell):
         The published table has no line for unbuffered transfers: each value that is read counts once, where it
         becomes a pulse train, plus what the algorithm does with it in digital; writes take the slots they took.
         """
+        self._take_counters()
         arrays = self.pulsed_arrays()
         reads = {name: int(self.counters[2 + 3 * k]) for k, name in enumerate(arrays)}
         lines = sum(reads.values())

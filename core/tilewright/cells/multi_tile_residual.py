@@ -121,6 +121,9 @@ class MultiTileResidualCell(ResidualCell):
         """The tile that takes the gradient; 0 is the finest."""
         return int(self.progress[0])
 
+    def _takes_turns(self) -> bool:
+        return not self.parameters_.switch_on_plateau
+
     def _first_array(self) -> int:
         return self.active
 
@@ -148,7 +151,7 @@ class MultiTileResidualCell(ResidualCell):
         if waited >= p.plateau_patience:
             self.switch()
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         if rate == 0:
             return None
         read = self._reader.read(lines, self._read_key(k), first_read)

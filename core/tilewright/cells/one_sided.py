@@ -111,8 +111,10 @@ class OneSidedUnitCell(UnitCell):
 class OneSidedCell(PulsedCell):
     """State: the arrays and weights of the pair, and the counters of vectors, mini-batches, refreshes and reads."""
 
+    on_cpu = ("counters",)
+
     members: Tensor
-    counters: Tensor  # vectors, mini-batches, crosspoints refreshed, lines read; on the CPU, but for what a GPU counts
+    counters: Tensor  # vectors, mini-batches, crosspoints refreshed, lines read
     refresh_nonlinearity: Tensor | None
 
     def __init__(
@@ -141,7 +143,7 @@ class OneSidedCell(PulsedCell):
         for name, value in zip(("noise", "nonlinearity", "offset", "asymmetry"), frozen.as_tuple(), strict=True):
             self.register_buffer(f"refresh_{name}", value)
         self._reads: kernels.ReadSettings | None = None
-        self._largest: list[float] | None = None
+        self._largest: dict[int, tuple[object, float]] = {}
         self._counted: Tensor | None = None  # on a GPU: vectors and crosspoints refreshed that `counters` lack
 
     def _array(self, index: int) -> DeviceArray:
@@ -163,8 +165,7 @@ class OneSidedCell(PulsedCell):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._take_counts()
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.counters = self.counters.cpu()  # the schedule is the CPU's
+        super()._apply(fn, recurse)
         self._counted = torch.zeros(2, dtype=torch.int64, device=self.members.device) if self._on_gpu else None
         return self
 
@@ -174,7 +175,6 @@ class OneSidedCell(PulsedCell):
 
     def _load_from_state_dict(self, *given: Any) -> None:
         self._take_counts()
-        self._largest = None
         super()._load_from_state_dict(*given)
 
     @property
@@ -316,10 +316,18 @@ class OneSidedCell(PulsedCell):
             return False
         if io.bound_management is BoundManagementType.NONE or io.out_bound <= 0:
             return True
-        if self._largest is None:
-            self._largest = [_largest_weight(self._array(k)) for k in (MINUS, PLUS)]
-        largest = self._largest[index]
+        largest = self._largest_weight(index)
         return largest + 8 * (io.out_noise + io.w_noise * max(1.0, largest)) < io.out_bound  # no read is repeated
+
+    def _largest_weight(self, index: int) -> float:
+        """No weight of a member is larger, but for one write noise in 10^15; waits for a GPU after a change."""
+        array = self._array(index)
+        planes = [plane for plane in (array.max_bound, array.min_bound, array.reference) if plane is not None]
+        known = [(plane.data_ptr(), plane._version) for plane in planes]
+        if self._largest.get(index, (None, 0.0))[0] != known:
+            largest = [float(plane.abs().max()) for plane in planes]
+            self._largest[index] = known, max(largest[:2]) + sum(largest[2:]) + 8 * array.write_noise
+        return self._largest[index][1]
 
     def _show(self, weight: Tensor) -> None:
         torch.sub(self.members[PLUS], self.members[MINUS], out=weight)
@@ -337,7 +345,6 @@ class OneSidedCell(PulsedCell):
 
     def act_on_arrays(self, weight: Tensor, action: ArrayAction) -> None:
         """Act on both devices."""
-        self._largest = None  # a reference may have been programmed
         if any([action(self._array(k), self.members[k]) for k in (MINUS, PLUS)]):
             self._show(weight)
 
@@ -356,14 +363,6 @@ class OneSidedCell(PulsedCell):
     def device_arrays(self) -> dict[str, object]:
         """The pair."""
         return {"minus": self.arrays[MINUS], "plus": self.arrays[PLUS]}
-
-
-def _largest_weight(array: DeviceArray) -> float:
-    """No weight of an array is larger, but for one write noise in 10^15; waits for a GPU."""
-    planes = [array.max_bound, array.min_bound]
-    bound = max(float(plane.abs().max()) for plane in planes)
-    reference = 0.0 if array.reference is None else float(array.reference.abs().max())
-    return bound + reference + 8 * array.write_noise
 
 
 def _mirror(source: DeviceArray, target: DeviceArray) -> None:

@@ -58,7 +58,7 @@ class ResidualCell(LineTransferCell):
         self._scaling: dict[int, kernels.TransferPlan] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_scaling": {}}
+        return {**super().__getstate__(), "_scaling": {}}
 
     def _gradient(self, x: Tensor, d: Tensor, lr: float) -> Writes:
         p = self.parameters_
@@ -91,7 +91,7 @@ class ResidualCell(LineTransferCell):
         events: Events,
         lines: Tensor,
         rate: float,
-        first_read: int,
+        first_read: int | Tensor,
         mean: Tensor,
         share: float,
         *,

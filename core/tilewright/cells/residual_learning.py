@@ -58,7 +58,7 @@ class ResidualLearningCell(ResidualCell):
         self.register_buffer("filtered", torch.zeros(shape))
         self._threshold = parameters.thres_scale * parameters.unit_cell_devices[1].granularity
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         share, threshold = self.parameters_.buffer_rate, self._threshold
         return self._follow(k, events, lines, rate, first_read, self.filtered, share, threshold=threshold)
 

@@ -61,7 +61,7 @@ class RiderCell(ResidualCell):
         """What reads of P are taken from; None is Q, the read included."""
         return None
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         eta, frozen = self.parameters_.eta, self._reference()
         return self._follow(k, events, lines, rate, first_read, self.tracked, eta, frozen=frozen)
 

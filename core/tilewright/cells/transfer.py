@@ -82,6 +82,9 @@ class TransferCell(LineTransferCell):
 
     parameters_: TransferCompound
 
+    def _takes_turns(self) -> bool:
+        return not self.parameters_.random_selection and self.parameters_.with_reset_prob == 0
+
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:
             return super()._starts(k, n, reads, counters)
@@ -99,7 +102,7 @@ class TransferCell(LineTransferCell):
         state, visible = self._array(k).reset_columns_to(events.line, key, first)
         return state.masked_fill(~chosen, float("nan")), visible
 
-    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int) -> Writes | None:
+    def _transfer(self, k: int, events: Events, lines: Tensor, rate: float, first_read: int | Tensor) -> Writes | None:
         if rate == 0:
             return None
         read = self._reader.read(lines, self._read_key(k), first_read)

@@ -124,9 +124,9 @@ def _stream(like: Tensor) -> int:
     return torch.cuda.current_stream().cuda_stream
 
 
-def rate_of(lr: float | Tensor, like: Tensor) -> float:
-    """The learning rate of a tile, where a number in a tensor on its device stays there: see :class:`DeviceRate`."""
-    return DeviceRate(lr) if isinstance(lr, Tensor) and on_gpu(like) else float(lr)
+def rate_of(lr: Tensor) -> float:
+    """The learning rate in a tensor; one on a GPU stays there, see :class:`DeviceRate`."""
+    return DeviceRate(lr) if on_gpu(lr) else float(lr)
 
 
 def filled(count: int, value: float, like: Tensor) -> Tensor:
@@ -241,6 +241,7 @@ class GpuUpdates:
     def __init__(self, array: GpuArray, settings: UpdateSettings, shape: tuple[int, int]) -> None:
         self.array, self.settings, self.shape = array, settings, shape
         self._updates = _module().Updates(array.model, settings, *shape)
+        self._grows = self._updates.grows()
         self._bound: tuple[int, ...] = ()
         self._memory: tuple[int, float, int] = (-1, 0.0, 0)
 
@@ -273,7 +274,7 @@ class GpuUpdates:
         x = x if x_hot else _rows(x, cols, "x", visible)
         d = d if d_hot else _rows(d, rows, "d", visible)
         samples = x.shape[0]
-        rates, lr = _rates(lr, samples, visible)
+        rates, lr = _rates(lr, samples, visible, self._grows)
         if d.shape[0] != samples:
             raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
         addresses = (*crosspoints.addresses(), address_of(pulse_counts))
@@ -295,19 +296,20 @@ class GpuUpdates:
         )  # fmt: skip
 
 
-def _rates(lr: float | Tensor, samples: int, like: Tensor) -> tuple[Tensor | None, float]:
-    """Rates on the device, one or one for each sample, and the largest of them; nan where only the device knows it."""
+def _rates(lr: float | Tensor, samples: int, like: Tensor, grows: bool) -> tuple[Tensor | None, float]:
+    """Rates on the device, one or one for each sample, and the largest of them: nan where only the device knows it.
+
+    Trains that grow with the rate need to know it.
+    """
     if isinstance(lr, DeviceRate):
         return lr.tensor(), _NAN
     if not isinstance(lr, Tensor):
         return None, lr
     if lr.numel() != 1 and lr.numel() != samples:
         raise ValueError(f"lr must have one value or one for each of {samples} samples, found {lr.numel()}")
-    if lr.is_cuda:
-        return lr.contiguous(), _NAN
-    if lr.numel() == 1:
+    if lr.numel() == 1 and not on_gpu(lr):
         return None, float(lr)
-    largest = float(lr.abs().max()) if samples else 0.0
+    largest = float(lr.abs().max()) if grows and samples and not lr.is_cuda else _NAN
     return lr.contiguous().to(like.device, non_blocking=True), largest
 
 
@@ -342,6 +344,40 @@ def trace(
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
+
+
+def count(counter: Tensor, more: int) -> None:
+    """Add to a count, int64 on the device."""
+    _module().advance(counter.data_ptr(), more, 0, 0, _stream(counter))
+
+
+class NextLines(NamedTuple):
+    """Reads of an array whose lines take turns, on the device."""
+
+    line: Tensor  # int32 (reads,)
+    after: Tensor  # int32 (reads,): vector of the mini-batch that each comes after
+    first: Tensor  # int64 (1,): number of the first one
+
+
+def next_lines(counters: Tensor, lines: int, transfers: int, reads: int, soonest: int, period: int) -> NextLines:
+    """The reads that are due, settled on the device.
+
+    Args:
+        counters: int64 (3,): next line, reads and transfers so far; they move on.
+        lines: lines there are.
+        transfers: how many are due.
+        reads: neighbouring lines read by each.
+        soonest: vector of the mini-batch after which the first is due.
+        period: vectors between two.
+    """
+    line = torch.empty(transfers * reads, dtype=torch.int32, device=counters.device)
+    first = torch.empty(1, dtype=torch.int64, device=counters.device)
+    due = NextLines(line, torch.empty_like(line), first)
+    _module().next_lines(
+        counters.data_ptr(), lines, transfers, reads, soonest, period, due.line.data_ptr(), due.after.data_ptr(),
+        due.first.data_ptr(), _stream(counters),
+    )  # fmt: skip
+    return due
 
 
 def _number(first_event: int | Tensor) -> tuple[int, int]:

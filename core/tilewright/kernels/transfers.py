@@ -125,7 +125,9 @@ def read_into_buffer(
     return (pulses, sent_event) if sent == events else (pulses[:sent], sent_event[:sent])
 
 
-def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed: int, first_event: int) -> Tensor:
+def read_lines(
+    settings: ReadSettings, lines: Tensor, *, read_input: float, seed: int, first_event: int | Tensor
+) -> Tensor:
     """What reads of single lines deliver: weights (events, length) through the periphery, with fresh noise.
 
     One on the line and zero elsewhere: the distribution of a full product at the cost of the line.
@@ -135,8 +137,9 @@ def read_lines(settings: ReadSettings, lines: Tensor, *, read_input: float, seed
     lines = rows_of(lines, lines.shape[1], "lines")
     values = torch.empty_like(lines)
     _cpu.read_lines(
-        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), values.data_ptr(), seed, first_event
-    )
+        settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), values.data_ptr(), seed,
+        int(first_event),
+    )  # fmt: skip
     return values
 
 
@@ -150,7 +153,7 @@ def follow_reads(
     columns: bool,
     read_input: float,
     seed: int,
-    first_event: int,
+    first_event: int | Tensor,
     frozen: Tensor | None = None,
     threshold: float | None = None,
 ) -> Tensor:
@@ -183,6 +186,6 @@ def follow_reads(
     _cpu.follow(
         settings, read_input, lines.shape[0], lines.shape[1], lines.data_ptr(), line.data_ptr(), mean.data_ptr(), rate,
         1 if columns else inputs, inputs if columns else 1, address_of(frozen),
-        -1.0 if threshold is None else threshold, errors.data_ptr(), seed, first_event,
+        -1.0 if threshold is None else threshold, errors.data_ptr(), seed, int(first_event),
     )  # fmt: skip
     return errors
