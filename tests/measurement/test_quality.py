@@ -201,3 +201,11 @@ def test_of_many_records_some_are_looked_at():
     assert any("100 of the 150 records" in f.text for f in report)
     (outliers,) = [f for f in report if f.check == "outliers"]
     assert outliers.marks == ((149, (40,)),)
+
+
+def test_pulses_in_turn_alone_are_judged_by_their_own_steps():
+    pulses = np.tile([1, -1], 100).astype(np.int8)
+    response = 10 + np.where(pulses > 0, 0.0, 1.0) + 0.02 * np.random.default_rng(1).standard_normal(200)
+    findings = quality_report(Measurement("pairs", "", (Record(pulses, response),)))
+    assert all(finding.severity in {"good", "info"} for finding in findings)
+    assert any("Low noise" in finding.text for finding in findings)

@@ -278,7 +278,8 @@ def test_unreadable_data_is_declined_with_the_place(lines, message):
 @pytest.mark.parametrize(
     ("head", "kind"),
     [(b"\x93NUMPY\x01", "NumPy"), (b"\x80\x04\x95", "pickle"), (b"\x89PNG\r\n", "picture"), (b"\x1f\x8b\x08", "gzip"),
-     (b"%PDF-1.7", "PDF"), (b"\xd0\xcf\x11\xe0", "old Excel"), (b"MATLAB 5.0 MAT-file", "MATLAB")],
+     (b"%PDF-1.7", "PDF"), (b"<!DOCTYPE html><html>", "web page"), (b'{"G": [1, 2]', "JSON"),
+     (b"<?xml version", "XML"), (b"\xd0\xcf\x11\xe0", "old Excel"), (b"MATLAB 5.0 MAT-file", "MATLAB")],
 )  # fmt: skip
 def test_foreign_files_are_named(head, kind):
     with pytest.raises(MeasurementError, match=kind):

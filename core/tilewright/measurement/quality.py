@@ -77,8 +77,9 @@ def read_noise(measurement: Measurement) -> float:
         for start, stop, _ in long_ramps(record):
             if stop - start >= 12:
                 parts.append(np.diff(record.response[start:stop], 2))
-    if not parts:
-        parts = [np.diff(record.response, 2) for record in measurement.records if len(record) > 3]
+    if not parts:  # pulses in turn: every other sample
+        halves = [record.response[first::2] for record in measurement.records for first in (0, 1)]
+        parts = [np.diff(half, 2) for half in halves if len(half) > 3]
     if not parts:
         return 0.0
     joined = np.concatenate(parts)
@@ -87,7 +88,8 @@ def read_noise(measurement: Measurement) -> float:
 
 
 def mean_step(measurement: Measurement) -> float:
-    """Mean change per pulse over the long ramps, in the units of the response."""
+    """Mean change per pulse over the long ramps, or over all pulses where there are none, in the units of the
+    response."""
     changes, counts = 0.0, 0
     for record in measurement.records:
         for start, stop, _ in long_ramps(record):
@@ -95,7 +97,10 @@ def mean_step(measurement: Measurement) -> float:
             part = record.response[start:stop]
             changes += abs(float(np.mean(part[-tenth:]) - np.mean(part[:tenth])))
             counts += stop - start - tenth
-    return changes / counts if counts else 0.0
+    if counts:
+        return changes / counts
+    steps = [np.diff(record.response) * record.pulses[:-1] for record in measurement.records]
+    return abs(float(np.mean(np.concatenate(steps)))) if any(len(part) for part in steps) else 0.0
 
 
 # --- words and places -------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ def _coverage(measurement: Measurement) -> list[Finding]:
 def _noise(measurement: Measurement) -> list[Finding]:
     noise, step = read_noise(measurement), mean_step(measurement)
     if step == 0:
-        return [Finding("problem", "The response does not change along its ramps.", check="noise")]
+        return [Finding("problem", "The response does not change with its pulses.", check="noise")]
     ratio = noise / step
     size = _with_unit(noise, measurement, 2)
     if ratio < 0.5:

@@ -39,12 +39,17 @@ def screen_columns(roles: Roles, block: Block) -> None:
         raise MeasurementError(
             f"{roles.swept_voltage.title!r} takes {len(np.unique(roles.swept_voltage.values))} different voltages "
             "without pulses of both signs",
-            seems="a current–voltage sweep",
+            seems=f"a {_swept_quantity(block)}–voltage sweep",
         )
     if roles.time is not None and roles.polarity is None and _log_spaced(roles.time.values):
         raise MeasurementError(
             "its times are spaced over several decades and no pulses are given", seems="a retention or drift record"
         )
+
+
+def _swept_quantity(block: Block) -> str:
+    words = {word for column in block.columns for word in words_of(column.header)}
+    return "capacitance" if words & {"capacitance", "cap", "kapazität", "cp", "cs"} else "current"
 
 
 _MOST_MISSING = 0.2

@@ -39,6 +39,12 @@ _FOREIGN = (
 )
 
 
+_MARKUP = (
+    (b"<!doctype html", "a web page"), (b"<html", "a web page"), (b"<?xml", "an XML file"), (b"{\\rtf", "a document"),
+    (b"{\"", "a JSON file"), (b"[{", "a JSON file"),
+)  # fmt: skip
+
+
 def read_bytes(source: Any) -> tuple[bytes, str]:
     """Bytes and a name from a path, bytes, or an object with ``read()``.
 
@@ -93,6 +99,10 @@ def kind_of(data: bytes) -> str:
             raise MeasurementError(remedy, seems=kind)
     if data.startswith(b"PK\x03\x04"):
         return _kind_of_archive(data)
+    begin = data[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, kind in _MARKUP:
+        if begin.startswith(mark):
+            raise MeasurementError("save it as CSV", seems=kind)
     return "text"
 
 
