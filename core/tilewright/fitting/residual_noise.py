@@ -14,7 +14,6 @@ for it: it is that of the part of the residual which no change of the fitted par
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,18 +24,20 @@ from scipy.linalg import solve_banded
 from scipy.optimize import minimize, minimize_scalar
 
 from tilewright import kernels
+from tilewright.devices import trace_pulses
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.measurement.record import Record
 
 Samples = NDArray[np.float64]
 
 MOST_SAMPLES = 6_000  # the rest of a long measurement would tell no more about three numbers
-SLOW_GAIN = 25.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
+SLOW_GAIN = 50.0  # of twice the log-likelihood, for noise with memory to count: small gains come from bent step noise
 FIRST_CLIMB, PROMISING = 80, 3.0  # evaluations, and the gain from which on more of them are spent
 SHORTEST, LONGEST = 1.5, 200.0  # correlation times looked for, in pulses
 STEPS_TRIED = 9  # values of the step noise that an average is taken over
-WALKS_AWAY = 3.0  # standard deviations of the walk, within which a bound may have stopped it
-FEWEST_CLEAR = 40  # samples of a record that no bound can have touched
+STATES_DRAWN = 1000  # traces that show how bounds stop noisy states
+FEW_STOPPED = 0.01  # of them
+SLOWEST_BESIDE_BOUNDS = 20.0  # pulses; slower noise cannot be told from states that bounds stop
 FASTER = 4.0  # noise with memory levels off so much faster than the device relaxes; else it is step noise
 
 
@@ -44,12 +45,12 @@ FASTER = 4.0  # noise with memory levels off so much faster than the device rela
 class RecordShape:
     """How step noise spreads along one record: damping per pulse, and its standard deviation for ``dw_min_std = 1``.
 
-    ``room`` is how far the nominal response is from the nearer bound of the device; empty where it is not known.
+    ``under_noise`` gives the same as noise of a number of steps leaves it, which bounds stop; None where not known.
     """
 
     damping: Samples
     kick: Samples
-    room: Samples = field(default_factory=lambda: np.empty(0))
+    under_noise: Callable[[float], RecordShape] | None = None
 
     def at(self, kept: NDArray[np.bool_]) -> RecordShape:
         """The same for the samples that are kept: what the pulses between two of them do, taken together."""
@@ -61,15 +62,15 @@ class RecordShape:
             for k in range(where[j] + 1, where[j + 1]):
                 damping[j] *= self.damping[k]
                 kick[j] = self.damping[k] ** 2 * kick[j] + self.kick[k] ** 2
-        return RecordShape(damping, np.sqrt(kick), self.room[where] if len(self.room) else self.room)
+        noisy = self.under_noise
+        return RecordShape(damping, np.sqrt(kick), None if noisy is None else lambda step: noisy(step).at(kept))
 
-    def walk(self, step: float) -> Samples:
-        """Standard deviation of the walk before each pulse."""
-        variance, out = 0.0, np.empty(len(self.damping))
-        for k, (damping, kick) in enumerate(zip(self.damping.tolist(), (step * self.kick).tolist(), strict=True)):
-            out[k] = variance
-            variance = damping**2 * variance + kick**2
-        return np.sqrt(out)
+    def stretch(self, where: slice) -> RecordShape:
+        """The same for a stretch of the record."""
+        noisy = self.under_noise
+        return RecordShape(
+            self.damping[where], self.kick[where], None if noisy is None else lambda step: noisy(step).stretch(where)
+        )
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,33 @@ def record_shape(device: PulsedDevice, record: Record, model: Samples) -> Record
     landing = raw + np.where(rising, up, -down)
     clipped = (landing >= device.w_max) | (landing <= device.w_min)
     damping = np.where(clipped, 0.0, np.clip(1 + slope, 0.0, 1.0))
-    room = np.minimum(device.w_max - raw, raw - device.w_min)
-    return RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])), np.asarray(room))
+    shape = RecordShape(np.asarray(damping), np.asarray(np.where(rising, kicks[0], kicks[1])))
+    return replace(shape, under_noise=lambda step: _shape_under_noise(device, record, float(model[0]), shape, step))
+
+
+def _shape_under_noise(
+    device: PulsedDevice, record: Record, start: float, nominal: RecordShape, step: float
+) -> RecordShape:
+    """How states spread that bounds stop: regression of each on the one before, over traces with step noise.
+
+    Where no trace meets a bound it is the nominal shape, which has no scatter.
+    """
+    noisy = device.model_copy(deep=True)
+    noisy.dw_min_std = step
+    states = np.asarray(
+        trace_pulses(noisy, record.pulses[:-1], n_traces=STATES_DRAWN, seed=1, w0=start), dtype=np.float64
+    )
+    raw = states + device.nominal_reference
+    small = 1e-6 * (device.w_max - device.w_min)
+    stopped = np.mean((raw >= device.w_max - small) | (raw <= device.w_min + small), axis=1)
+    away = states - states.mean(axis=1, keepdims=True)
+    variance = np.mean(away**2, axis=1)
+    joint = np.append(np.mean(away[1:] * away[:-1], axis=1), 0.0)
+    following = np.append(variance[1:], variance[-1])
+    damping = np.clip(np.divide(joint, variance, out=np.zeros_like(joint), where=variance > small**2), 0.0, 1.0)
+    kick = np.sqrt(np.maximum(following - damping**2 * variance, 0.0)) / step
+    met = np.maximum(stopped, np.append(stopped[1:], stopped[-1])) > FEW_STOPPED
+    return RecordShape(np.where(met, damping, nominal.damping), np.where(met, kick, nominal.kick))
 
 
 @dataclass(frozen=True)
@@ -213,45 +239,36 @@ def fit_noise(
         logs = [math.log(max(value, 1e-3 * first)) for value in (slow.white, slow.slow)]
         step = math.log(max(slow.step, 1e-3 * first / kick))
         slow = _climb(parts, [logs[0], step, logs[1], math.log(slow.time)], longest)
-    found = plain.likelihood - slow.likelihood > SLOW_GAIN and _stays_away_from_bounds(parts, plain, slow, longest)
-    return _finished(parts, slow if found else plain, averaged)
+    if plain.likelihood - slow.likelihood <= SLOW_GAIN:
+        return _finished(parts, plain, averaged)
+    stopped, stopped_parts = _stopped_by_bounds(parts, plain)
+    if stopped.likelihood - slow.likelihood <= SLOW_GAIN or (
+        stopped_parts is not parts and slow.time > SLOWEST_BESIDE_BOUNDS
+    ):
+        return _finished(stopped_parts, stopped, averaged)
+    return _finished(parts, slow, averaged)
 
 
-def _stays_away_from_bounds(parts: Parts, plain: ResidualNoise, slow: ResidualNoise, longest: float) -> bool:
-    """Whether noise with memory is also found in the samples that no bound of the device can have touched.
+def _stopped_by_bounds(parts: Parts, plain: ResidualNoise) -> tuple[ResidualNoise, Parts]:
+    """The most likely noise without memory where bounds stop noisy states, and the parts as such noise leaves them.
 
-    Noisy states that a bound stops come back from it within a few pulses. That looks like memory, and the walk, which
-    knows of nominal states only, does not have it.
+    States that come back from a bound within a few pulses look as if they had memory to a walk about nominal states.
     """
-    clear = [_clear(part, slow.step) for part in parts]
-    if all(mark.all() for mark in clear):
-        return True
-    if slow.time > 0.99 * longest:
-        return False  # slower than told apart from the walk
-    cut = [_part_at(part, mark) for part, mark in zip(parts, clear, strict=True) if mark.sum() >= FEWEST_CLEAR]
-    if not cut:
-        return False
-    logs = [math.log(max(value, 1e-6 * slow.slow)) for value in (plain.white, plain.step)]
-    without = _climb(cut, logs)
-    logs = [math.log(max(value, 1e-6 * slow.slow)) for value in (slow.white, slow.step, slow.slow)]
-    return without.likelihood - _climb(cut, [*logs, math.log(slow.time)], longest).likelihood > SLOW_GAIN
-
-
-def _clear(part: _Part, step: float) -> NDArray[np.bool_]:
-    """Samples from which the nearer bound is further than the walk gets."""
-    if not len(part.shape.room):
-        return np.ones(len(part.residual), dtype=bool)
-    return np.asarray(part.shape.room > WALKS_AWAY * part.shape.walk(step))
-
-
-def _part_at(part: _Part, mark: NDArray[np.bool_]) -> _Part:
-    """The marked samples of a part. What the walk brings along over a gap is left to the data."""
-    shape = part.shape.at(mark)
-    starts = np.flatnonzero(np.diff(np.flatnonzero(mark), prepend=-1) > 1)
-    levels = np.zeros((int(mark.sum()), len(starts)))
-    for column, (start, stop) in enumerate(itertools.pairwise([*starts.tolist(), len(levels)])):
-        levels[start:stop, column] = np.cumprod(np.r_[1.0, shape.damping[start : stop - 1]])
-    return _Part(shape, part.residual[mark], part.design[mark], np.hstack([part.own[mark], levels]))
+    best, best_parts = plain, parts
+    for _ in range(2):
+        if not best.step > 0 or any(part.shape.under_noise is None for part in parts):
+            break
+        step = best.step
+        changed = [
+            _Part(part.shape.under_noise(step), part.residual, part.design, part.own)
+            for part in parts
+            if part.shape.under_noise is not None
+        ]
+        found = _climb(changed, [math.log(max(best.white, 1e-12)), math.log(step)])
+        if found.likelihood >= best.likelihood - 0.1:
+            break
+        best, best_parts = found, changed
+    return best, best_parts
 
 
 def _finished(parts: Parts, found: ResidualNoise, averaged: bool) -> ResidualNoise:
@@ -305,7 +322,7 @@ def _bounded(parts: Parts) -> Parts:
         n = len(part.residual)
         for at in range(0, max(n - stretch // 2, 1), stretch):
             where = slice(at, at + stretch)
-            piece = RecordShape(part.shape.damping[where], part.shape.kick[where], part.shape.room[where])
+            piece = part.shape.stretch(where)
             own = part.own[where]
             if at:  # the walk of a later stretch does not start at 0: its level is left to the data
                 own = np.hstack([own, np.ones((len(own), 1))])
@@ -344,8 +361,9 @@ def _solved(matrix: Samples, right: Samples) -> tuple[float, Samples, float]:
 
 
 def _relaxation(parts: Parts) -> float:
-    """Pulses in which the device forgets."""
-    return 1 / max(1 - float(np.mean(np.concatenate([part.shape.damping for part in parts]))), 1e-9)
+    """Pulses in which the device forgets, away from bounds that make it forget at once."""
+    damping = np.concatenate([part.shape.damping for part in parts])
+    return 1 / max(1 - float(np.mean(damping[damping > 0])), 1e-9) if np.any(damping > 0) else 1.0
 
 
 def _noise_at(logs: Sequence[float], longest: float) -> ResidualNoise:
