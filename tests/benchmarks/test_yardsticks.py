@@ -192,7 +192,6 @@ def entry(seed, accuracy):
 # The yardstick itself has one seed for the full training, and wide margins for it.
 FEWER_SEEDS = {
     "digits_full": (list(digits.BARS["full"]), 1),
-    "bounds_sweep": (["tiki-taka, tau 2.0, transfer_lr 0.1"], 2),
 }
 RECORDED = {
     "weight_programming": (programming.BARS, programming.missed_bars),
