@@ -1,4 +1,4 @@
-"""Put tables and figures of the yardsticks into ``yardsticks.md`` and ``algorithms.md`` of ``assets/docs``.
+"""Put tables and figures of the yardsticks into the pages of ``assets/docs`` that show them.
 
 The figures are those that the scripts in ``tests/benchmarks`` wrote to ``tests/benchmarks/results``. Tables replace
 what stands between a pair of comments; pictures go beside the pages. Needs Chromium and the test extra.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from playwright.sync_api import sync_playwright
 from plotly.subplots import make_subplots
 
 from tilewright.figures.palette import algorithm_colour, algorithm_label, translucent
+from tilewright.fitting.verdict import COSTS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "assets" / "docs"
@@ -30,6 +31,7 @@ import digits_on_noisy_device  # noqa: E402
 import linear_regression  # noqa: E402
 import recommended_settings  # noqa: E402
 import residual_settings  # noqa: E402
+import verdict_against_training  # noqa: E402
 import weight_programming  # noqa: E402
 from evidence import as_text, last_accuracies, mean_and_interval, stored  # noqa: E402
 
@@ -188,6 +190,38 @@ def label_of(case: str) -> str:
     return ", ".join([" ".join([algorithm_label(name), *kind]), *rest])
 
 
+def costs_table() -> str:
+    """What each cause costs each algorithm in the verdict's rule."""
+    causes = list(COSTS["ttv2"])
+    rows = [
+        [label_of(name), *[f"{cost[cause]:g}" if cause in cost else "" for cause in causes]]
+        for name, cost in COSTS.items()
+    ]
+    return markdown(["algorithm", *causes], rows)
+
+
+def verdict_table(devices: Iterable[str]) -> str:
+    """Accuracy of each algorithm on devices, what the verdict says, and whether that is right."""
+    found = stored(verdict_against_training.NAME)
+    lines = verdict_against_training.rows(found, devices)
+    return "\n".join(
+        [verdict_against_training.HEADER, "|---" * (len(verdict_against_training.ALGORITHMS) + 3) + "|", *lines]
+    )
+
+
+def behind_table() -> str:
+    """Mean distance to the best algorithm, by what one goes by."""
+    found = stored(verdict_against_training.NAME)
+    parts = {
+        "twelve devices held out": verdict_against_training.PARTS["judged-on"],
+        "devices of the fit": verdict_against_training.PARTS["chosen-by"],
+    }
+    behind = {name: verdict_against_training.behind_best(found, devices) for name, devices in parts.items()}
+    goes_by = list(next(iter(behind.values())))
+    rows = [[name, *[f"{np.mean(values[by]):.3f}" for by in goes_by]] for name, values in behind.items()]
+    return markdown(["devices", "the verdict", *[f"always {label_of(by)}" for by in goes_by[1:]]], rows)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "yardsticks.md": {
         "programming": programming_table,
@@ -198,6 +232,12 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "presets": presets_table,
     },
     DOCS / "algorithms.md": {"etas": etas_table, "tiles": tiles_table},
+    DOCS / "fitting.md": {
+        "costs": costs_table,
+        "judged": lambda: verdict_table(verdict_against_training.PARTS["judged-on"]),
+        "behind": behind_table,
+        "named": lambda: verdict_table(verdict_against_training.NAMED),
+    },
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from studio.numbers import significant
+from studio.numbers import percent
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label
 from tilewright.figures.measurement import MOST_RECORDS, record_names
@@ -105,12 +105,12 @@ def ranking_table(ranking: Ranking) -> pd.DataFrame:
 
 
 def advice_table(verdict: DeviceVerdict, findings: dict[str, list[str]]) -> pd.DataFrame:
-    """Algorithms, the best first, with their error floors, reasons, and what the Tile page says of their settings."""
+    """Algorithms, the best first, with the errors to expect, reasons, and what the Tile page says of their settings."""
     rows = [
         {
             "Algorithm": algorithm_label(item.algorithm),
-            "Error floor": significant(item.error, 2),
-            "Mostly from": next(iter(item.parts)),
+            "Predicted error": percent(item.error, 0),
+            "Mostly from": item.mostly_from,
             "Why": item.reason,
             "Warnings of the tile": "; ".join(findings.get(item.algorithm, [])),
         }

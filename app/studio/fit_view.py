@@ -15,10 +15,10 @@ from studio.verdicts import fit_verdict
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import (
     plot_correlation,
-    plot_error_floors,
     plot_fit,
     plot_overlay,
     plot_population,
+    plot_predicted_errors,
     plot_profiles,
     plot_variogram,
 )
@@ -84,10 +84,12 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
         facts[1].metric("Its spread", significant(verdict.symmetry_spread, 2), help="Over devices, in weight units.")
         facts[2].metric("Asymmetry G/F", significant(verdict.asymmetry, 2), help="Root mean square over the weights.")
         facts[3].metric("Noise to signal", significant(verdict.noise_to_signal, 2), help="One read after one pulse.")
-        show_figure(plot_error_floors(verdict), "floors", settings=f"Confidence {percent(verdict.confidence, 0)}")
+        show_figure(
+            plot_predicted_errors(verdict), "predicted", settings=f"Confidence {percent(verdict.confidence, 0)}"
+        )
         findings = findings_by_algorithm(device.to_yaml(full=True), type(device).__name__)
-        st.dataframe(advice_table(verdict, findings), hide_index=True)
-        st.caption(f"All of it with the settings that the Tile page recommends. {verdict.not_judged}")
+        st.table(advice_table(verdict, findings).set_index("Algorithm"))  # its sentences are to be read whole
+        st.caption(f"{verdict.task} {verdict.not_judged}")
         for doubt in verdict.doubts:
             st.caption(doubt)
         st.download_button(

@@ -12,8 +12,8 @@ from tilewright.figures.comparison import (
 from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
 from tilewright.figures.fit import (
     plot_correlation,
-    plot_error_floors,
     plot_population,
+    plot_predicted_errors,
     plot_profiles,
     plot_variogram,
 )
@@ -48,7 +48,6 @@ __all__ = [
     "plot_converters",
     "plot_correlation",
     "plot_device_compact",
-    "plot_error_floors",
     "plot_error_sources",
     "plot_f_and_g",
     "plot_fit",
@@ -61,6 +60,7 @@ __all__ = [
     "plot_overlay",
     "plot_parallel",
     "plot_population",
+    "plot_predicted_errors",
     "plot_profiles",
     "plot_snapshot",
     "plot_spread_histograms",

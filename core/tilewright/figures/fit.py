@@ -1,4 +1,4 @@
-"""Figures about a fit beside the overlay: correlations, residual noise, profiles, and error floors of algorithms."""
+"""Figures about a fit beside the overlay: correlations, residual noise, profiles, predicted errors of algorithms."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tilewright.figures.palette import MEASURED, MODEL, REFERENCE, SEQUENCE, alg
 if TYPE_CHECKING:
     from tilewright.fitting import DeviceFit, DeviceVerdict, NoiseEstimate, PopulationFit, Profile
 
+UNAVOIDED = "rgba(128,136,148,0.55)"  # what no device is to blame for
 BLUE_RED = [[0.0, "#2f7fc1"], [0.5, "rgba(128,136,148,0.15)"], [1.0, "#d9662b"]]
 
 
@@ -102,27 +103,23 @@ def plot_population(population: PopulationFit) -> go.Figure:
     return framed(traces, axes, key="population", height=340, legend=False)
 
 
-def plot_error_floors(verdict: DeviceVerdict) -> go.Figure:
-    """Predicted error floor of each algorithm, and what it is made of (variances add up, so shares are of variance)."""
+def plot_predicted_errors(verdict: DeviceVerdict) -> go.Figure:
+    """Answers that each algorithm is expected to get wrong on the task of reference, and what causes them."""
     advice = list(reversed(verdict.advice))
-    causes = list(dict.fromkeys(cause for item in verdict.advice for cause in item.parts))
     traces: list[dict[str, Any]] = []
-    for number, cause in enumerate(causes):
-        shares = [
-            item.error * item.parts.get(cause, 0.0) ** 2 / max(item.error**2, 1e-300) if item.error else 0.0
-            for item in advice
-        ]
+    for colour, cause in zip((UNAVOIDED, *SEQUENCE), verdict.causes, strict=False):
+        shares = [100 * item.parts.get(cause, 0.0) for item in advice]
         traces.append(
             {
                 "type": "bar", "orientation": "h", "x": shares, "y": [algorithm_label(i.algorithm) for i in advice],
-                "name": cause.capitalize(), "marker": {"color": SEQUENCE[number % len(SEQUENCE)]},
-                "hovertemplate": "%{x:.3f}<extra>%{fullData.name}</extra>",
+                "name": cause.capitalize(), "marker": {"color": colour},
+                "hovertemplate": "%{x:.1f} %<extra>%{fullData.name}</extra>",
             }
         )  # fmt: skip
     axes: dict[str, dict[str, Any]] = {
-        "xaxis": {"title": "Predicted error of a weight", "rangemode": "tozero"},
+        "xaxis": {"title": "Predicted error on digits, %", "rangemode": "tozero"},
         "yaxis": {},
     }
     below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top", "font": {"size": 12}}
-    figure = framed(traces, axes, key="error-floors", height=380, barmode="stack")
+    figure = framed(traces, axes, key="predicted-errors", height=380, barmode="stack")
     return figure.update_layout(legend=below, margin={"t": 12})

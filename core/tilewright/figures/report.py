@@ -189,7 +189,7 @@ def extraction_report(
         f'<div class="pair"><div><h2>{html.escape(fit.class_name)}: parameters</h2>{_parameters(fit)}',
         f'<p class="soft">rms {fit.rms:.3g}, R² {fit.r2:.4f}, {fit.n_varied} varied; ± one standard error, '
         "which allows for noise that lasts from pulse to pulse.</p></div>",
-        f"<div><h2>Algorithms on this device</h2>{_algorithms(verdict)}<p>{verdict.not_judged}</p>",
+        f"<div><h2>Algorithms on this device</h2>{_algorithms(verdict)}<p>{verdict.task} {verdict.not_judged}</p>",
         f'<p class="soft">Confidence {100 * verdict.confidence:.0f} %. G/F {verdict.asymmetry:.2f}, symmetry point '
         f"{verdict.symmetry_point:.2f} ± {verdict.symmetry_spread:.2f} over devices.</p></div></div>",
     ]
@@ -250,8 +250,8 @@ def _algorithms(verdict: DeviceVerdict) -> str:
         [
             {
                 "Algorithm": algorithm_label(item.algorithm),
-                "Error floor": f"{item.error:.3f}",
-                "Mostly from": next(iter(item.parts)),
+                "Predicted error": f"{item.error:.0%}",
+                "Mostly from": item.mostly_from,
                 "Why": item.reason,
             }
             for item in verdict.advice

@@ -1,8 +1,10 @@
 """What a device is worth for training: states, symmetry point, asymmetry, noise, and which algorithm suits it and why.
 
 With F = (down + up) / 2 and G = (down - up) / 2 at a weight, a pulsed update by ``g`` moves it by ``-g F - |g| G``
-(Gokmen and Haensch, Front. Neurosci. 14:103, 2020). From this and from the noise an error floor of each algorithm
-follows: the standard deviation, in weight units, by which it leaves weights off where the loss wants them.
+(Gokmen and Haensch, Front. Neurosci. 14:103, 2020): G / F is the share of every pulse that does not follow the
+gradient. Its slope over the weights pulls them to the symmetry point, its mean is an offset that does not rest at 0.
+From these, the noise and the speed of transfers follows how many answers each algorithm is expected to get wrong on a
+task of reference; how much each cause weighs was fitted to trainings on devices of all kinds.
 """
 
 from __future__ import annotations
@@ -20,31 +22,40 @@ Array = NDArray[np.float64]
 
 DEVICES = 400  # drawn to see the spread
 USED = 0.5  # weights of a trained layer lie within about this
-VECTORS, LINES = 50_000, 128  # images of the training that is judged, and lines of an array
-# Mean size of a gradient over the curvature of the loss, in weight units: how far a weight wanders for the share of the
-# gradient that noise makes of it. A property of the task; that of digits at small batches.
-WANDER = 0.3
+# The task of reference: a 64-64-10 network on 8x8 digits, batch 5, six passes, settings as recommended.
+VECTORS, LINES = 6 * 1433, 64  # images of its training, and lines of an array, of which one is read after each image
+WORST = 0.9  # answers that guessing gets wrong
 # Change of a weight that one update asks for. Mixed precision sends a pulse once such changes have filled a step, so
 # its pulses are as many as those of SGD where steps are finer than this, and rarer in proportion where coarser.
 ASKED = 0.004
-# Of the offset between the zero of the fast array and its symmetry point, the part that reaches the weights.
-LEFT_OF_OFFSET = {"tiki-taka": 1.0, "ttv2": 0.5, "c-ttv2": 0.25, "agad": 0.1}
-# Part of the reads of a line that ends in steps of the slow array, against TTv2: choppers throw some away, and
-# Tiki-Taka has no buffer that waits.
-PACE = {"tiki-taka": 3.0, "ttv2": 1.0, "c-ttv2": 0.5, "agad": 0.7}
-WRITE_MOVE, MOST_WRITES = 0.01, 20.0  # what a read of a line may write, in weight units and in pulses
-SETTLED_RATE = 0.2  # of the rate, that recommended transfers end at
-SETTLING = 0.05  # pulses that a usual crosspoint of the fast array gets from a vector
-NOISY_STEP, SLOWED = 1.0, 0.2  # from this cycle noise on the buffer is made to wait five times longer
-FAR, NEAR = 0.25, 0.15  # weight error where nothing is written, and the way to go that halves it
-UNAVERAGED = 0.07  # noise of single reads, which only a buffer averages
-ALIKE = 1.15  # ratio of error floors from which on one algorithm is called better
+NOISY_STEP, SLOWED = 1.0, 0.2  # from this cycle noise on the recommended buffer waits five times longer
+MOST_NOISE = 6.0  # steps, beyond which noise does no more harm
+LITTLE = 0.02  # of all answers: a cause that costs less is no reason
+HALF_WAY = 0.15  # way that single steps can move a weight within the training, which halves what slowness costs
+
+TASK, PULL, OFFSET, PULSES, WRITES, SLOW = (
+    "the task itself", "pull to the symmetry point", "offset of the symmetry point", "noisy pulses", "write noise",
+    "slow transfer",
+)  # fmt: skip
+# What each cause costs an algorithm, for one unit of the size that ``causes_of`` gives it: fitted to trainings on 85
+# devices by tests/benchmarks/fit_verdict.py.
+COSTS: dict[str, dict[str, float]] = {
+    "sgd": {TASK: 0.046, PULL: 0.27, OFFSET: 0.88, PULSES: 0.42, WRITES: 16},
+    "mp": {TASK: 0.055, PULL: 0.093, OFFSET: 0.2, PULSES: 0, WRITES: 0.98},
+    "tiki-taka": {TASK: 0.066, PULL: 0.062, OFFSET: 1.8, PULSES: 0.14, WRITES: 6.9},
+    "ttv2": {TASK: 0.019, PULL: 0.077, OFFSET: 1.4, PULSES: 0.007, WRITES: 0.38, SLOW: 0.072},
+    "c-ttv2": {TASK: 0.04, PULL: 0.074, OFFSET: 2.5, PULSES: 0.0061, WRITES: 0.93, SLOW: 0.19},
+    "agad": {TASK: 0.058, PULL: 0.043, OFFSET: 0.29, PULSES: 0.0049, WRITES: 0.72, SLOW: 0.19},
+}
+# Spread of what is seen about what is predicted, for the difference of two algorithms over the root of the sum of their
+# squares; from the same runs.
+SPREAD = 0.23
+ALIKE = 0.75  # probability to be better from which on one algorithm is called better
 
 LABELS = {
     "sgd": "in-memory SGD", "mp": "mixed precision", "tiki-taka": "Tiki-Taka", "ttv2": "TTv2", "c-ttv2": "c-TTv2",
     "agad": "AGAD",
 }  # fmt: skip
-# Their error floors follow from no rule that was held against training yet.
 NOT_JUDGED = ("residual learning v2", "RIDER", "E-RIDER", "multi-tile residual learning")
 
 
@@ -54,8 +65,8 @@ class AlgorithmAdvice:
 
     Attributes:
         algorithm: its short name.
-        error: error floor in weight units.
-        parts: what it is made of, by name, largest first; the squares add up.
+        error: share of the answers that are expected to be wrong after the training of reference, 0 to 0.9.
+        parts: what it is made of, by cause, largest first; they add up.
         reason: a sentence.
     """
 
@@ -65,9 +76,9 @@ class AlgorithmAdvice:
     reason: str
 
     @property
-    def own(self) -> float:
-        """The error without write noise, which every algorithm has."""
-        return math.sqrt(max(self.error**2 - self.parts["write noise"] ** 2, 0.0))
+    def mostly_from(self) -> str:
+        """The cause that costs most beyond the task itself."""
+        return next(cause for cause in self.parts if cause != TASK)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,8 @@ class DeviceVerdict:
         asymmetry: root mean square of G / F over the weights a layer uses, and over devices.
         noise_to_signal: noise of a read after one pulse over the step, at weight 0.
         advice: of each algorithm, the best first.
-        confidence: 0 to 1, how sure the choice is: how far the next algorithm lies behind, and what was measured.
+        confidence: 0 to 1, how sure the choice is: the probability that it does better than the next, by how far the
+            rule was off where it was held against training, and less for each doubt.
         doubts: what lowers the confidence, in sentences.
     """
 
@@ -106,14 +118,27 @@ class DeviceVerdict:
 
     @property
     def alike(self) -> list[str]:
-        """Algorithms whose own part of the error hardly differs from that of the best, the best among them."""
-        least = self.advice[0].own
-        return [item.algorithm for item in self.advice if item.own <= ALIKE * least]
+        """Algorithms that the best is not surely better than, itself among them."""
+        best = self.advice[0]
+        return [item.algorithm for item in self.advice if item is best or _better(best, item) < ALIKE]
+
+    @property
+    def causes(self) -> list[str]:
+        """What predicted errors are made of, the task itself first."""
+        return list(dict.fromkeys(cause for name in COSTS for cause in COSTS[name]))
 
     @property
     def not_judged(self) -> str:
         """A sentence on the algorithms that it says nothing about."""
-        return f"Not judged: {_listed([*NOT_JUDGED])}; their error floors have not been held against training."
+        return f"Not judged: {_listed([*NOT_JUDGED])}; what they leave was not held against training on many devices."
+
+    @property
+    def task(self) -> str:
+        """A sentence on what the predicted errors are errors of."""
+        return (
+            "Errors are those to expect on 8×8 digits after six passes, with the settings that the Tile page "
+            "recommends; a longer or harder task moves all of them."
+        )
 
     def sentence(self) -> str:
         """The verdict as a colleague would say it."""
@@ -129,25 +154,30 @@ class DeviceVerdict:
         best = self.advice[0]
         others = [LABELS[name] for name in self.alike[1:]]
         tail = f" {_listed(others)[:1].upper()}{_listed(others)[1:]} should do as well." if others else ""
-        return f"{'; '.join(parts)}. Start with {LABELS[best.algorithm]}: {best.reason}{tail}"
+        return f"{'; '.join(parts)}. Start with {LABELS[best.algorithm]}: {_WORKS[best.algorithm]}{tail}"
 
 
 def _listed(words: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
+def _better(one: AlgorithmAdvice, other: AlgorithmAdvice) -> float:
+    """Probability that one does better than the other."""
+    size = math.hypot(lost(one.error), lost(other.error))
+    return 0.5 * (1 + math.erf((lost(other.error) - lost(one.error)) / (SPREAD * size) / math.sqrt(2)))
+
+
 @dataclass(frozen=True)
-class _Numbers:
-    """What the error floors are made from, in weight units where they have one."""
+class Numbers:
+    """What the rule looks at, in weight units where they have one."""
 
     step: float
     cycle: float  # noise of one pulse over its step
     write: float
-    asymmetry: float
-    offset: float  # of symmetry points from the zero that reads are compared with, over devices
-    reach: float  # way that TTv2 can move a weight within the training
-    follow: float  # the same by single steps: what choppers leave, whose flips the fast array has to follow
-    noisy: bool  # pulses are so noisy that the recommended buffer waits longer
+    asymmetry: float  # root mean square of G / F
+    slope: float  # of G / F over the weight, mean of the devices
+    offset: float  # mean of G / F over the weights, median size of the devices
+    follow: float  # way that transfers of single steps can move a weight within the training
 
 
 def device_verdict(
@@ -162,10 +192,9 @@ def device_verdict(
         lines: of an array; one is read after each vector.
     """
     seen = device_distribution(device, DEVICES, seed=1)
-    numbers = _numbers(device, seen, vectors, lines)
+    numbers = numbers_of(device, seen, vectors, lines)
     advice = sorted((_advise(name, numbers) for name in LABELS), key=lambda item: item.error)
-    ratio = advice[1].error / max(advice[0].error, 1e-12)
-    confidence = (0.5 + 0.4 * min(math.log(max(ratio, 1.0)) / math.log(2.0), 1.0)) * 0.85 ** len(doubts)
+    confidence = _better(advice[0], advice[1]) * 0.85 ** len(doubts)
     points = seen.symmetry_points[np.isfinite(seen.symmetry_points)]
     snr = float(np.nanmedian(seen.snr))
     return DeviceVerdict(
@@ -180,73 +209,101 @@ def device_verdict(
     )
 
 
-def _numbers(device: PulsedDevice, seen: DeviceDistribution, vectors: int, lines: int) -> _Numbers:
-    weights, up, down, points = seen.weights, seen.up, seen.down, seen.symmetry_points
+def numbers_of(
+    device: PulsedDevice, seen: DeviceDistribution | None = None, vectors: int = VECTORS, lines: int = LINES
+) -> Numbers:
+    """What the rule looks at; ``seen`` are drawn devices, when there are such already."""
+    seen = seen or device_distribution(device, DEVICES, seed=1)
+    weights = seen.weights
     used = np.abs(weights) <= USED
     if used.sum() < 3:
         used = np.abs(weights) <= np.sort(np.abs(weights))[min(2, len(weights) - 1)]
-    f, g = (down[used] + up[used]) / 2, (down[used] - up[used]) / 2
+    f, g = seen.symmetric_part[used], seen.asymmetric_part[used]
     with np.errstate(invalid="ignore", divide="ignore"):
         skew = np.clip(np.where(np.abs(f) > 1e-12, g / f, np.sign(g)), -1, 1)
-    step = float(np.nanmean(np.abs(f)))
-    at = device.nominal_steps(np.zeros(1)), np.zeros(1) + device.nominal_reference
-    cycles = [device.cycle_noise(s, scale, at[1]) for s, scale in zip(at[0], device.steps, strict=True)]
-    cycle = float(np.mean(cycles)) / max(step, 1e-12)
-    asymmetry = float(np.sqrt(np.nanmean(skew**2)))
-    known = np.isfinite(points)
-    offset = float(np.sqrt(np.mean(points[known] ** 2))) if 2 * known.sum() >= len(points) else math.inf
-    # a fast array comes to rest there only after as many pulses as its asymmetry needs
-    slope = abs(float(np.polyfit(weights[used], np.nanmean(skew, axis=1), 1)[0]))
-    offset = min(offset, 1.0) * (1 - math.exp(-slope * step * SETTLING * vectors))
-    noisy = device.dw_min_std >= NOISY_STEP
-    reads = vectors / lines * (SLOWED if noisy else 1.0)
-    write = min(max(WRITE_MOVE / max(step, 1e-12), 1.0), MOST_WRITES)
-    return _Numbers(step, cycle, device.write_noise, asymmetry, offset, reads * write * step, reads * step, noisy)
+    step = max(float(np.nanmean(np.abs(f))), 1e-12)
+    at, reference = device.nominal_steps(np.zeros(1)), np.zeros(1) + device.nominal_reference
+    cycles = [device.cycle_noise(s, scale, reference) for s, scale in zip(at, device.steps, strict=True)]
+    typical = np.nanmean(skew, axis=1)
+    reads = vectors / lines * (SLOWED if device.dw_min_std >= NOISY_STEP else 1.0)
+    return Numbers(
+        step=step,
+        cycle=float(np.mean(cycles)) / step,
+        write=device.write_noise,
+        asymmetry=float(np.sqrt(np.nanmean(skew**2))),
+        slope=abs(float(np.polyfit(weights[used], typical, 1)[0])),
+        offset=float(np.nanmedian(np.abs(np.nanmean(skew, axis=0)))),
+        follow=reads * step,
+    )
 
 
-def _advise(algorithm: str, n: _Numbers) -> AlgorithmAdvice:
-    noisy_step = n.step * math.sqrt(1 + n.cycle**2)
-    parts = {"write noise": n.write}
-    if algorithm == "sgd":
-        parts["asymmetry"] = WANDER * n.asymmetry
-        parts["coarse or noisy pulses"] = max(math.sqrt(WANDER * n.step * (1 + n.cycle**2) / 2), noisy_step)
-    elif algorithm == "mp":
-        parts["asymmetry"] = WANDER * n.asymmetry * min(1.0, ASKED / max(n.step, 1e-12))
-        parts["coarse or noisy pulses"] = noisy_step
-    else:
-        buffered = algorithm != "tiki-taka"
-        reach = n.follow if algorithm in ("c-ttv2", "agad") else n.reach
-        reach = reach / SLOWED if n.noisy and not buffered else reach
-        # noise in the fast array goes on writing however small the rate
-        parts["coarse or noisy pulses"] = noisy_step * (1.0 if n.noisy else math.sqrt(SETTLED_RATE))
-        parts["offset of the symmetry point"] = LEFT_OF_OFFSET[algorithm] * n.offset
-        parts["slow transfer"] = FAR / (1 + PACE[algorithm] * reach / NEAR)
-        parts["noisy reads of the fast array"] = n.write if buffered else math.hypot(n.write, UNAVERAGED)
-    parts = dict(sorted(parts.items(), key=lambda item: -item[1]))
-    error = math.sqrt(sum(value**2 for value in parts.values()))
+def causes_of(algorithm: str, n: Numbers) -> dict[str, float]:
+    """The size of each cause; what they cost is in ``COSTS``."""
+    rarely = min(1.0, ASKED / n.step) if algorithm == "mp" else 1.0
+    causes = {TASK: 1.0, PULL: n.slope * rarely, OFFSET: n.offset**2 * rarely}
+    if algorithm in ("sgd", "mp", "tiki-taka"):
+        return causes | {PULSES: n.step * (1 + n.cycle**2), WRITES: n.write**2}
+    # A buffer averages the reads of a fast array: what is left goes with the noise of a step, not with its size.
+    cycle = min(n.cycle, MOST_NOISE) ** 2
+    return causes | {PULSES: cycle, WRITES: n.write, SLOW: 1 / (1 + n.follow / HALF_WAY)}
+
+
+def lost(error: float) -> float:
+    """What costs add up to for a share of wrong answers, which those of guessing bound."""
+    return -WORST * math.log(max(1 - error / WORST, 1e-9))
+
+
+def wrong(costs: float) -> float:
+    """Inverse of :func:`lost`."""
+    return WORST * (1 - math.exp(-costs / WORST))
+
+
+def _advise(algorithm: str, n: Numbers) -> AlgorithmAdvice:
+    costs = {cause: COSTS[algorithm][cause] * size for cause, size in causes_of(algorithm, n).items()}
+    total = sum(costs.values())
+    error = wrong(total)
+    parts = {cause: error * cost / total for cause, cost in sorted(costs.items(), key=lambda item: -item[1])}
     return AlgorithmAdvice(algorithm, error, parts, _reason(algorithm, n, parts))
 
 
-def _reason(algorithm: str, n: _Numbers, parts: dict[str, float]) -> str:
-    largest = next(iter(parts))
+def _reason(algorithm: str, n: Numbers, parts: dict[str, float]) -> str:
+    largest = next(cause for cause in parts if cause != TASK)
+    if parts[largest] < LITTLE:
+        return _WORKS[algorithm]
+    if largest == PULL:
+        return f"G/F changes by {n.slope:.2f} over a unit of weight; {_pulled(algorithm, n)}"
+    if largest == OFFSET:
+        return f"up and down steps differ by {200 * n.offset:.0f} % of their mean; {_SKEWED[algorithm]}"
+    if largest == PULSES:
+        return f"steps of {n.step:.2g} carry noise of {n.cycle:.1f} steps."
+    if largest == WRITES:
+        return f"each write leaves noise of {n.write:.2g} in weight units."
+    return f"single steps of {n.step:.2g} take many transfers to move a weight."
+
+
+_WORKS = {
+    "sgd": "steps are symmetric and quiet, so nothing has to be averaged or stored elsewhere.",
+    "mp": "the gradient is summed in digital and only whole steps are written, so asymmetry hardly matters.",
+    "tiki-taka": "the fast array averages gradients about its symmetry point, and each read is written as it is.",
+    "ttv2": "a digital buffer averages the reads of the fast array before a step is written.",
+    "c-ttv2": "choppers average out that the symmetry points differ from the reference.",
+    "agad": "the reference is measured while it trains, so the spread of symmetry points does no harm.",
+}
+_SKEWED = {
+    "sgd": "weights drift one way.",
+    "mp": "whole steps that are written rarely feel little of that.",
+    "tiki-taka": "the fast array rests away from zero and that is taken for gradient.",
+    "ttv2": "the fast array rests away from zero and that is taken for gradient.",
+    "c-ttv2": "choppers take out a part of that.",
+    "agad": "the reference is measured while it trains, so that does little harm.",
+}
+
+
+def _pulled(algorithm: str, n: Numbers) -> str:
     if algorithm == "sgd":
-        if n.asymmetry < 0.05 and largest != "coarse or noisy pulses":
-            return "steps are symmetric and fine, so nothing has to be averaged or stored elsewhere."
-        if largest == "asymmetry":
-            return f"asymmetry G/F of {n.asymmetry:.2f} pulls every weight towards the symmetry point."
-        return f"steps of {n.step:.2g} with noise of {n.cycle:.1f} steps shake the weights."
+        return "that pulls every weight towards the symmetry point."
+    if algorithm == "mp" and n.step < ASKED:
+        return f"steps of {n.step:.2g} are so fine that pulses in both directions let that pull the weights."
     if algorithm == "mp":
-        if largest == "asymmetry" and parts["asymmetry"] > 0.05:
-            return f"steps of {n.step:.2g} are so fine that pulses in both directions let asymmetry pull."
-        return "the gradient is summed in digital and only whole steps are written, so asymmetry hardly matters."
-    told = {
-        "tiki-taka": "the fast array averages gradients about its symmetry point, and each read is written as it is.",
-        "ttv2": "a digital buffer averages the reads of the fast array before a step is written.",
-        "c-ttv2": "choppers average out that the symmetry points differ from the reference.",
-        "agad": "the reference is measured while it trains, so the spread of symmetry points does no harm.",
-    }[algorithm]
-    if largest == "slow transfer" and parts[largest] > 0.05:
-        return f"{told[:-1]}; with steps of {n.step:.2g} that takes many updates."
-    if largest == "offset of the symmetry point":
-        return f"{told[:-1]}; symmetry points lie {n.offset:.2f} off the reference."
-    return told
+        return "only whole steps are written, so that pulls little."
+    return "that pulls only when the array that holds the weight is written."
