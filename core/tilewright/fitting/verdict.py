@@ -263,7 +263,8 @@ def _advise(algorithm: str, n: Numbers) -> AlgorithmAdvice:
     total = sum(costs.values())
     error = wrong(total)
     parts = {cause: error * cost / total for cause, cost in sorted(costs.items(), key=lambda item: -item[1])}
-    return AlgorithmAdvice(algorithm, error, parts, _reason(algorithm, n, parts))
+    reason = _reason(algorithm, n, parts)
+    return AlgorithmAdvice(algorithm, error, parts, reason[:1].upper() + reason[1:])
 
 
 def _reason(algorithm: str, n: Numbers, parts: dict[str, float]) -> str:
