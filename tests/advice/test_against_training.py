@@ -6,7 +6,8 @@ import pytest
 from tests.benchmarks.flagged_settings import accuracy_of, settings, specification
 
 from tilewright.advice import Severity
-from tilewright.runs import advise_run
+from tilewright.configs import SoftBoundsDevice
+from tilewright.runs import advise_run, recommend
 
 CHOSEN = {name: (config, rate) for name, config, rate in settings()}
 LEARN = ["CapacitorPreset", "EcRamPreset", "EcRamMOPreset", "IdealizedPreset", "GokmenVlasovPreset"]
@@ -36,3 +37,19 @@ def test_settings_that_cannot_learn_do_not(name):
     said, accuracy = outcome(name)
     assert Severity.CANNOT_LEARN in said
     assert accuracy < 0.5  # 0.12 to 0.37 seen; floating point reaches 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("up_down", "severity", "least", "most"), [(0.52, "poor", 0.6, 0.9), (0.75, "cannot learn", 0, 0.3)]
+)
+def test_the_grade_of_an_offset_is_what_training_shows(up_down, severity, least, most):
+    """TTv2 with devices whose steps cancel far off 0: 0.75 to 0.76 and 0.09 to 0.11 seen (two seeds, four epochs)."""
+    device = SoftBoundsDevice(
+        dw_min=0.01, up_down=up_down, w_max=1.0, w_min=-1.0, dw_min_dtod=0.1, dw_min_std=0.3, up_down_dtod=0.0,
+        w_max_dtod=0.0, w_min_dtod=0.0, write_noise_std=0.0,
+    )  # fmt: skip
+    spec = specification(recommend("ttv2", device).rpu_config, 0.1, seed=1, epochs=4)
+    said = [item.finding.severity.value for item in advise_run(spec) if "offset" in item.finding.check]
+    assert set(said) == {severity}
+    assert least <= accuracy_of(spec) <= most

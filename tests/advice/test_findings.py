@@ -32,6 +32,14 @@ def offset_device(reference_std, **fields):
     )
 
 
+def unequal_device(up_down):
+    """Its steps cancel about ``up_down`` off 0."""
+    return configs.SoftBoundsDevice(
+        dw_min=0.01, up_down=up_down, w_max=1.0, w_min=-1.0, dw_min_dtod=0.1, dw_min_std=0.3, up_down_dtod=0.0,
+        w_max_dtod=0.0, w_min_dtod=0.0, write_noise_std=0.0,
+    )  # fmt: skip
+
+
 def recommended(algorithm, **cell):
     config = recommend(algorithm, TutorialRRAMPresetDevice()).rpu_config
     for name, value in cell.items():
@@ -138,13 +146,14 @@ def test_the_offset_of_the_fast_array():
 
     assert found("ttv2", offset_device(0.05)) is None
     assert found("ttv2", offset_device(0.2)) is Severity.POOR
-    assert found("ttv2", offset_device(0.5)) is Severity.CANNOT_LEARN
+    # What differs from device to device harms less than what all have: 0.56 and 0.10 of the digits are then told right.
+    assert found("ttv2", offset_device(0.5)) is Severity.POOR
+    assert found("ttv2", unequal_device(0.45)) is Severity.POOR
+    assert found("ttv2", unequal_device(0.75)) is Severity.CANNOT_LEARN
     assert found("c-ttv2", offset_device(0.2)) is None
-    assert found("c-ttv2", offset_device(0.5)) is Severity.POOR
-    assert found("agad", offset_device(0.5)) is None
-    assert found("tiki-taka", offset_device(0.5)) is Severity.CANNOT_LEARN
-    skewed = configs.SoftBoundsDevice(dw_min=0.01, up_down=-0.6)
-    assert found("ttv2", skewed) is Severity.CANNOT_LEARN
+    assert found("c-ttv2", unequal_device(0.75)) is Severity.POOR
+    assert found("agad", unequal_device(0.75)) is None
+    assert found("tiki-taka", unequal_device(0.75)) is Severity.CANNOT_LEARN
     subtracted = configs.SoftBoundsReferenceDevice(dw_min=0.01, up_down=-0.6, subtract_symmetry_point=True)
     assert found("ttv2", subtracted) is None
 

@@ -211,15 +211,26 @@ def _wide(roles: Roles, options: ReadOptions) -> Arrangement:
             f"The columns hold {lengths[0]} to {lengths[-1]} samples each; the empty cells at their ends were left out."
         )
     if ramps:
-        up = sum(record.pulses[0] > 0 for record in records)
-        kinds = [f"{n} {word}" for n, word in ((up, "up"), (len(records) - up, "down")) if n]
-        size = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
-        protocol = f"{' and '.join(kinds)} ramp(s) of {size} pulses"
-        return Arrangement(records, f"{len(records)} columns, one ramp each", protocol, 0.9, notes)
+        return Arrangement(records, f"{len(records)} columns, one ramp each", _ramps_of(records), 0.9, notes)
     confidence = min(confidences, default=0.7)
     what = "cycle" if all(name.cycle for name in names) and one_kind else "device"
     layout = f"{len(records)} columns, one {what} each"
     return Arrangement(records, layout, describe_pulses(records[0].pulses), confidence, notes)
+
+
+def _protocol_of(records: list[Record]) -> str:
+    """The pulses in words: of the first record, or of all where each is a ramp and they differ."""
+    if len(records) > 1 and all(len(runs_of(record.pulses)) == 1 for record in records):
+        return _ramps_of(records)
+    return describe_pulses(records[0].pulses)
+
+
+def _ramps_of(records: list[Record]) -> str:
+    lengths = sorted({len(record) for record in records})
+    up = sum(record.pulses[0] > 0 for record in records)
+    kinds = [f"{n} {word}" for n, word in ((up, "up"), (len(records) - up, "down")) if n]
+    size = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
+    return f"{' and '.join(kinds)} ramp(s) of {size} pulses"
 
 
 @dataclass(frozen=True)
@@ -297,7 +308,7 @@ def _sequence(roles: Roles, options: ReadOptions) -> Arrangement:
     many = f", a column for each of {len(roles.values)} devices" if len(roles.values) > 1 else ""
     kind = "a log of pulses and reads" if logged else "one pulse per row with its polarity"
     layout = f"{kind}{many}"
-    return Arrangement(records, layout, describe_pulses(records[0].pulses), confidence, notes)
+    return Arrangement(records, layout, _protocol_of(records), confidence, notes)
 
 
 def _long(roles: Roles, options: ReadOptions) -> Arrangement:
@@ -318,7 +329,7 @@ def _long(roles: Roles, options: ReadOptions) -> Arrangement:
     if not records:
         raise MeasurementError(f"no device has {MIN_SAMPLES} samples or more")
     layout = f"long form, {many} device(s)" if roles.device is not None else "long form, one pulse per row"
-    return Arrangement(records, layout, describe_pulses(records[0].pulses), min(confidences), notes)
+    return Arrangement(records, layout, _protocol_of(records), min(confidences), notes)
 
 
 def _rows_by_label(column: Column, n: int) -> dict[str, NDArray[np.int64]]:
