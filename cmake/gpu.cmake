@@ -18,6 +18,9 @@ if(TILEWRIGHT_CUDA_ON_HOST STREQUAL "ON" OR (SKBUILD_STATE STREQUAL "editable" A
   target_compile_definitions(_cuda_on_host PRIVATE ${gpu_definitions} TW_MODULE=_cuda_on_host
     TW_TOOLKIT="none" TW_ARCHITECTURES="the host")
   target_compile_options(_cuda_on_host PRIVATE ${kernel_flags} -Wno-unknown-pragmas ${on_host_optimise})
+  if(TILEWRIGHT_SANITIZE MATCHES "thread")
+    target_compile_definitions(_cuda_on_host PRIVATE TW_WATCH_RACES)
+  endif()
   install(TARGETS _cuda_on_host LIBRARY DESTINATION tilewright COMPONENT cuda_on_host)
 endif()
 

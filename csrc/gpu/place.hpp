@@ -19,6 +19,8 @@ struct Place {
 TW_INLINE void add_to(int64_t* sum, int64_t value) {
 #if defined(__CUDA_ARCH__)
     atomicAdd((unsigned long long*)sum, (unsigned long long)value);
+#elif defined(TW_WATCH_RACES)
+    __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
 #else
     *sum += value;
 #endif
@@ -26,6 +28,8 @@ TW_INLINE void add_to(int64_t* sum, int64_t value) {
 TW_INLINE void add_to(int32_t* sum, int32_t value) {
 #if defined(__CUDA_ARCH__)
     atomicAdd(sum, value);
+#elif defined(TW_WATCH_RACES)
+    __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
 #else
     *sum += value;
 #endif
@@ -33,6 +37,8 @@ TW_INLINE void add_to(int32_t* sum, int32_t value) {
 TW_INLINE void raise_to(uint32_t* largest, uint32_t value) {
 #if defined(__CUDA_ARCH__)
     atomicMax(largest, value);
+#elif defined(TW_WATCH_RACES)
+    for (uint32_t held = 0; held < value; held = __sync_val_compare_and_swap(largest, held, value)) {}
 #else
     if (*largest < value) *largest = value;
 #endif
@@ -40,6 +46,8 @@ TW_INLINE void raise_to(uint32_t* largest, uint32_t value) {
 TW_INLINE void mark(int32_t* flags, int32_t flag) {
 #if defined(__CUDA_ARCH__)
     atomicOr(flags, flag);
+#elif defined(TW_WATCH_RACES)
+    __atomic_fetch_or(flags, flag, __ATOMIC_RELAXED);
 #else
     *flags |= flag;
 #endif

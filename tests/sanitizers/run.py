@@ -1,8 +1,9 @@
 """Build the kernels with sanitizers and run the kernel tests over them: memory and arithmetic first, then threads.
 
-    python tests/sanitizers/run.py [address,undefined] [thread] [gpu-host]
+    python tests/sanitizers/run.py [address,undefined] [thread] [gpu-host] [gpu-races]
 
-The last is left out unless it is named: memory and arithmetic in the kernels for GPUs, whose threads the host runs.
+The last two are left out unless they are named: memory and arithmetic in the kernels for GPUs, whose threads the host
+runs, and what threads of a block touch at once.
 
 A finding ends the run with its report and a non-zero status. The interpreter itself is not instrumented, so the
 sanitizer's library is loaded before it; needs g++ on Linux.
@@ -16,6 +17,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILER = os.environ.get("CXX", "g++")
@@ -40,6 +42,16 @@ MEMORY_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
+GPU_TESTS = ("tests/gpu/test_parity.py", "tests/gpu/test_cells.py")
+ON_HOST: dict[str, Any] = {
+    "build": (
+        "-Ccmake.define.TILEWRIGHT_CUDA_ON_HOST=ON",
+        "-Cbuild.targets=_cuda_on_host",
+        "-Cinstall.components=cuda_on_host",
+    ),
+    "module": "_cuda_on_host",
+    "by_default": False,
+}
 PLANS = {
     "address,undefined": Plan(
         "address,undefined",
@@ -55,18 +67,14 @@ PLANS = {
         {"TSAN_OPTIONS": "halt_on_error=1"},
         ("tests/kernels/test_same_bits.py", "-k", "on_threads"),
     ),
-    "gpu-host": Plan(
-        "address,undefined",
-        MEMORY_LIBRARIES,
-        MEMORY_OPTIONS,
-        ("tests/gpu/test_parity.py", "tests/gpu/test_cells.py"),
-        (
-            "-Ccmake.define.TILEWRIGHT_CUDA_ON_HOST=ON",
-            "-Cbuild.targets=_cuda_on_host",
-            "-Cinstall.components=cuda_on_host",
-        ),
-        module="_cuda_on_host",
-        by_default=False,
+    "gpu-host": Plan("address,undefined", MEMORY_LIBRARIES, MEMORY_OPTIONS, GPU_TESTS, **ON_HOST),
+    # Each thread of a block is a fiber, ordered with the others by barriers alone.
+    "gpu-races": Plan(
+        "thread",
+        ("libtsan.so",),
+        {"TSAN_OPTIONS": "halt_on_error=1"},
+        (*GPU_TESTS, "-k", "not backwards and not cuda"),
+        **ON_HOST,
     ),
 }
 
