@@ -6,75 +6,19 @@
 #include <stdexcept>
 #include <vector>
 
+#include "bindings_arrays.hpp"
 #include "bindings_product.hpp"
+#include "bindings_transfers.hpp"
 #include "dispatch.hpp"
 #include "nominal.hpp"
 #define TW_ISA portable
 #include "random.hpp"
-#include "transfer_plan.hpp"
 #include "whiten.hpp"
 
 namespace py = pybind11;
 using namespace tilewright;
 
 namespace {
-
-template <class T>
-T* at(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
-
-// Addresses of (visible, persistent, up, down, max_bound, min_bound, slope_up, slope_down, reference); a parameter that
-// is the same at every crosspoint is given as the negative of its address.
-using Addresses = std::array<intptr_t, 9>;
-
-Plane plane(intptr_t address) { return {at<const float>((uintptr_t)(address < 0 ? -address : address)), address < 0}; }
-
-DeviceArgs with_arrays(const DeviceArgs& model, const Addresses& p, int64_t rows, int64_t cols) {
-    DeviceArgs a = model;
-    a.rows = rows;
-    a.cols = cols;
-    a.visible = at<float>((uintptr_t)p[0]);
-    a.persistent = at<float>((uintptr_t)p[1]);
-    a.up = plane(p[2]);
-    a.down = plane(p[3]);
-    a.max_bound = plane(p[4]);
-    a.min_bound = plane(p[5]);
-    a.slope_up = plane(p[6]);
-    a.slope_down = plane(p[7]);
-    a.reference = plane(p[8]);
-    return a;
-}
-
-// The numbers of a step model: doubles for the nominal response, floats for the kernels.
-struct Shape {
-    StepShape<double> exact;
-    std::vector<double> nodes;
-    std::vector<float> node_values, jumps;
-
-    StepShape<float> single() const {
-        StepShape<float> s;
-        s.slope = (float)exact.slope;
-        s.offset = (float)exact.offset;
-        s.amplitude_up = (float)exact.amplitude_up;
-        s.amplitude_down = (float)exact.amplitude_down;
-        s.rate_up = (float)exact.rate_up;
-        s.rate_down = (float)exact.rate_down;
-        s.noise_add = (float)exact.noise_add;
-        s.noise_slope = (float)exact.noise_slope;
-        s.nodes = node_values.data();
-        s.n_nodes = exact.n_nodes;
-        s.jumps = jumps.data();
-        s.n_scores = exact.n_scores;
-        s.score_span = (float)exact.score_span;
-        return s;
-    }
-};
-
-// A device model keeps the tables its shape points to.
-struct DeviceModel : DeviceArgs {
-    std::shared_ptr<Shape> tables;
-};
 
 struct Snapshots {
     int64_t count = 0;
@@ -285,127 +229,7 @@ PYBIND11_MODULE(_cpu, m) {
 
     bind_product(m);
 
-    py::class_<TransferPlanArgs>(m, "TransferPlan")
-        .def(py::init([](bool columns, bool auto_scale, double auto_momentum, double largest_step, double in_chop_prob,
-                         double out_chop_prob, bool in_chop_random, bool dynamic) {
-                 TransferPlanArgs t;
-                 t.columns = columns;
-                 t.auto_scale = auto_scale;
-                 t.auto_momentum = auto_momentum;
-                 t.largest_step = largest_step;
-                 t.in_chop_prob = in_chop_prob;
-                 t.out_chop_prob = out_chop_prob;
-                 t.in_chop_random = in_chop_random;
-                 t.dynamic = dynamic;
-                 return t;
-             }),
-             py::kw_only(), py::arg("columns"), py::arg("auto_scale"), py::arg("auto_momentum"), py::arg("largest_step"),
-             py::arg("in_chop_prob"), py::arg("out_chop_prob"), py::arg("in_chop_random"), py::arg("dynamic"));
-
-    m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
-                               int64_t outputs, int64_t period, double lr, uint64_t seed, std::array<uintptr_t, 5> state,
-                               std::array<uintptr_t, 10> results) {
-        py::gil_scoped_release release;
-        TransferPlanArgs t = settings;
-        t.x = at<const float>(x);
-        t.d = at<const float>(d);
-        t.samples = samples;
-        t.inputs = inputs;
-        t.outputs = outputs;
-        t.period = period;
-        t.lr = lr;
-        t.seed = seed;
-        t.counters = at<int64_t>(state[0]);
-        t.maxima = at<double>(state[1]);
-        t.in_chop = at<int8_t>(state[2]);
-        t.out_chop = at<int8_t>(state[3]);
-        t.switched = at<int8_t>(state[4]);
-        t.fast_lr = at<float>(results[0]);
-        t.x_chopped = at<float>(results[1]);
-        t.d_chopped = at<float>(results[2]);
-        t.event_after = at<int32_t>(results[3]);
-        t.event_line = at<int32_t>(results[4]);
-        t.event_lr = at<float>(results[5]);
-        t.event_sign = at<int8_t>(results[6]);
-        t.event_out_sign = at<int8_t>(results[7]);
-        t.event_fresh = at<int8_t>(results[8]);
-        t.event_writes = at<int8_t>(results[9]);
-        return plan_transfers(t);
-    });
-
-    m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
-                       uintptr_t line_sign, uintptr_t out_sign, uintptr_t buffer, int64_t line_stride, int64_t element_stride,
-                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, float cap,
-                       std::array<uintptr_t, 4> relative, float mean_rate, uintptr_t pulses, uintptr_t sent_event,
-                       uint64_t seed, uint64_t first_event) {
-        py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.line = at<const int32_t>(line);
-        b.line_sign = at<const int8_t>(line_sign);
-        b.out_sign = at<const int8_t>(out_sign);
-        b.buffer = at<float>(buffer);
-        b.line_stride = line_stride;
-        b.element_stride = element_stride;
-        b.gain = at<const float>(gain);
-        b.momentum = momentum;
-        b.forget = forget;
-        b.restart = restart;
-        b.max_pulses = max_pulses;
-        b.cap = cap;
-        b.reference = at<float>(relative[0]);
-        b.mean = at<float>(relative[1]);
-        b.fresh = at<const int8_t>(relative[2]);
-        b.writes = at<const int8_t>(relative[3]);
-        b.mean_rate = mean_rate;
-        b.pulses = at<float>(pulses);
-        b.sent_event = at<int32_t>(sent_event);
-        b.seed = seed;
-        b.first_event = first_event;
-        return active_table().buffer(b);
-    });
-
-    m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
-                           uint64_t seed, uint64_t first_event) {
-        py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.pulses = at<float>(out);
-        b.seed = seed;
-        b.first_event = first_event;
-        active_table().read_lines(b);
-    });
-
-    m.def("follow", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
-                       uintptr_t mean, float mean_rate, int64_t line_stride, int64_t element_stride, uintptr_t frozen,
-                       float threshold, uintptr_t out, uint64_t seed, uint64_t first_event) {
-        py::gil_scoped_release release;
-        FollowArgs f;
-        f.reads.io = io;
-        f.reads.read_input = read_input;
-        f.reads.events = events;
-        f.reads.length = length;
-        f.reads.lines = at<const float>(lines);
-        f.reads.line = at<const int32_t>(line);
-        f.reads.mean = at<float>(mean);
-        f.reads.mean_rate = mean_rate;
-        f.reads.line_stride = line_stride;
-        f.reads.element_stride = element_stride;
-        f.reads.seed = seed;
-        f.reads.first_event = first_event;
-        f.frozen = at<const float>(frozen);
-        f.threshold = threshold;
-        f.out = at<float>(out);
-        active_table().follow(f);
-    });
+    bind_transfers(m);
 
     m.def("accumulate", [](uintptr_t accumulator, int64_t rows, int64_t cols, uintptr_t x, uintptr_t d, int64_t samples, float lr,
                           int threads) {

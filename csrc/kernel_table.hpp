@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "transfer_plan.hpp"
+
 namespace tilewright {
 
 // A per-crosspoint parameter: one value for each crosspoint, or one for all of them.
@@ -193,6 +195,41 @@ struct FollowArgs {
     float* out = nullptr;           // (events, length) minus what is delivered: the error of the write
 };
 
+// A mini-batch of a cell whose fast array is read line by line into a digital buffer, which pulses a slow array.
+struct BufferedTransferArgs {
+    TransferPlanArgs plan;  // settings, state and vectors; the results are kept within
+    bool chopped = false;
+    DeviceArgs fast, slow;
+    // Pulse schemes and places in the random numbers; vectors, rates and copies are settled within. Of the slow array
+    // the number of its next call, which is made only where something is written.
+    UpdateArgs fast_update, slow_update;
+    float slow_lr = 0;
+    BufferArgs reads;  // periphery, buffer, reference and seed; the rest is settled within
+    // Buffer units per unit of weight, divided by the fast learning rate times `gain_per_rate` where that is not 0, and by
+    // the vectors seen, up to `most_seen`, where that is not 0.
+    float gain = 0, gain_per_rate = 0, most_seen = 0;
+};
+
+// One device of a one-sided pair, (rows, cols), in a refresh.
+struct RefreshedMember {
+    DeviceArgs array;
+    UpdateArgs rewrite;            // pulse scheme and place of the write; what is written is settled within
+    const float* reads = nullptr;  // (cols, rows) what reads of its columns deliver
+    float w_max = 1;
+    Plane reset_level;
+    bool to_reference = false;  // devices are reset to the level above their reference
+    float reset_std = 0;
+    uint64_t noise_seed = 0, call = 0;  // of the reset; its write noise belongs to the next call
+};
+
+// Pairs whose devices have come high are reset, and their difference is written anew.
+struct RefreshArgs {
+    RefreshedMember member[2];  // minus, plus
+    float upper = 0, lower = 0;  // shares of w_max that the higher and the lower device must pass
+    bool* chosen = nullptr;      // (rows, cols) which pairs were refreshed
+    int64_t* written = nullptr;  // (2) columns written of each member
+};
+
 // Whole steps of a digital accumulator, taken out row by row.
 struct CarryArgs {
     float* accumulator = nullptr;  // (all rows, cols)
@@ -240,6 +277,9 @@ struct KernelTable {
     int64_t (*buffer)(const BufferArgs&);  // number of events that send pulses
     void (*read_lines)(const BufferArgs&); // what the reads deliver, into `pulses` (events, length)
     void (*follow)(const FollowArgs&);
+    int64_t (*plan_transfers)(const TransferPlanArgs&);           // number of reads
+    int64_t (*buffered_transfers)(const BufferedTransferArgs&);  // number of writes onto the slow array
+    int64_t (*refresh)(const RefreshArgs&);  // number of pairs refreshed
     int64_t (*carry)(const CarryArgs&);    // number of rows that send steps
     void (*accumulate)(const AccumulateArgs&);
     void (*normals)(const NormalArgs&);

@@ -9,6 +9,7 @@ struct TransferPlanArgs {
     const float* x = nullptr;  // (samples, inputs)
     const float* d = nullptr;  // (samples, outputs)
     int64_t samples = 0, inputs = 0, outputs = 0;
+    int64_t batch = 0;    // vectors of the whole mini-batch, of which these are some; 0 where they are all
     bool columns = true;  // lines read are inputs; otherwise outputs
     int64_t period = 1;   // vectors between reads
     double lr = 0;        // fast learning rate before automatic scaling
@@ -37,8 +38,5 @@ struct TransferPlanArgs {
     int8_t* event_fresh = nullptr;     // dynamic only: first read after a flip
     int8_t* event_writes = nullptr;    // dynamic only: the reference is settled
 };
-
-// Returns the number of reads in this mini-batch.
-int64_t plan_transfers(const TransferPlanArgs& args);
 
 }  // namespace tilewright

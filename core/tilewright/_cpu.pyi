@@ -143,6 +143,77 @@ class TransferPlan:
         dynamic: bool,
     ) -> None: ...
 
+class BufferedTransfers:
+    def __init__(
+        self,
+        *,
+        plan: TransferPlan,
+        chopped: bool,
+        rows: int,
+        cols: int,
+        fast: DeviceModel,
+        slow: DeviceModel,
+        fast_settings: UpdateSettings,
+        slow_settings: UpdateSettings,
+        slow_lr: float,
+        io: ReadSettings,
+        read_input: float,
+        momentum: float,
+        forget: bool,
+        restart: bool,
+        max_pulses: int,
+        cap: float,
+        mean_rate: float,
+    ) -> None: ...
+    def bind(
+        self, fast: tuple[int, ...], fast_counts: int, slow: tuple[int, ...], slow_counts: int, state: list[int]
+    ) -> None: ...
+    def run(
+        self,
+        x: int,
+        d: int,
+        samples: int,
+        batch: int,
+        period: int,
+        lr: float,
+        gain: tuple[float, float, float],
+        seed: int,
+        fast: tuple[int, int, int],
+        slow: tuple[int, int, int],
+        threads: int,
+    ) -> tuple[UpdateStats, UpdateStats, int]: ...
+
+class LineTransfers:
+    def __init__(
+        self,
+        *,
+        columns: bool,
+        rows: int,
+        cols: int,
+        fast: DeviceModel,
+        slow: DeviceModel,
+        fast_settings: UpdateSettings,
+        slow_settings: UpdateSettings,
+        io: ReadSettings,
+        read_input: float,
+    ) -> None: ...
+    def bind(self, fast: tuple[int, ...], fast_counts: int, slow: tuple[int, ...], slow_counts: int) -> None: ...
+    def run(
+        self,
+        x: int,
+        d: int,
+        samples: int,
+        lr: float,
+        line: int,
+        events: int,
+        slow_lr: float,
+        read_seed: int,
+        first_read: int,
+        fast: tuple[int, int, int],
+        slow: tuple[int, int, int],
+        threads: int,
+    ) -> tuple[UpdateStats, UpdateStats]: ...
+
 def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
 def compiler() -> str: ...
@@ -204,19 +275,26 @@ def nominal_response(
     start: float,
     out: int,
 ) -> None: ...
-def plan_transfers(
+def scaled_rates(
     settings: TransferPlan,
     x: int,
     d: int,
     samples: int,
     inputs: int,
     outputs: int,
-    period: int,
     lr: float,
-    seed: int,
-    state: tuple[int, ...],
-    results: tuple[int, ...],
-) -> int: ...
+    maxima: int,
+    rates: int,
+) -> None: ...
+def refresh_pair(
+    members: tuple[tuple[object, ...], tuple[object, ...]],
+    rows: int,
+    cols: int,
+    upper: float,
+    lower: float,
+    chosen: int,
+    threads: int,
+) -> tuple[int, list[int], list[UpdateStats]]: ...
 def buffer(
     io: ReadSettings,
     read_input: float,
@@ -224,19 +302,14 @@ def buffer(
     length: int,
     lines: int,
     line: int,
-    line_sign: int,
-    out_sign: int,
     buffer: int,
     line_stride: int,
     element_stride: int,
     gain: int,
     momentum: float,
     forget: bool,
-    restart: bool,
     max_pulses: int,
     cap: float,
-    relative: tuple[int, ...],
-    mean_rate: float,
     pulses: int,
     sent_event: int,
     seed: int,

@@ -108,20 +108,28 @@ def results() -> dict[str, list[torch.Tensor]]:
     for label, cell in {
         "ttv2": {},
         "c-ttv2": {"out_chop_prob": 0.1, "gamma": 0.1},
+        "agad": {"auto_scale": True, "in_chop_prob": 0.5},
         "mp": {"n_x_bins": 7, "n_d_bins": 5},
     }.items():
         for columns in (True, False) if label != "mp" else (True,):
             options = cell if label == "mp" else cell | {"transfer_columns": columns}
             config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=options)
-            found[f"{label}/{columns}"] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
+            tile = AnalogTile(*SHAPE, config, seed=9)
+            found[f"{label}/{columns}"] = [*exercise(tile, 3), *tile.cell.digital_buffers()]
     for label, cell in {
         "tiki-taka": {"with_reset_prob": 0.4, "n_reads_per_transfer": 5, "random_selection": True},
+        "tiki-taka/at-once": {"n_reads_per_transfer": 5, "transfer_columns": False},
         "residual-v2": {"auto_scale": True, "n_reads_per_transfer": 5},
         "rider": {"n_reads_per_transfer": 5, "transfer_columns": False},
         "e-rider": {"n_reads_per_transfer": 53, "chop_prob": 0.5},
     }.items():
-        config = configs.build_config(label, DEVICES["reference"], construction_seed=4, cell=cell)
+        algorithm = label.partition("/")[0]
+        config = configs.build_config(algorithm, DEVICES["reference"], construction_seed=4, cell=cell)
         found[label] = exercise(AnalogTile(*SHAPE, config, seed=9), 3)
+    pair = configs.OneSidedUnitCell(
+        unit_cell_devices=[DEVICES["reference"]], refresh_every=1, refresh_upper_thres=0.1, refresh_lower_thres=0.0
+    )
+    found["one-sided"] = exercise(AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=pair), seed=9), 3)
     return found | large_work()
 
 

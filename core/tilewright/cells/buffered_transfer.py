@@ -53,6 +53,8 @@ class BufferedTransferCompound(TransferCompound):
 class BufferedTransferCell(TransferCell):
     """As :class:`TransferCell`, with a buffer for each array that is read, in units of its threshold."""
 
+    written_as_read = False
+
     digital: Tensor
 
     def __init__(

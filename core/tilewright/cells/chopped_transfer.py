@@ -175,6 +175,7 @@ class ChoppedTransferCell(Cell):
         self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
         self._update = update
         self._plan: kernels.TransferPlan | None = None
+        self._transfers: kernels.BufferedTransfers | None = None
         self._vectors: int | None = None  # seen so far, where the counters are on a GPU
 
     def get_extra_state(self) -> Tensor:
@@ -186,7 +187,7 @@ class ChoppedTransferCell(Cell):
         self.seed = int(state[0])
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_plan": None, "_vectors": None}
+        return {**self.__dict__, "_plan": None, "_transfers": None, "_vectors": None}
 
     @property
     def plan(self) -> kernels.TransferPlan:
@@ -219,8 +220,7 @@ class ChoppedTransferCell(Cell):
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Write a mini-batch onto A, read the lines that fall due, and pulse C where the buffer is full.
 
-        A does not depend on H or C, so many vectors pass A first, with copies of the lines at the time of their reads;
-        then the reads pass the buffer in order, then C. The result is that of one vector at a time.
+        The result is that of one vector at a time, though many vectors pass A before the first is read.
         """
         if lr == 0:
             return
@@ -228,28 +228,68 @@ class ChoppedTransferCell(Cell):
         if kernels.on_gpu(weight):
             self._update_on_gpu(weight, x, d, lr)
             return
-        first_event = int(self.counters[3])
-        transfers = kernels.plan_transfers(
-            self.plan,
-            kernels.TransferState(self.counters, self.maxima, self.in_chop, self.out_chop, self._switched()),
-            x,
-            d,
-            columns=p.transfer_columns,
-            chopped=self.chopped,
-            period=p.period(samples, self.in_chop.numel()),
-            lr=self._fast_lr(lr),
-            seed=self.seed,
-        )
+        rate, gain = self._fast_lr(lr), self._gain(lr)
         if samples <= VECTORS_AT_ONCE:
-            self._pass(weight, transfers, lr, first_event)
+            self._pass(weight, x, d, samples, rate, gain)
         else:
             for part in parts_of(samples):
-                some = transfers.part(part.start, part.stop)
-                self._pass(weight, some, lr, first_event)
-                first_event += some.line.numel()
+                self._pass(weight, x[part], d[part], samples, rate, gain)
         self.totals.samples += samples
         if p.gamma > 0:
             self._show(weight)
+
+    def _pass(self, weight: Tensor, x: Tensor, d: Tensor, batch: int, rate: float, gain: kernels.Gain) -> None:
+        """Some vectors onto A, their reads into the buffer, and the buffer onto C: one compiled call."""
+        own: dict[str, Any] = self.__dict__["_buffers"]
+        members = self._modules
+        fast: Any = members["fast"]
+        slow: Any = members["slow"]
+        fast_weight, slow_weight = own["fast_weight"], own["slow_weight"]
+        slow_weight = weight if slow_weight is None else slow_weight
+        chop = own["in_chop"], own["out_chop"]
+        before = fast.before_writes(fast_weight), slow.before_writes(slow_weight)
+        taken, written, sent = (self._transfers or self._make_transfers())(
+            fast.updated_tensors(fast_weight),
+            slow.updated_tensors(slow_weight),
+            kernels.TransferState(own["counters"], own["maxima"], *chop, own.get("switched")),
+            own["buffer"],
+            self._relative(),
+            x,
+            d,
+            batch,
+            period=self.parameters_.period(batch, len(chop[0])),
+            lr=rate,
+            gain=gain,
+            seed=self.seed,
+            places=(fast.place, slow.place),
+        )
+        fast.took(taken, x.shape[0], fast_weight, before[0])
+        self.totals.add(taken)
+        if sent:
+            slow.took(written, sent, slow_weight, before[1])
+            self.totals.add_pulses(written)
+
+    def _make_transfers(self) -> kernels.BufferedTransfers:
+        p, relative = self.parameters_, self._relative()
+        self._transfers = kernels.BufferedTransfers(
+            self.plan,
+            self.chopped,
+            self.shape,
+            (self.fast.model, self.slow.model),
+            (self._fast_settings.get(), self._slow_settings.get()),
+            self._reader.settings,
+            kernels.BufferSettings(
+                read_input=self._reader.input,
+                momentum=p.momentum,
+                forget=p.forget_buffer,
+                restart=p.no_buffer,
+                max_pulses=p.transfer_update.desired_bl,
+                cap=p.buffer_cap,
+                write_lr=float(self._write_lr),
+            ),
+            mean_rate=0.0 if relative is None else relative.rate,
+        )
+        return self._transfers
 
     def _update_on_gpu(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """The same, with schedule and choppers on the device; only how many reads there are is known here."""
@@ -275,7 +315,7 @@ class ChoppedTransferCell(Cell):
         self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast, copies)
         if events:
             sent = gpu.read_into_buffer(
-                self._reader.settings, lines, transfers.line, self.buffer, self._gains(transfers, lr),
+                self._reader.settings, lines, transfers.line, self.buffer, self._gains_on_gpu(transfers, lr),
                 columns=p.transfer_columns, read_input=self._reader.input, momentum=p.momentum, forget=p.forget_buffer,
                 restart=p.no_buffer, max_pulses=p.transfer_update.desired_bl, cap=p.buffer_cap,
                 signs=(transfers.line_sign, transfers.out_sign), relative=self._relative(), transfers=transfers,
@@ -304,65 +344,25 @@ class ChoppedTransferCell(Cell):
         self._vectors = None
         super()._load_from_state_dict(*given)
 
-    def _pass(self, weight: Tensor, transfers: kernels.Transfers, lr: float, first_event: int) -> None:
-        """Some vectors of a mini-batch, and their reads."""
-        lines = torch.empty((transfers.line.numel(), self.out_chop.numel()))
-        rows = not self.parameters_.transfer_columns
-        copies = kernels.Snapshots(transfers.line, transfers.after, lines, rows=rows)
-        fast_settings = self._fast_settings.get()
-        totals = self.totals
-        totals.add(
-            self.fast.update(self.fast_weight, transfers.x, transfers.d, transfers.fast_lr, fast_settings, copies)
-        )
-        if transfers.line.numel():
-            totals.pulses += self._transfer(weight, transfers, lines, lr, first_event)
-
     def _fast_lr(self, lr: float) -> float:
         p = self.parameters_
         if p.fast_lr <= 0:
             return lr
         return p.fast_lr * lr if p.scale_fast_lr else p.fast_lr
 
-    def _gains(self, transfers: kernels.Transfers, lr: float) -> Tensor:
-        """Buffer units per unit of weight, for each read."""
+    def _gain(self, lr: float) -> kernels.Gain:
+        """Buffer units per unit of weight."""
         p = self.parameters_
-        gain = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
-        gains = gpu.filled(transfers.line.numel(), gain, transfers.line)
-        if p.correct_gradient_magnitudes:
-            gains = gains / (transfers.lr * (self._slow_settings.granularity / self._fast_settings.granularity))
-        return gains
+        value = p.transfer_lr * (lr if p.scale_transfer_lr else 1.0) / self._threshold
+        if not p.correct_gradient_magnitudes:
+            return kernels.Gain(value)
+        return kernels.Gain(value, self._slow_settings.granularity / self._fast_settings.granularity)
 
-    def _transfer(
-        self, weight: Tensor, transfers: kernels.Transfers, lines: Tensor, lr: float, first_event: int
-    ) -> int:
-        """Reads into the buffer, buffer onto C; returns the pulses sent to C."""
-        p = self.parameters_
-        pulses, event = kernels.read_into_buffer(
-            self._reader.settings,
-            lines,
-            transfers.line,
-            self.buffer,
-            self._gains(transfers, lr),
-            columns=p.transfer_columns,
-            read_input=self._reader.input,
-            momentum=p.momentum,
-            forget=p.forget_buffer,
-            restart=p.no_buffer,
-            max_pulses=p.transfer_update.desired_bl,
-            cap=p.buffer_cap,
-            signs=(transfers.line_sign, transfers.out_sign),
-            relative=self._relative(),
-            transfers=transfers,
-            seed=self.seed,
-            first_event=first_event,
-        )
-        if event.numel() == 0:
-            return 0
-        line = transfers.line.index_select(0, event)
-        x, d = (line, pulses) if p.transfer_columns else (pulses, line)
-        slow = weight if self.slow_weight is None else self.slow_weight
-        stats = self.slow.update(slow, x, d, self._write_lr, self._slow_settings.get())
-        return 0 if stats is None else stats.pulses
+    def _gains_on_gpu(self, transfers: kernels.Transfers, lr: float) -> Tensor:
+        """The same for each read."""
+        gain = self._gain(lr)
+        gains = gpu.filled(transfers.line.numel(), gain.value, transfers.line)
+        return gains / (transfers.lr * gain.per_rate) if gain.per_rate else gains
 
     def _show(self, weight: Tensor) -> None:
         """Visible weight for gamma > 0: C plus the unchopped A."""

@@ -101,18 +101,24 @@ class DynamicTransferCell(ChoppedTransferCell):
         return self.switched
 
     def _relative(self) -> kernels.Relative | None:
-        return kernels.Relative(self.reference, self.mean, self._rate)
+        own = self._buffers
+        return kernels.Relative(own["reference"], own["mean"], self._rate)  # type: ignore[arg-type]
 
     def _fast_lr(self, lr: float) -> float:
         rate = super()._fast_lr(lr)
         return rate * float(self.feedback) if self.dynamic.experimental_fast_lr_feedback else rate
 
-    def _gains(self, transfers: kernels.Transfers, lr: float) -> Tensor:
-        gains = super()._gains(transfers, lr)
-        if not self.dynamic.experimental_correct_accumulation:
+    def _gain(self, lr: float) -> kernels.Gain:
+        gain = super()._gain(lr)
+        if self.dynamic.experimental_correct_accumulation:
+            gain.most_seen = 1 / self._fast_settings.granularity
+        return gain
+
+    def _gains_on_gpu(self, transfers: kernels.Transfers, lr: float) -> Tensor:
+        gains, most_seen = super()._gains_on_gpu(transfers, lr), self._gain(lr).most_seen
+        if most_seen == 0:
             return gains
-        seen = self._first_vector + transfers.first + transfers.after + 1
-        return gains / seen.clamp(max=1 / self._fast_settings.granularity)
+        return gains / (self._first_vector + transfers.after + 1).clamp(max=most_seen)
 
     @torch.no_grad()
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:

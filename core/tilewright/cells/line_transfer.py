@@ -132,6 +132,7 @@ class LineTransferCell(Cell):
     The result is that of one vector at a time.
     """
 
+    written_as_read: ClassVar[bool] = False  # whether what is read is written as it is, and nothing else happens
     operations_per_value = 0  # digital operations on each value that is read, before it is written
     on_cpu: ClassVar[tuple[str, ...]] = ("counters",)
 
@@ -163,6 +164,7 @@ class LineTransferCell(Cell):
         ]
         self._reader = LineReader(parameters.transfer_forward, parameters.transfer_columns)
         self._read_keys: dict[int, int] = {}
+        self._at_once: kernels.LineTransfers | None = None
         self._numbers = torch.arange(self.lines, dtype=torch.int32)
         self._counted: Tensor | None = None  # the counters as they stand on a GPU, where lines take turns
 
@@ -240,6 +242,9 @@ class LineTransferCell(Cell):
             events = self._due(k, start, samples, period, counters) if period else None
             if writes is None and events is None:
                 continue
+            if writes is not None and events is not None and rates[k] != 0 and self._goes_at_once(k, writes, events):
+                self._transfer_at_once(k, weight, writes, events, rates[k], counters)
+                return  # the last array is never read
             lines = self._write(k, self._weights(k, weight), writes, events)
             writes = None
             if events is None or lines is None:
@@ -248,6 +253,43 @@ class LineTransferCell(Cell):
             counters[2 + 3 * k] += lines.shape[0]
             number = first_read if events.on_gpu is None else events.on_gpu.first
             writes = self._transfer(k, events, lines, rates[k], number)
+
+    def _goes_at_once(self, k: int, writes: Writes, events: Events) -> bool:
+        """Whether one compiled call does what array ``k`` is given, its reads, and their writes onto the last array."""
+        return (
+            self.written_as_read and events.at_end and k == len(self.shares) - 2 and type(writes.lr) is float
+            and not kernels.on_gpu(writes.x) and writes.x.dtype is torch.float32 and writes.d.dtype is torch.float32
+        )  # fmt: skip
+
+    def _transfer_at_once(
+        self, k: int, weight: Tensor, writes: Writes, events: Events, rate: float, counters: NDArray[np.int64]
+    ) -> None:
+        fast, slow = self._array(k), self._array(k + 1)
+        if self._at_once is None:
+            self._at_once = kernels.LineTransfers(
+                self.parameters_.transfer_columns,
+                self.shape,
+                (fast.model, slow.model),
+                (self._settings[k].get(), self._settings[k + 1].get()),
+                self._reader.settings,
+                self._reader.input,
+            )
+        fast_weight, slow_weight = self._weights(k, weight), self._weights(k + 1, weight)
+        before = fast.before_writes(fast_weight), slow.before_writes(slow_weight)
+        assert isinstance(writes.lr, float)
+        given, written = self._at_once(
+            [*fast.updated_tensors(fast_weight), *slow.updated_tensors(slow_weight)], writes.x, writes.d, writes.lr,
+            events.line, rate, self._read_key(k), int(counters[2 + 3 * k]), (fast.place, slow.place),
+        )  # fmt: skip
+        reads = events.line.shape[0]
+        counters[2 + 3 * k] += reads
+        fast.took(given, writes.x.shape[0], fast_weight, before[0])
+        slow.took(written, reads, slow_weight, before[1])
+        if k == self._first_array():
+            self.totals.add(given)
+        else:
+            self.totals.add_pulses(given)
+        self.totals.add_pulses(written)
 
     def _counters(self) -> NDArray[np.int64]:
         """The counters, sharing their memory: single numbers of a tensor take many times longer to read."""
@@ -310,7 +352,7 @@ class LineTransferCell(Cell):
 
     def __getstate__(self) -> dict[str, object]:
         self._take_counters()
-        return dict(self.__dict__)
+        return {**self.__dict__, "_at_once": None}
 
     def _save_to_state_dict(self, *given: Any) -> None:
         self._take_counters()

@@ -250,41 +250,65 @@ class OneSidedCell(PulsedCell):
     @torch.no_grad()
     def _refresh(self, weight: Tensor) -> None:
         p = self.parameters_
-        minus, plus = self._read(MINUS), self._read(PLUS)
+        if self._counted is None:
+            self._refresh_at_once(weight)
+            return
+        minus, plus = self._read(MINUS).t(), self._read(PLUS).t()
         low, high = minus / p.pair[MINUS].w_max, plus / p.pair[PLUS].w_max
         upper, lower = p.refresh_upper_thres, p.refresh_lower_thres
         chosen = torch.where(plus > minus, (high > upper) & (low > lower), (high > lower) & (low > upper))
         count = chosen.sum().reshape(1)
-        if self._counted is not None:  # nobody waits for the number: all of it is done, and nothing where it is 0
-            self._counted[1:] += count
-        elif int(count):
-            self.counters[2] += count[0]
-        else:
-            return
+        self._counted[1:] += count  # nobody waits for the number: all of it is done, and nothing where it is 0
         difference = torch.where(chosen, plus - minus, torch.zeros_like(plus))
         for k, amount in ((MINUS, -difference), (PLUS, difference)):
-            self._array(k).reset_where(self.members[k], chosen, None if self._counted is None else count)
+            self._array(k).reset_where(self.members[k], chosen, count)
             self._write_columns(k, amount.clamp(min=0))
         self._show(weight)
 
     def _write_columns(self, index: int, wanted: Tensor) -> None:
-        """Raise a member, open loop, by what is wanted (outputs, inputs): column by column, those of zeros left out."""
-        due, live = (wanted > 0).any(dim=0), None
-        if self._counted is None:
-            columns = due.nonzero().flatten()
-            if not columns.numel():
-                return
-        else:
-            columns = torch.argsort(due.to(torch.int8), descending=True, stable=True)
-            live = due.sum().reshape(1)
+        """On a GPU: raise a member, open loop, by what is wanted (outputs, inputs), a column at a time.
+
+        Columns of zeros come last and do not count, so that nobody waits for how many there are.
+        """
+        due = (wanted > 0).any(dim=0)
+        columns = torch.argsort(due.to(torch.int8), descending=True, stable=True)
         errors = -wanted[:, columns].t().contiguous()
         settings = self._rewrite[index].get()
         self._array(index).update(
-            self.members[index], columns.to(torch.int32), errors, torch.ones(1), settings, live=live
+            self.members[index], columns.to(torch.int32), errors, torch.ones(1), settings, live=due.sum().reshape(1)
+        )
+
+    def _refresh_at_once(self, weight: Tensor) -> None:
+        """The same in one compiled call."""
+        p = self.parameters_
+        minus, plus = (self._refreshed(k, self._read(k)) for k in (MINUS, PLUS))
+        count, chosen, written, stats = kernels.refresh_pair(minus, plus, p.refresh_upper_thres, p.refresh_lower_thres)
+        if count == 0:
+            return
+        for k in (MINUS, PLUS):
+            array, member = self._array(k), self.members[k]
+            array.was_reset(member, chosen)
+            if written[k]:
+                array.took(stats[k], written[k], member, None)  # what was written was reset too
+        self.counters[2] += count
+        self._show(weight)
+
+    def _refreshed(self, index: int, reads: Tensor) -> kernels.RefreshedMember:
+        array = self._array(index)
+        return kernels.RefreshedMember(
+            model=array.model,
+            tensors=array.updated_tensors(self.members[index]),
+            settings=self._rewrite[index].get(),
+            reads=reads,
+            w_max=self.parameters_.pair[index].w_max,
+            reset_level=array.reset_level,
+            to_reference=array.resets_to_reference,
+            reset_std=array.device.reset_std,
+            place=array.place,
         )
 
     def _read(self, index: int) -> Tensor:
-        """Every column of a member, each through the periphery of the refresh; (outputs, inputs)."""
+        """Every column of a member, each through the periphery of the refresh; (inputs, outputs)."""
         io, inputs = self.parameters_.refresh_forward, self.shape[1]
         if self._reads is None:
             self._reads = compile_io(io, self.refresh_nonlinearity, backward=False)
@@ -300,7 +324,7 @@ class OneSidedCell(PulsedCell):
                 read = gpu.matrix_product(*given, seed=seed, first_sample=first)
             else:
                 read = kernels.matrix_product(*given, transposed=False, seed=seed, first_sample=first)
-        return read.t()
+        return read.contiguous()
 
     def _frozen(self) -> FrozenDraws:
         b = self._buffers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -13,8 +11,6 @@ from tilewright.devices.pulsed import PulsedDevice
 from tilewright.kernels import gpu
 from tilewright.parameters import parameter
 from tilewright.periphery import UpdateParameters
-
-_NEVER = 1 << 62
 
 
 class ResidualCompound(LineTransferCompound, abstract=True):
@@ -73,16 +69,24 @@ class ResidualCell(LineTransferCell):
                 largest_step=self._longest * p.unit_cell_devices[k].granularity,
                 in_chop_prob=0.0, out_chop_prob=0.0, in_chop_random=False, dynamic=False,
             )  # fmt: skip
-        counters, chop = torch.zeros(4, dtype=torch.int64, device=x.device), torch.zeros(1, dtype=torch.int8)
-        state = kernels.TransferState(counters, self.maxima, chop, chop)  # nothing is read, so that nothing is chopped
-        given: dict[str, Any] = {
-            "columns": True, "chopped": False, "period": _NEVER, "lr": p.rate_of_fast_array(lr), "seed": 0,
-        }  # fmt: skip
+        rate = p.rate_of_fast_array(lr)
         if kernels.on_gpu(x):
-            plan = gpu.plan_transfers(self._scaling[k], state, x, d, events=0, **given)[0]
+            counters, chop = torch.zeros(4, dtype=torch.int64, device=x.device), torch.zeros(1, dtype=torch.int8)
+            state = kernels.TransferState(counters, self.maxima, chop, chop)  # nothing is read, so nothing is chopped
+            writes.lr = gpu.plan_transfers(
+                self._scaling[k],
+                state,
+                x,
+                d,
+                events=0,
+                columns=True,
+                chopped=False,
+                period=x.shape[0] + 1,
+                lr=rate,
+                seed=0,
+            )[0].fast_lr
         else:
-            plan = kernels.plan_transfers(self._scaling[k], state, x, d, **given)
-        writes.lr = plan.fast_lr
+            writes.lr = kernels.scaled_rates(self._scaling[k], self.maxima, x, d, rate)
         return writes
 
     def _follow(

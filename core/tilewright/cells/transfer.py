@@ -81,9 +81,13 @@ class TransferCell(LineTransferCell):
     """As :class:`LineTransferCell`: what is read is written as it is. Lines may be drawn at random, and reset."""
 
     parameters_: TransferCompound
+    written_as_read = True
 
     def _takes_turns(self) -> bool:
         return not self.parameters_.random_selection and self.parameters_.with_reset_prob == 0
+
+    def _goes_at_once(self, k: int, writes: Writes, events: Events) -> bool:
+        return self.parameters_.with_reset_prob == 0 and super()._goes_at_once(k, writes, events)
 
     def _starts(self, k: int, n: int, reads: int, counters: NDArray[np.int64]) -> list[int]:
         if not self.parameters_.random_selection:

@@ -244,26 +244,43 @@ class DeviceArray(nn.Module):
         if self._gpu is not None:
             self._update_on_gpu(self._gpu, visible, x, d, lr, settings, snapshots, live)
             return None
-        position, buffers = self.position, self._buffers
-        position.calls += 1
-        before = None
-        if buffers["written"] is not None:
-            visible = visible.detach()
-            before = self._raw(visible).clone()
+        position = self.position
         updates = self._updates
         if updates is None or updates.settings is not settings:
             updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
-        tensors = [visible, *[buffers[name] for name in _UPDATED]]
-        stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls, snapshots)
-        position.samples += x.shape[0]
-        sent = self._sent
+        before = self.before_writes(visible)
+        stats = updates(
+            self.updated_tensors(visible), x, d, lr, self.noise_seed, position.samples, position.calls + 1, snapshots
+        )
+        self.took(stats, x.shape[0], visible, before)
+        return stats
+
+    def updated_tensors(self, visible: Tensor) -> list[Tensor | None]:
+        """The visible weights and the tensors that an update reads or changes, in the order of the kernels."""
+        buffers = self._buffers
+        return [visible, *[buffers[name] for name in _UPDATED]]
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Key of its noise, number of the next vector, and of the next call."""
+        return self.noise_seed, self.position.samples, self.position.calls + 1
+
+    def before_writes(self, visible: Tensor) -> Tensor | None:
+        """The states before an update, where it matters later which of them changed."""
+        return None if self._buffers["written"] is None else self._raw(visible.detach()).clone()
+
+    def took(self, stats: kernels.UpdateStats, samples: int, visible: Tensor, before: Tensor | None) -> None:
+        """Note what an update of one more call did; ``before`` is what :meth:`before_writes` gave."""
+        position, sent = self.position, self._sent
+        position.calls += 1
+        position.samples += samples
         sent.empty += stats.empty
         sent.truncated += stats.truncated
         sent.slots += stats.slots
         sent.pulses += stats.pulses
         if before is not None:
+            visible = visible.detach()
             self._note_writes(self._raw(visible) != before, visible)
-        return stats
 
     def _update_on_gpu(
         self,
@@ -390,11 +407,22 @@ class DeviceArray(nn.Module):
         torch.where(where, self._raw(visible), self.written, out=self.written)
         torch.where(where, self.drift_time.to(torch.float32), self.written_at, out=self.written_at)
 
+    @property
+    def resets_to_reference(self) -> bool:
+        """Whether the level after a reset counts from the reference."""
+        return self.reference is not None and bool(getattr(self.device, "reset_to_reference", False))
+
     def _resting_level(self) -> Tensor:
         level: Tensor = self.reset_level
-        if self.reference is not None and getattr(self.device, "reset_to_reference", False):
+        if self.reference is not None and self.resets_to_reference:
             level = level + self.reference
         return level
+
+    def was_reset(self, visible: Tensor, chosen: Tensor) -> None:
+        """Note that a kernel has reset the devices of a mask (outputs, inputs), as :meth:`reset_where` does."""
+        self.position.calls += 2 if self.write_noise > 0 else 1
+        if self.written is not None:
+            self._note_writes(chosen, visible)
 
     @torch.no_grad()
     def reset(self, visible: Tensor, probability: float = 1.0, columns: Tensor | None = None) -> bool:

@@ -19,25 +19,27 @@ from tilewright.kernels.accumulators import accumulate_outer, carry_steps
 from tilewright.kernels.arrays import Crosspoints
 from tilewright.kernels.gpu import on_gpu
 from tilewright.kernels.machine import RATE_KINDS, capabilities, exercise
+from tilewright.kernels.pair_refresh import RefreshedMember, refresh_pair
 from tilewright.kernels.products import TileReads, matrix_product
 from tilewright.kernels.random import derive_seed, normal_field, normal_rows, uniform_field, uniform_rows
 from tilewright.kernels.responses import nominal_response, pulse_trace, whiten
+from tilewright.kernels.transfer_batches import BufferedTransfers, BufferSettings, Gain, LineTransfers
 from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
-from tilewright.kernels.transfers import (
-    follow_reads,
-    plan_transfers,
-    read_into_buffer,
-    read_lines,
-)
+from tilewright.kernels.transfers import follow_reads, read_into_buffer, read_lines, scaled_rates
 from tilewright.kernels.updates import ArrayUpdates, Snapshots, split_counts
 
 __all__ = [
     "RATE_KINDS",
     "ArrayUpdates",
+    "BufferSettings",
+    "BufferedTransfers",
     "Crosspoints",
     "DeviceModel",
+    "Gain",
+    "LineTransfers",
     "ProductStats",
     "ReadSettings",
+    "RefreshedMember",
     "Relative",
     "Snapshots",
     "StepShape",
@@ -58,10 +60,11 @@ __all__ = [
     "normal_field",
     "normal_rows",
     "on_gpu",
-    "plan_transfers",
     "pulse_trace",
     "read_into_buffer",
     "read_lines",
+    "refresh_pair",
+    "scaled_rates",
     "split_counts",
     "uniform_field",
     "uniform_rows",

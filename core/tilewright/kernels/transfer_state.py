@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -30,7 +29,7 @@ class Relative:
 
 @dataclass(slots=True)
 class Transfers:
-    """What a mini-batch of a transfer cell does: inputs for the fast array and the reads on the way."""
+    """What a mini-batch of a transfer cell does, where a GPU plans it: inputs for the fast array, reads on the way."""
 
     x: Tensor
     d: Tensor
@@ -42,22 +41,3 @@ class Transfers:
     out_sign: Tensor
     fresh: Tensor | None = None
     writes: Tensor | None = None
-    first: int = 0  # vector of the mini-batch that ``after`` counts from
-
-    def part(self, first: int, last: int) -> Transfers:
-        """The vectors ``first`` to ``last`` and the reads after them; shares memory."""
-        begin, end = torch.searchsorted(self.after, torch.tensor([first, last], dtype=torch.int32)).tolist()
-        events = slice(begin, end)
-        return Transfers(
-            x=self.x[first:last],
-            d=self.d[first:last],
-            fast_lr=self.fast_lr[first:last],
-            after=self.after[events] - first,
-            line=self.line[events],
-            lr=self.lr[events],
-            line_sign=self.line_sign[events],
-            out_sign=self.out_sign[events],
-            fresh=None if self.fresh is None else self.fresh[events],
-            writes=None if self.writes is None else self.writes[events],
-            first=first,
-        )

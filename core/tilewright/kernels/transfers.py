@@ -9,53 +9,16 @@ from tilewright import _cpu
 from tilewright._cpu import ReadSettings, TransferPlan
 from tilewright.kernels import gpu
 from tilewright.kernels.arrays import address_of, rows_of
-from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
 
 
-def plan_transfers(
-    plan: TransferPlan,
-    state: TransferState,
-    x: Tensor,
-    d: Tensor,
-    *,
-    columns: bool,
-    chopped: bool,
-    period: int,
-    lr: float,
-    seed: int,
-) -> Transfers:
-    """Settle the learning rate of each vector, the reads and the choppers of a mini-batch; advances ``state``."""
+def scaled_rates(plan: TransferPlan, maxima: Tensor, x: Tensor, d: Tensor, lr: float) -> Tensor:
+    """Learning rate of each vector (samples,) after automatic scaling; ``maxima`` follows the vectors in place."""
     x, d = rows_of(x, x.shape[-1], "x"), rows_of(d, d.shape[-1], "d")
-    samples, inputs, outputs = x.shape[0], x.shape[1], d.shape[1]
-    length = outputs if columns else inputs
-    out = Transfers(
-        x=torch.empty_like(x) if chopped else x,
-        d=torch.empty_like(d) if chopped else d,
-        fast_lr=torch.empty(samples, dtype=torch.float32),
-        after=torch.empty(samples, dtype=torch.int32),
-        line=torch.empty(samples, dtype=torch.int32),
-        lr=torch.empty(samples, dtype=torch.float32),
-        line_sign=torch.empty(samples, dtype=torch.int8),
-        out_sign=torch.empty((samples, length), dtype=torch.int8),
+    rates = torch.empty(x.shape[0], dtype=torch.float32)
+    _cpu.scaled_rates(
+        plan, x.data_ptr(), d.data_ptr(), x.shape[0], x.shape[1], d.shape[1], lr, maxima.data_ptr(), rates.data_ptr()
     )
-    if state.switched is not None:
-        out.fresh, out.writes = torch.empty(samples, dtype=torch.int8), torch.empty(samples, dtype=torch.int8)
-    events = _cpu.plan_transfers(
-        plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, lr, seed,
-        (
-            state.counters.data_ptr(), state.maxima.data_ptr(), state.in_chop.data_ptr(), state.out_chop.data_ptr(),
-            address_of(state.switched),
-        ),
-        (
-            out.fast_lr.data_ptr(), out.x.data_ptr() if chopped else 0, out.d.data_ptr() if chopped else 0,
-            out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
-            out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
-        ),
-    )  # fmt: skip
-    if events < samples:
-        out.after, out.line, out.lr = out.after[:events], out.line[:events], out.lr[:events]
-        out.line_sign, out.out_sign = out.line_sign[:events], out.out_sign[:events]
-    return out
+    return rates
 
 
 def read_into_buffer(
@@ -72,11 +35,7 @@ def read_into_buffer(
     max_pulses: int,
     seed: int,
     first_event: int,
-    restart: bool = False,
     cap: float = 0.0,
-    signs: tuple[Tensor, Tensor] | None = None,
-    relative: Relative | None = None,
-    transfers: Transfers | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Read the copied lines, add them to the buffer (outputs, inputs) in place, and return minus the pulses to send.
 
@@ -93,11 +52,7 @@ def read_into_buffer(
         max_pulses: most pulses of one write.
         seed: key of the noise.
         first_event: number of the first read in the life of the cell.
-        restart: the buffer starts from 0 at each read.
         cap: limit of the buffer in units of ``max_pulses``, when not forgetting; 0 is none.
-        signs: int8 choppers of the lines (events,) and of their elements (events, length).
-        relative: reference and running mean of the reads; needs ``transfers``.
-        transfers: tells which reads follow a flip and which may write.
 
     Returns:
         pulses (sent, length) float32: whole numbers, the error vectors of the writes onto the slow array;
@@ -107,20 +62,10 @@ def read_into_buffer(
     pulses = torch.empty((events, length), dtype=torch.float32)
     sent_event = torch.empty(events, dtype=torch.int32)
     inputs = buffer.shape[1]
-    line_sign, out_sign = (0, 0) if signs is None else (signs[0].data_ptr(), signs[1].data_ptr())
-    planes, rate = (0, 0, 0, 0), 0.0
-    if relative is not None and transfers is not None:
-        rate = relative.rate
-        planes = (
-            relative.reference.data_ptr(),
-            relative.mean.data_ptr(),
-            address_of(transfers.fresh),
-            address_of(transfers.writes),
-        )
     sent = _cpu.buffer(
-        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), line_sign, out_sign,
-        buffer.data_ptr(), 1 if columns else inputs, inputs if columns else 1, gain.data_ptr(), momentum, forget,
-        restart, max_pulses, cap, planes, rate, pulses.data_ptr(), sent_event.data_ptr(), seed, first_event,
+        settings, read_input, events, length, lines.data_ptr(), line.data_ptr(), buffer.data_ptr(),
+        1 if columns else inputs, inputs if columns else 1, gain.data_ptr(), momentum, forget, max_pulses, cap,
+        pulses.data_ptr(), sent_event.data_ptr(), seed, first_event,
     )  # fmt: skip
     return (pulses, sent_event) if sent == events else (pulses[:sent], sent_event[:sent])
 
