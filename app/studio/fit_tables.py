@@ -40,7 +40,7 @@ def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, 
     """The parameter table as an editor; returns what it says now."""
     number = st.column_config.NumberColumn(format="%.3g", width=62)
     held = st.column_config.CheckboxColumn(help="Cleared: held at its start value.", width=44)
-    tied = st.column_config.TextColumn(width=100, help="Ties it to others: `-w_max`, `0.5 * gamma_up`.")
+    tied = st.column_config.TextColumn("tied to", width=78, help="Ties it to others: `-w_max`, `0.5 * gamma_up`.")
     table = parameter_table(device_class, measurement)
     return st.data_editor(
         table,
