@@ -209,12 +209,17 @@ def as_class(fit: DeviceFit, device_class: type[PulsedDevice]) -> DeviceFit:
 
 def _in_order(rows: list[RankingRow]) -> list[RankingRow]:
     best = min(rows, key=lambda row: (row.held_out_rms, row.fit.n_varied))
-    worth = max(best.fit.n_points / best.fit.correlated_samples, 2.0)
     made, tied_so_far = [], True
     for row in sorted(rows, key=lambda row: row.held_out_rms):
         tied_so_far = tied_so_far and _tied(row, best)  # none is tied that predicts worse than one that is not
-        bic = worth * math.log(max(row.fit.rms**2, 1e-300)) + row.fit.n_varied * math.log(worth)
-        made.append(replace(row, bic=bic, place=1 if tied_so_far else 2))
+        made.append(replace(row, place=1 if tied_so_far else 2))
+    # What a sample is worth belongs to the data; each class of the tied estimates it, flexible ones too high.
+    correlated = float(np.median([row.fit.correlated_samples for row in made if row.place == 1]))
+    worth = max(best.fit.n_points / correlated, 2.0)
+    made = [
+        replace(row, bic=worth * math.log(max(row.fit.rms**2, 1e-300)) + row.fit.n_varied * math.log(worth))
+        for row in made
+    ]
     lowest = min((row.bic for row in made if row.place == 1), default=0.0)
 
     def key(row: RankingRow) -> tuple[float, ...]:
