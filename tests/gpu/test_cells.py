@@ -151,6 +151,9 @@ RATES = (
 def test_rates_are_read_on_the_device(machine, name):
     """A learning rate in a tensor, changed in place, does what a number does: weights end at the same bits."""
     config = quiet_configuration(CONFIGURATIONS[name])
+    for option in ("scale_fast_lr", "auto_scale"):  # rates of the fast array are settled from it too
+        if option in type(config.device).model_fields:
+            setattr(config.device, option, True)
     torch.manual_seed(3)
     number = AnalogLinear(SHAPE[1], SHAPE[0], rpu_config=config)
     tensor = copy.deepcopy(number)
