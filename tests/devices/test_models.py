@@ -21,6 +21,7 @@ from tilewright.configs import (
 )
 from tilewright.devices import nominal_response, symmetry_point, trace_pulses
 from tilewright.devices.step_expression import ExpressionError, evaluate
+from tilewright.devices.table_step import GRID_NODES
 from tilewright.parameters import ParameterError
 
 
@@ -189,6 +190,32 @@ def test_jumps_are_distributed_as_measured():
     assert stats.kstest(jumps, law.cdf).statistic < 0.0142 + 0.003
     # A normal jump of the same mean and spread is far outside.
     assert stats.kstest(jumps, stats.norm(1, 1).cdf).statistic > 0.1
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_jumps_between_two_points_are_a_mixture_of_both(direction):
+    """Standard deviation of 40,000 jumps half-way between weights where it is 0.2 and 2 steps, on a cell of the table.
+
+    Its standard error is 1 / sqrt(2 n) = 0.0035 of it, so 5.1 of these have a false-alarm rate below 1e-6.
+    """
+    cell = 2 / (GRID_NODES - 1)
+    outermost = 4.0  # in standard deviations: what lies beyond takes 2e-4 from the variance
+
+    def normal_jumps(deviation):
+        return [1 - outermost * deviation, 1 + outermost * deviation]
+
+    rows = [normal_jumps(0.2), normal_jumps(2.0)]
+    device = TableStepDevice(
+        **{name: 0.0 for name in TableStepDevice.model_fields if name.endswith("_dtod")},
+        dw_min=1e-5, dw_min_std=1.0, w_max=1.0, w_min=-1.0, points_weight=[0.0, cell],
+        quantile_levels=[float(stats.norm.cdf(-outermost)), float(stats.norm.cdf(outermost))],
+        quantiles_up=rows, quantiles_down=rows,
+    )  # fmt: skip
+    for share, deviation in ((0.5, 1.1), (0.25, 0.65)):
+        traces = trace_pulses(device, [direction], 40_000, seed=4, w0=share * cell).astype(float)
+        jumps = (traces[1] - traces[0]) * direction / 1e-5
+        assert jumps.mean() == pytest.approx(1.0, abs=5.1 * deviation / 200)
+        assert jumps.std() == pytest.approx(deviation, rel=5.1 * 0.0036 + 1e-4)
 
 
 def test_jumps_measured_on_a_device_give_its_steps_back():
