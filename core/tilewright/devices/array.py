@@ -248,10 +248,10 @@ class DeviceArray(nn.Module):
         updates = self._updates
         if updates is None or updates.settings is not settings:
             updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
-        before = self.before_writes(visible)
-        stats = updates(
-            self.updated_tensors(visible), x, d, lr, self.noise_seed, position.samples, position.calls + 1, snapshots
-        )
+        buffers = self._buffers
+        before = None if buffers["written"] is None else self.before_writes(visible)
+        tensors = [visible, *[buffers[name] for name in _UPDATED]]
+        stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls + 1, snapshots)
         self.took(stats, x.shape[0], visible, before)
         return stats
 

@@ -97,13 +97,14 @@ class ArrayUpdates:
             call: number of this call; cycle noise depends on it.
             snapshots: lines to copy on the way.
         """
-        x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
-        if not x_hot and (x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous()):
+        x_type, d_type, x_shape, d_shape = x.dtype, d.dtype, x.shape, d.shape
+        x_hot, d_hot = x_type is torch.int32, d_type is torch.int32
+        if not x_hot and (x_type is not torch.float32 or len(x_shape) != 2 or not x.is_cpu or not x.is_contiguous()):
             x = rows_of(x, self.cols, "x")
-        if not d_hot and (d.dtype is not torch.float32 or d.dim() != 2 or not d.is_cpu or not d.is_contiguous()):
+        if not d_hot and (d_type is not torch.float32 or len(d_shape) != 2 or not d.is_cpu or not d.is_contiguous()):
             d = rows_of(d, self.rows, "d")
-        samples = x.shape[0]
-        if d.shape[0] != samples or not (x_hot or x.shape[1] == self.cols) or not (d_hot or d.shape[1] == self.rows):
+        samples = x_shape[0]
+        if d_shape[0] != samples or not (x_hot or x_shape[1] == self.cols) or not (d_hot or d_shape[1] == self.rows):
             self._refuse(x, d)
         addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
         if addresses != self._addresses:
