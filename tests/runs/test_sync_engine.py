@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -126,18 +127,30 @@ def test_a_damaged_checkpoint_fails_its_run_and_no_other(engine):
     assert engine.wait(healthy, 60).state == "finished"
 
 
+class AlmostFull:
+    """A file with room for a part of a checkpoint."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def write(self, data):
+        if self.file.tell() + len(data) > 1000:
+            raise OSError(28, "No space left on device")
+        return self.file.write(data)
+
+
 def test_a_full_disk_fails_the_run_in_words_and_keeps_the_last_checkpoint(engine, monkeypatch):
     import tilewright.runs.checkpoints as checkpoints
 
-    write, calls = checkpoints.write_atomically, []
+    writing, opened = checkpoints.writing_atomically, []
 
-    def full(path, data):
-        calls.append(path)
-        if len(calls) > 1:
-            raise OSError(28, "No space left on device")
-        write(path, data)
+    @contextmanager
+    def filling(path):
+        opened.append(path)
+        with writing(path) as file:
+            yield file if len(opened) == 1 else AlmostFull(file)
 
-    monkeypatch.setattr(checkpoints, "write_atomically", full)
+    monkeypatch.setattr(checkpoints, "writing_atomically", filling)
     run_id = engine.submit(small_spec(epochs=1000))
     row = engine.wait(run_id, 60)
     assert row.state == "failed"

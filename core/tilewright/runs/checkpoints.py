@@ -6,12 +6,14 @@ import hashlib
 import io
 import pickle
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
-from tilewright.atomic_write import write_atomically
+from tilewright.atomic_write import writing_atomically
 from tilewright.ledger import Ledger
 from tilewright.runs.store import ArtifactRow
 from tilewright.runs.trainer import CheckpointError
@@ -23,24 +25,68 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> ArtifactRow:
     Raises:
         CheckpointError: the file cannot be written, e.g. on a full disk; an older one is still there.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return _save("checkpoint", path, buffer.getvalue())
+
+    def write(file: _Hashed) -> None:
+        try:
+            with _no_checksum_of_parts():
+                torch.save(state, cast(BinaryIO, file))
+        except RuntimeError:
+            if file.error is not None:
+                raise file.error from None
+            raise
+
+    return _save("checkpoint", path, write)
 
 
 def save_ledger(path: Path, book: Ledger) -> ArtifactRow:
     """Write the ``ledger`` of a ``checkpoint`` event; as :func:`save_checkpoint`."""
-    return _save("ledger", path, book.to_json().encode())
+    return _save("ledger", path, lambda file: file.write(book.to_json().encode()))
 
 
-def _save(name: str, path: Path, data: bytes) -> ArtifactRow:
+class _Hashed:
+    """A file that is hashed as it is written: its content never lies in memory as a whole."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+        self.error: OSError | None = None  # torch tells of its own failure to write, not of the reason
+
+    def write(self, data: bytes) -> int:
+        try:
+            written = self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.hash.update(data)
+        self.size += len(data)
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+@contextmanager
+def _no_checksum_of_parts() -> Iterator[None]:
+    """The checksum of the whole file says more than torch's of its parts, which take as long to compute."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
     try:
-        write_atomically(path, data)
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
+
+
+def _save(name: str, path: Path, write: Callable[[_Hashed], object]) -> ArtifactRow:
+    try:
+        with writing_atomically(path) as file:
+            hashed = _Hashed(file)
+            write(hashed)
     except OSError as error:
         raise CheckpointError(
             f"{name} {path} cannot be written: {error.strerror}; free some space, then resume"
         ) from None
-    return ArtifactRow(name, path.name, hashlib.sha256(data).hexdigest(), len(data), time.time())
+    return ArtifactRow(name, path.name, hashed.hash.hexdigest(), hashed.size, time.time())
 
 
 def load_checkpoint(path: Path, sha256: str = "") -> dict[str, Any]:

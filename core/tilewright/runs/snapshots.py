@@ -83,11 +83,12 @@ def _layer(path: str, tiles: int) -> str:
 
 
 def _of(name: str, value: Tensor) -> ArraySnapshot:
-    array = value.detach().float().numpy()
+    value = value.detach().float()
+    array = value.numpy()
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, PICTURE)).round().astype(int)) for n in array.shape)
     low, high = float(array.min()), float(array.max())
-    counts, _ = np.histogram(array, bins=BINS, range=(low, high if high > low else low + 1.0))
-    return ArraySnapshot(name, array[np.ix_(rows, columns)].astype(np.float32), counts.astype(np.float32), low, high)
+    counts = torch.histc(value, BINS, low, high if high > low else low + 1.0).numpy()
+    return ArraySnapshot(name, array[np.ix_(rows, columns)].astype(np.float32), counts, low, high)
 
 
 # --- files of a run ---------------------------------------------------------------------------------------------------
