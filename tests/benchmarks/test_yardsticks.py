@@ -190,9 +190,6 @@ def entry(seed, accuracy):
 
 
 # The yardstick itself has one seed for the full training, and wide margins for it.
-FEWER_SEEDS = {
-    "digits_full": (list(digits.BARS["full"]), 1),
-}
 RECORDED = {
     "weight_programming": (programming.BARS, programming.missed_bars),
     "bounds_sweep": (bounds_sweep.BARS, bounds_sweep.missed_bars),
@@ -208,13 +205,11 @@ RECORDED = {
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_recorded_results_meet_their_bars(name):
-    """Over three seeds, but for the cases that are listed with fewer."""
+    """Over three seeds."""
     bars, missed = RECORDED[name]
     results = evidence.stored(name)
     assert missed(results) == []
-    fewer, least = FEWER_SEEDS.get(name, ([], 3))
-    assert evidence.short_of_seeds(results, fewer, least) == []
-    assert evidence.short_of_seeds(results, [case for case in bars if case not in fewer]) == []
+    assert evidence.short_of_seeds(results, bars) == []
 
 
 def test_the_settings_of_the_residual_family_are_those_of_the_experiment():
