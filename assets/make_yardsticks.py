@@ -6,6 +6,7 @@ what stands between a pair of comments; pictures go beside the pages. Needs Chro
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -28,6 +29,7 @@ sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 
 import bounds_sweep  # noqa: E402
 import digits_on_noisy_device  # noqa: E402
+import flagged_settings  # noqa: E402
 import linear_regression  # noqa: E402
 import recommended_settings  # noqa: E402
 import residual_settings  # noqa: E402
@@ -200,6 +202,45 @@ def costs_table() -> str:
     return markdown(["algorithm", *causes], rows)
 
 
+GRADES = ("cannot learn", "poor")
+
+
+@functools.cache
+def flagged() -> list[tuple[str, list[float], dict[str, list[str]]]]:
+    """Settings, their recorded accuracies in percent, and what is said of them today, by grade."""
+    recorded = {item["setting"]: item["accuracy"] for item in stored("flagged_settings")["settings"]}  # type: ignore[call-overload]
+    return [
+        (
+            name,
+            recorded[name],
+            flagged_settings.said_of(flagged_settings.specification(config, rate, 1, flagged_settings.EPOCHS)),
+        )
+        for name, config, rate in flagged_settings.settings()
+    ]
+
+
+def flagged_table() -> str:
+    """What is said of a setting, and how it trained."""
+    rows = [
+        [
+            name,
+            f"{np.mean(values):.0f} ({min(values):.0f}-{max(values):.0f})",
+            *[", ".join(said[grade]) for grade in GRADES],
+        ]
+        for name, values, said in flagged()
+    ]
+    return markdown(["setting", "test accuracy, %", *GRADES], rows)
+
+
+def flagged_summary() -> str:
+    """The range of the means in each grade."""
+    means: dict[str, list[float]] = {"cannot learn": [], "poor": [], "nothing is said": []}
+    for _, values, said in flagged():
+        means[next((grade for grade in GRADES if said[grade]), "nothing is said")].append(float(np.mean(values)))
+    rows = [[grade, str(len(found)), f"{min(found):.0f} to {max(found):.0f}"] for grade, found in means.items()]
+    return markdown(["worst that is said", "settings", "mean test accuracy, %"], rows)
+
+
 def verdict_table(devices: Iterable[str]) -> str:
     """Accuracy of each algorithm on devices, what the verdict says, and whether that is right."""
     found = stored(verdict_against_training.NAME)
@@ -231,6 +272,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "regression": regression_table,
         "presets": presets_table,
     },
+    DOCS / "warnings.md": {"flagged summary": flagged_summary, "flagged": flagged_table},
     DOCS / "algorithms.md": {"etas": etas_table, "tiles": tiles_table},
     DOCS / "fitting.md": {
         "costs": costs_table,

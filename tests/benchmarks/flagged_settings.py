@@ -25,6 +25,7 @@ from tilewright.runs import DataSource, Perceptron, RunSpec, Seeds, advise_run, 
 from tilewright.tile_presets import TILE_PRESETS
 
 GRADES = ("cannot learn", "poor")
+EPOCHS = 4
 GRANULARITIES = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 100_000.0)
 
 
@@ -57,6 +58,12 @@ def specification(config: RPUConfig, rate: float, seed: int, epochs: int) -> Run
     )
 
 
+def said_of(spec: RunSpec) -> dict[str, list[str]]:
+    """Names of the findings on a run, by grade."""
+    found = [item.finding for item in advise_run(spec)]
+    return {grade: sorted({f.check for f in found if f.severity.value == grade}) for grade in ("cannot learn", "poor")}
+
+
 def accuracy_of(spec: RunSpec) -> float:
     """Test accuracy after the last epoch; chance when it diverged."""
     last = 0.1
@@ -71,7 +78,7 @@ def main() -> None:
     """Train everything."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--only", default="", help="names that hold this text")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -82,11 +89,8 @@ def main() -> None:
         if options.only not in name:
             continue
         specs = [specification(config, rate, seed, options.epochs) for seed in options.seeds]
-        found = [item.finding for item in advise_run(specs[0])]
         values = [100 * accuracy_of(spec) for spec in specs]
-        said = {
-            grade: sorted({f.check for f in found if f.severity.value == grade}) for grade in ("cannot learn", "poor")
-        }
+        said = said_of(specs[0])
         spread = f" ({min(values):.0f}-{max(values):.0f})" if len(values) > 1 else ""
         print(
             f"| {name} | {np.mean(values):.0f}{spread} | {' | '.join(', '.join(said[g]) for g in said)} |", flush=True
