@@ -6,7 +6,8 @@ FOLDER holds the four idx files of MNIST. The 784-256-128-10 network with sigmoi
 (in-memory SGD at tau 2.0, which leaves the plateau late, for three) and a constant rate of 0.05, through 8-bit
 converters and with a learned output scale per tile. In-memory SGD drifts to
 the symmetry point of its devices faster than the gradient of the first plateau pulls, unless the range is wide;
-Tiki-Taka keeps its gradients on an array of its own. After arXiv:2406.12774, shortened from 80 epochs.
+Tiki-Taka keeps its gradients on an array of its own. After arXiv:2406.12774, shortened from 80 epochs. Algorithms that
+the recipe says nothing of have their recommended settings.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tilewright.configs import (
 )
 from tilewright.data import load_dataset
 from tilewright.runs import RunSpec
+from tilewright.runs.recommended import recommend
 from tilewright.runs.spec import DataSource, Seeds
 
 # Algorithm, bounds, rate of the transfer.
@@ -37,6 +39,10 @@ CASES: dict[str, tuple[str, float, float]] = {
     "tiki-taka, tau 0.8, transfer_lr 0.1": ("tiki-taka", 0.8, 0.1),
     "tiki-taka, tau 2.0, transfer_lr 0.1": ("tiki-taka", 2.0, 0.1),
     "floating point": ("fp", 0.0, 0.0),
+    "residual-v2, tau 0.7": ("residual-v2", 0.7, 0.0),
+    "rider, tau 0.7": ("rider", 0.7, 0.0),
+    "e-rider, tau 0.7": ("e-rider", 0.7, 0.0),
+    "multi-tile-residual, tau 0.7": ("multi-tile-residual", 0.7, 0.0),
 }
 EPOCHS = 2
 LATE = {"sgd, tau 2.0": 3}  # runs that may still be on the plateau after two epochs
@@ -56,6 +62,11 @@ def configuration(case: str) -> RPUConfig:
     }
     if algorithm == "sgd":
         return build_config("sgd", device, **shared)
+    if algorithm != "tiki-taka":
+        config = recommend(algorithm, device, construction_seed=123).rpu_config
+        config.forward, config.backward = eight_bits, eight_bits
+        config.mapping.learn_out_scaling = True
+        return config
     read = IOParameters(noise_management="None", bound_management="None")
     cell = {
         "fast_lr": 0.05,

@@ -233,6 +233,27 @@ def test_exact_updates_reach_the_state_beneath_write_noise():
     assert_std(tile.get_weights().numpy().ravel(), 0.01, "weight", rounding=1e-6)
 
 
+@pytest.mark.parametrize("columns", [400, 8], ids=["every crosspoint", "few crosspoints"])
+def test_pulses_write_the_visible_weight_anew(columns):
+    """One down pulse: 0.01 (1 + 0.1) from the raw weight 0.1, less the reference, with write noise of one step.
+
+    n = 100 x 400 or 100 x 8 crosspoints, in vectors and from lists; the others keep what they showed.
+    """
+    device = without_noise(
+        configs.SoftBoundsReferenceDevice, dw_min=0.01, w_max=1.0, w_min=-1.0, write_noise_std=1.0, reference_mean=0.1
+    )
+    tile = AnalogTile(100, 400, config_of(device), seed=1)
+    tile.set_weights(torch.zeros(100, 400))
+    before = tile.get_weights().clone()
+    x = (torch.arange(400) % (400 // columns) == 0).float()[None]
+    tile.update(x, torch.ones(1, 100), 0.01)
+    touched = x[0] > 0
+    weights = tile.get_weights()
+    assert torch.equal(weights[:, ~touched], before[:, ~touched])
+    assert_mean(weights[:, touched].numpy().ravel(), -0.011, "weight", rounding=1e-6)
+    assert_std(weights[:, touched].numpy().ravel(), 0.01, "weight", rounding=1e-6)
+
+
 def test_exact_updates_clip_in_raw_coordinates():
     device = without_noise(configs.SoftBoundsReferenceDevice, dw_min=0.01, w_max=1.0, w_min=-1.0, reference_mean=0.5)
     changes = weight_changes(config_of(device, pulse_type="NoneWithDevice"), [1.0], [1.0], 0.0, 3.0, 1)
