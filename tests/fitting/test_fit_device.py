@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tilewright.fitting import (
     fit_device,
     value_with_error,
 )
+from tilewright.fitting.ranking import RankingRow, _in_order
 from tilewright.fitting.result import FittedParameter
 from tilewright.measurement import load_example, read_measurement, tutorial_pulses
 
@@ -239,6 +241,30 @@ def test_ranking_finds_the_device_that_made_the_data():
         assert ranking.best.held_out_rms == pytest.approx(0.01, rel=0.2)
         assert len(ranking.table()) == len(classes)
         assert ranking.best.class_name in ranking.verdict()
+
+
+def test_a_flexible_class_does_not_decide_what_a_sample_is_worth():
+    """Three classes tie; the flexible one leaves residuals that look independent, the others' last 20 samples.
+
+    With 2,000 independent samples, its smaller residuals would outweigh sixteen more parameters.
+    """
+
+    def row(name, n_varied, correlated_samples, rms, errors):
+        fit = SimpleNamespace(
+            n_points=2000, correlated_samples=correlated_samples, rms=rms, n_varied=n_varied, parameters=[]
+        )
+        return RankingRow(name, math.sqrt(np.mean(errors)), 0.01, fit, np.asarray(errors))
+
+    errors = np.random.default_rng(1).uniform(0.9, 1.1, 40)
+    rows = [
+        row("flexible", 20, 1.0, 0.095, errors),
+        row("one", 4, 20.0, 0.1, errors),
+        row("other", 5, 20.0, 0.1, errors),
+    ]
+    ordered = _in_order(rows)
+    assert [found.place for found in ordered] == [1, 1, 1]
+    assert ordered[0].class_name == "one"
+    assert ordered[-1].class_name == "flexible"
 
 
 def test_classes_with_one_equation_share_a_rank():

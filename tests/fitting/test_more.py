@@ -313,6 +313,23 @@ def test_the_verdict_follows_the_physics():
     assert off.sentence().count("Start with") == 1
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        ConstantStepDevice(corrupt_devices_prob=1.0),
+        SoftBoundsReferenceDevice(w_max_dtod=1.0, w_min_dtod=1.0, dw_min_dtod=1.0, reference_std=1.0),
+        ConstantStepDevice(w_max=1e-3, w_min=-1e-3, dw_min=1e-4),
+        SoftBoundsDevice(w_max=1.0, w_min=0.0),
+    ],
+    ids=["stuck", "all apart", "narrow", "one-sided"],
+)
+def test_odd_devices_get_a_verdict_too(device):
+    verdict = device_verdict(device)
+    assert all(0 < item.error <= 0.9 for item in verdict.advice)
+    assert 0.5 <= verdict.confidence <= 1
+    assert not {"nan", "inf"} & set(verdict.sentence().split())
+
+
 def test_the_report_stands_alone(fitted):
     measurement, fit = fitted
     named = dataclasses.replace(measurement, name="<b>mine</b>")

@@ -142,6 +142,8 @@ class DeviceVerdict:
 
     def sentence(self) -> str:
         """The verdict as a colleague would say it."""
+        if not math.isfinite(self.states):
+            return "It takes no steps: nothing can be learned on it."
         parts = [f"About {self.states:,.0f} states"]
         if not math.isfinite(self.symmetry_point):
             parts.append("no symmetry point in the range")
@@ -155,6 +157,12 @@ class DeviceVerdict:
         others = [LABELS[name] for name in self.alike[1:]]
         tail = f" {_listed(others)[:1].upper()}{_listed(others)[1:]} should do as well." if others else ""
         return f"{'; '.join(parts)}. Start with {LABELS[best.algorithm]}: {_WORKS[best.algorithm]}{tail}"
+
+
+def _median(values: Array) -> float:
+    """Of those that exist; NaN where none does."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else math.nan
 
 
 def _listed(words: list[str]) -> str:
@@ -196,9 +204,9 @@ def device_verdict(
     advice = sorted((_advise(name, numbers) for name in LABELS), key=lambda item: item.error)
     confidence = _better(advice[0], advice[1]) * 0.85 ** len(doubts)
     points = seen.symmetry_points[np.isfinite(seen.symmetry_points)]
-    snr = float(np.nanmedian(seen.snr))
+    snr = _median(seen.snr)
     return DeviceVerdict(
-        states=float(np.nanmedian(seen.states)),
+        states=_median(seen.states),
         symmetry_point=float(np.median(points)) if 2 * len(points) >= DEVICES else math.nan,
         symmetry_spread=float(np.std(points)) if 2 * len(points) >= DEVICES else math.nan,
         asymmetry=numbers.asymmetry,
@@ -221,7 +229,10 @@ def numbers_of(
     f, g = seen.symmetric_part[used], seen.asymmetric_part[used]
     with np.errstate(invalid="ignore", divide="ignore"):
         skew = np.clip(np.where(np.abs(f) > 1e-12, g / f, np.sign(g)), -1, 1)
-    step = max(float(np.nanmean(np.abs(f))), 1e-12)
+    # Devices and weights without a step are left out; a device that never steps counts as pulled all one way.
+    seen_at, seen_of = np.isfinite(skew).any(axis=1), np.isfinite(skew).any(axis=0)
+    skew = skew[seen_at][:, seen_of] if seen_at.any() else np.ones((1, 1))
+    step = max(float(np.nanmean(np.abs(f))) if np.isfinite(f).any() else 0.0, 1e-12)
     at, reference = device.nominal_steps(np.zeros(1)), np.zeros(1) + device.nominal_reference
     cycles = [device.cycle_noise(s, scale, reference) for s, scale in zip(at, device.steps, strict=True)]
     typical = np.nanmean(skew, axis=1)
@@ -231,7 +242,7 @@ def numbers_of(
         cycle=float(np.mean(cycles)) / step,
         write=device.write_noise,
         asymmetry=float(np.sqrt(np.nanmean(skew**2))),
-        slope=abs(float(np.polyfit(weights[used], typical, 1)[0])),
+        slope=abs(float(np.polyfit(weights[used][seen_at], typical, 1)[0])) if len(typical) > 1 else 0.0,
         offset=float(np.nanmedian(np.abs(np.nanmean(skew, axis=0)))),
         follow=reads * step,
     )
