@@ -110,9 +110,7 @@ class _Watched:
 @contextmanager
 def watched_host() -> Iterator[list[Recording]]:
     """As ``run_on_host``; launches are noted by the recordings that are put into the list."""
-    with gpu.run_on_host():
-        module, gpu._stand_in = gpu._stand_in, _Watched(gpu._stand_in)
-        try:
-            yield gpu._stand_in.recording
-        finally:
-            gpu._stand_in = module
+    with gpu.run_on_host() as module:
+        watched = _Watched(module)
+        with gpu.standing_in(watched):
+            yield watched.recording
