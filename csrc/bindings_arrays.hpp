@@ -1,4 +1,5 @@
-// What the bindings of updates and of transfers share: addresses of an array's tensors, and the model of its devices.
+// What bindings share, those of the processor and of graphics processors: addresses of an array's tensors and of a
+// periphery's, and the model of its devices.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -34,6 +35,16 @@ inline DeviceArgs with_arrays(const DeviceArgs& model, const Addresses& p, int64
     a.slope_down = plane(p[7]);
     a.reference = plane(p[8]);
     return a;
+}
+
+// The tensors of a periphery: output noise, nonlinearity, offsets, read asymmetry and the running mean of inputs; 0 when
+// absent.
+inline void freeze(ProductArgs& p, const std::array<uintptr_t, 5>& values) {
+    p.io.out_noise_values = at<const float>(values[0]);
+    p.io.nonlinearity_values = at<const float>(values[1]);
+    p.io.offset_values = at<const float>(values[2]);
+    p.io.asymmetry_values = at<const float>(values[3]);
+    p.average = at<float>(values[4]);
 }
 
 // The numbers of a step model: doubles for the nominal response, floats for the kernels.

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "bindings_arrays.hpp"
 #include "bindings_product.hpp"
 #include "dispatch.hpp"
 
@@ -11,11 +12,6 @@ namespace py = pybind11;
 
 namespace tilewright {
 namespace {
-
-template <class T>
-T* at(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
 
 // One direction of a tile, kept between calls so that a call passes only what changes.
 class Reads {
@@ -29,14 +25,7 @@ class Reads {
         args_.seed = seed;
     }
 
-    // Addresses of output noise, nonlinearity, offsets, read asymmetry and the running mean of inputs; 0 when absent.
-    void freeze(std::array<uintptr_t, 5> values) {
-        args_.io.out_noise_values = at<const float>(values[0]);
-        args_.io.nonlinearity_values = at<const float>(values[1]);
-        args_.io.offset_values = at<const float>(values[2]);
-        args_.io.asymmetry_values = at<const float>(values[3]);
-        args_.average = at<float>(values[4]);
-    }
+    void freeze(const std::array<uintptr_t, 5>& values) { tilewright::freeze(args_, values); }
 
     // Number of outputs that ended at the bound of the ADC.
     int64_t run(uintptr_t weight, uintptr_t x, uintptr_t y, int64_t samples, uint64_t first_sample, int threads, bool learn) {

@@ -5,7 +5,7 @@
 
 #include <tuple>
 
-#include "bindings_arrays.hpp"
+#include "bindings_lines.hpp"
 #include "dispatch.hpp"
 #include "line_transfer.hpp"
 
@@ -203,26 +203,9 @@ void bind_transfers(py::module_& m) {
                        bool forget, int max_pulses, float cap, uintptr_t pulses, uintptr_t sent_event, uint64_t seed,
                        uint64_t first_event) {
         py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.line = at<const int32_t>(line);
-        b.buffer = at<float>(buffer);
-        b.line_stride = line_stride;
-        b.element_stride = element_stride;
-        b.gain = at<const float>(gain);
-        b.momentum = momentum;
-        b.forget = forget;
-        b.max_pulses = max_pulses;
-        b.cap = cap;
-        b.pulses = at<float>(pulses);
-        b.sent_event = at<int32_t>(sent_event);
-        b.seed = seed;
-        b.first_event = first_event;
-        return active_table().buffer(b);
+        return active_table().buffer(buffer_args(read_lines_args(io, read_input, events, length, lines, seed, first_event),
+                                                 {line, buffer, line_stride, element_stride}, gain,
+                                                 {momentum, forget, max_pulses, cap}, pulses, sent_event));
     });
 
     py::class_<LineTransfers>(m, "LineTransfers")
@@ -269,15 +252,8 @@ void bind_transfers(py::module_& m) {
     m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
                            uint64_t seed, uint64_t first_event) {
         py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
+        BufferArgs b = read_lines_args(io, read_input, events, length, lines, seed, first_event);
         b.pulses = at<float>(out);
-        b.seed = seed;
-        b.first_event = first_event;
         active_table().read_lines(b);
     });
 
@@ -285,23 +261,8 @@ void bind_transfers(py::module_& m) {
                        uintptr_t mean, float mean_rate, int64_t line_stride, int64_t element_stride, uintptr_t frozen,
                        float threshold, uintptr_t out, uint64_t seed, uint64_t first_event) {
         py::gil_scoped_release release;
-        FollowArgs f;
-        f.reads.io = io;
-        f.reads.read_input = read_input;
-        f.reads.events = events;
-        f.reads.length = length;
-        f.reads.lines = at<const float>(lines);
-        f.reads.line = at<const int32_t>(line);
-        f.reads.mean = at<float>(mean);
-        f.reads.mean_rate = mean_rate;
-        f.reads.line_stride = line_stride;
-        f.reads.element_stride = element_stride;
-        f.reads.seed = seed;
-        f.reads.first_event = first_event;
-        f.frozen = at<const float>(frozen);
-        f.threshold = threshold;
-        f.out = at<float>(out);
-        active_table().follow(f);
+        active_table().follow(follow_args(read_lines_args(io, read_input, events, length, lines, seed, first_event),
+                                          {line, mean, line_stride, element_stride}, mean_rate, frozen, threshold, out));
     });
 }
 

@@ -6,7 +6,11 @@
 #include <array>
 #include <cmath>
 #include <stdexcept>
+#include <tuple>
+#include <vector>
 
+#include "../bindings_arrays.hpp"
+#include "../bindings_transfers.hpp"
 #include "entries.hpp"
 
 namespace py = pybind11;
@@ -15,31 +19,12 @@ using namespace tilewright::TW_ISA;
 
 namespace {
 
-template <class T>
-T* at(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
-
-Plane plane(intptr_t address) { return {at<const float>((uintptr_t)(address < 0 ? -address : address)), address < 0}; }
-
-// As in the module of the processor: (visible, persistent, up, down, max_bound, min_bound, slope_up, slope_down,
-// reference), negative where one value stands for all; then the tables of the step, on the device too.
-DeviceArgs with_arrays(const DeviceArgs& model, const std::array<intptr_t, 9>& p, const std::array<uintptr_t, 2>& tables,
-                       int64_t rows, int64_t cols) {
+// The tables of the step are on the device too.
+DeviceArgs on_device(const DeviceArgs& model, const Addresses& arrays, const std::array<uintptr_t, 2>& tables, int64_t rows,
+                     int64_t cols) {
     if ((model.shape.n_nodes > 0 && !tables[0]) || (model.shape.n_scores > 0 && !tables[1]))
         throw std::invalid_argument("the tables of this device are not on the graphics processor");
-    DeviceArgs a = model;
-    a.rows = rows;
-    a.cols = cols;
-    a.visible = at<float>((uintptr_t)p[0]);
-    a.persistent = at<float>((uintptr_t)p[1]);
-    a.up = plane(p[2]);
-    a.down = plane(p[3]);
-    a.max_bound = plane(p[4]);
-    a.min_bound = plane(p[5]);
-    a.slope_up = plane(p[6]);
-    a.slope_down = plane(p[7]);
-    a.reference = plane(p[8]);
+    DeviceArgs a = with_arrays(model, arrays, rows, cols);
     a.shape.nodes = at<const float>(tables[0]);
     a.shape.jumps = at<const float>(tables[1]);
     return a;
@@ -53,9 +38,9 @@ class Updates {
 
     // Addresses of the array, of its tables, of its pulse counters, of its clock (samples, calls) and of the sums of what
     // was sent.
-    void bind(const std::array<intptr_t, 9>& arrays, const std::array<uintptr_t, 2>& tables, uintptr_t pulse_counts,
+    void bind(const Addresses& arrays, const std::array<uintptr_t, 2>& tables, uintptr_t pulse_counts,
               uintptr_t clock, uintptr_t counts) {
-        job_.array = with_arrays(model_, arrays, tables, rows_, cols_);
+        job_.array = on_device(model_, arrays, tables, rows_, cols_);
         job_.clock = {at<int64_t>(clock), clock ? at<int64_t>(clock) + 1 : nullptr};
         job_.counts = at<int64_t>(counts);
         settings_.counts = at<int64_t>(pulse_counts);
@@ -125,15 +110,7 @@ class Reads {
         p.seed = seed;
     }
 
-    // Addresses of output noise, nonlinearity, offsets, read asymmetry and the running mean of inputs; 0 when absent.
-    void freeze(std::array<uintptr_t, 5> values) {
-        ProductArgs& p = job_.product;
-        p.io.out_noise_values = at<const float>(values[0]);
-        p.io.nonlinearity_values = at<const float>(values[1]);
-        p.io.offset_values = at<const float>(values[2]);
-        p.io.asymmetry_values = at<const float>(values[3]);
-        p.average = at<float>(values[4]);
-    }
+    void freeze(const std::array<uintptr_t, 5>& values) { tilewright::freeze(job_.product, values); }
 
     void bind(uintptr_t clock, uintptr_t counts) {
         job_.clock = {at<int64_t>(clock), nullptr};
@@ -176,7 +153,12 @@ PYBIND11_MODULE(TW_MODULE, m) {
 
     m.def("toolkit", [] { return std::string(TW_TOOLKIT); });
     m.def("architectures", [] { return std::string(TW_ARCHITECTURES); });
-    m.def("devices", &device_names);
+    m.def("devices", [] {
+        std::vector<std::tuple<std::string, int, int>> found;
+        for (const DeviceSeen& device : devices_seen()) found.emplace_back(device.name, device.major, device.minor);
+        return found;
+    });
+    m.def("versions", [] { return std::make_pair(toolkit_version(), driver_version()); });
     m.def("why_no_device", &why_no_device);
     m.def("use_device", &use_device);
     m.def("run_backwards", &run_backwards);
@@ -195,12 +177,12 @@ PYBIND11_MODULE(TW_MODULE, m) {
         .def("memory", &Reads::memory)
         .def("run", &Reads::run);
 
-    m.def("trace", [](const DeviceArgs& model, const std::array<intptr_t, 9>& arrays, const std::array<uintptr_t, 2>& tables,
+    m.def("trace", [](const DeviceArgs& model, const Addresses& arrays, const std::array<uintptr_t, 2>& tables,
                       int64_t devices, uintptr_t pulses, int64_t n_pulses, uintptr_t out, uint64_t seed, int64_t first,
                       uintptr_t stream) {
         py::gil_scoped_release release;
         TraceArgs t;
-        t.device = with_arrays(model, arrays, tables, 1, devices);
+        t.device = on_device(model, arrays, tables, 1, devices);
         t.pulses = at<const int8_t>(pulses);
         t.n_pulses = n_pulses;
         t.out = at<float>(out);
@@ -232,140 +214,7 @@ PYBIND11_MODULE(TW_MODULE, m) {
         field(f, at<void>(stream));
     });
 
-    m.def("next_lines", [](uintptr_t counters, int64_t lines, int64_t transfers, int64_t reads, int64_t soonest, int64_t period,
-                           uintptr_t line, uintptr_t after, uintptr_t first, uintptr_t stream) {
-        py::gil_scoped_release release;
-        next_lines({at<int64_t>(counters), lines, transfers, reads, soonest, period, at<int32_t>(line), at<int32_t>(after),
-                    at<int64_t>(first)}, at<void>(stream));
-    });
-
-    m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,
-                           uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
-        py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.pulses = at<float>(out);
-        b.seed = seed;
-        b.first_event = first_event;
-        read_lines(b, at<const int64_t>(first), at<void>(stream));
-    });
-
-    m.def("follow", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
-                       uintptr_t mean, float mean_rate, int64_t line_stride, int64_t element_stride, uintptr_t frozen,
-                       float threshold, uintptr_t out, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
-        py::gil_scoped_release release;
-        FollowArgs f;
-        BufferArgs& b = f.reads;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.line = at<const int32_t>(line);
-        b.mean = at<float>(mean);
-        b.mean_rate = mean_rate;
-        b.line_stride = line_stride;
-        b.element_stride = element_stride;
-        b.seed = seed;
-        b.first_event = first_event;
-        f.frozen = at<const float>(frozen);
-        f.threshold = threshold;
-        f.out = at<float>(out);
-        follow(f, at<const int64_t>(first), at<void>(stream));
-    });
-
-    m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
-                       std::array<uintptr_t, 2> signs, uintptr_t buffer_at, int64_t line_stride, int64_t element_stride,
-                       uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, float cap,
-                       std::array<uintptr_t, 4> relative, float mean_rate, uintptr_t pulses, uintptr_t sent_event,
-                       uintptr_t live, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
-        py::gil_scoped_release release;
-        BufferArgs b;
-        b.io = io;
-        b.read_input = read_input;
-        b.events = events;
-        b.length = length;
-        b.lines = at<const float>(lines);
-        b.line = at<const int32_t>(line);
-        b.buffer = at<float>(buffer_at);
-        b.line_stride = line_stride;
-        b.element_stride = element_stride;
-        b.gain = at<const float>(gain);
-        b.momentum = momentum;
-        b.forget = forget;
-        b.restart = restart;
-        b.line_sign = at<const int8_t>(signs[0]);
-        b.out_sign = at<const int8_t>(signs[1]);
-        b.reference = at<float>(relative[0]);
-        b.mean = at<float>(relative[1]);
-        b.fresh = at<const int8_t>(relative[2]);
-        b.writes = at<const int8_t>(relative[3]);
-        b.mean_rate = mean_rate;
-        b.max_pulses = max_pulses;
-        b.cap = cap;
-        b.pulses = at<float>(pulses);
-        b.sent_event = at<int32_t>(sent_event);
-        b.seed = seed;
-        b.first_event = first_event;
-        buffer(b, at<const int64_t>(first), at<int64_t>(live), at<void>(stream));
-    });
-
-    m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
-                               int64_t outputs, int64_t period, double lr, uintptr_t rate, uint64_t seed,
-                               std::array<uintptr_t, 5> state,
-                               std::array<uintptr_t, 10> results, uintptr_t maxima, uintptr_t first_read, uintptr_t stream) {
-        py::gil_scoped_release release;
-        TransferPlanArgs t = settings;
-        t.x = at<const float>(x);
-        t.d = at<const float>(d);
-        t.samples = samples;
-        t.inputs = inputs;
-        t.outputs = outputs;
-        t.period = period;
-        t.lr = lr;
-        t.seed = seed;
-        t.counters = at<int64_t>(state[0]);
-        t.maxima = at<double>(state[1]);
-        t.in_chop = at<int8_t>(state[2]);
-        t.out_chop = at<int8_t>(state[3]);
-        t.switched = at<int8_t>(state[4]);
-        t.fast_lr = at<float>(results[0]);
-        t.x_chopped = at<float>(results[1]);
-        t.d_chopped = at<float>(results[2]);
-        t.event_after = at<int32_t>(results[3]);
-        t.event_line = at<int32_t>(results[4]);
-        t.event_lr = at<float>(results[5]);
-        t.event_sign = at<int8_t>(results[6]);
-        t.event_out_sign = at<int8_t>(results[7]);
-        t.event_fresh = at<int8_t>(results[8]);
-        t.event_writes = at<int8_t>(results[9]);
-        TW_ISA::plan_transfers(t, at<const double>(rate), at<float>(maxima), at<int64_t>(first_read), at<void>(stream));
-    });
-
-    m.def("carry_memory", [](int64_t rows, int64_t cols) {
-        CarryArgs c;
-        c.n_rows = rows;
-        c.cols = cols;
-        return carry_memory(c);
-    });
-    m.def("carry", [](uintptr_t accumulator, int64_t cols, uintptr_t rows, int64_t n_rows, float step, float most_steps,
-                      uintptr_t steps, uintptr_t sent_row, uintptr_t live, uintptr_t memory, uintptr_t stream) {
-        py::gil_scoped_release release;
-        CarryArgs c;
-        c.accumulator = at<float>(accumulator);
-        c.cols = cols;
-        c.rows = at<const int32_t>(rows);
-        c.n_rows = n_rows;
-        c.step = step;
-        c.most_steps = most_steps;
-        c.steps = at<float>(steps);
-        c.sent_row = at<int32_t>(sent_row);
-        carry(c, at<int64_t>(live), at<void>(memory), at<void>(stream));
-    });
+    bind_transfers(m);
 
     m.def("advance", [](uintptr_t clock, int64_t samples, int64_t calls, uintptr_t live, uintptr_t stream) {
         py::gil_scoped_release release;

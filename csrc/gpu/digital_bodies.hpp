@@ -66,7 +66,7 @@ struct OuterBody : OnePhase<OuterBody, 128> {
     int64_t blocks() const { return blocks_for(a.rows, 16) * blocks_for(a.cols, 32); }
 };
 
-// What was done counts from here on.
+// What was done counts from here on. Updates and products do it in their last kernel.
 struct AdvanceBody : OnePhase<AdvanceBody, 1> {
     Clock clock;
     int64_t samples, calls;
@@ -76,8 +76,7 @@ struct AdvanceBody : OnePhase<AdvanceBody, 1> {
 
     TW_INLINE void each(Place) const {
         if (live && *live == 0) return;
-        if (clock.samples) *clock.samples += live && *live < samples ? *live : samples;
-        if (clock.calls) *clock.calls += calls;
+        clock.advance(live && *live < samples ? *live : samples, calls);
     }
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../kernel_table.hpp"
+#include "../lanes.hpp"
 #include "../schedule.hpp"
 #include "../transfer_plan.hpp"
 
@@ -15,6 +16,11 @@ namespace tilewright::TW_ISA {
 struct Clock {
     int64_t* samples = nullptr;
     int64_t* calls = nullptr;
+
+    TW_INLINE void advance(int64_t more_samples, int64_t more_calls) const {
+        if (samples) *samples += more_samples;
+        if (calls) *calls += more_calls;
+    }
 };
 
 enum UpdateCount { kPulses = 0, kTruncated = 1, kEmpty = 2, kSlots = 3 };
@@ -74,8 +80,14 @@ void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream);
 // Nothing happens where `live` is given and 0, and no more samples pass than it says.
 void advance(Clock clock, int64_t samples, int64_t calls, const int64_t* live, void* stream);
 
-std::vector<std::string> device_names();  // of the graphics processors that can be used
-std::string why_no_device();              // empty where there is one
+struct DeviceSeen {
+    std::string name;
+    int major, minor;  // its compute capability
+};
+std::vector<DeviceSeen> devices_seen();
+int toolkit_version();        // CUDA 12.8 is 12080
+int driver_version();         // the newest CUDA that the driver knows; 0 where there is none
+std::string why_no_device();  // empty where there is one
 void use_device(int device);              // launches of this thread go there
 void run_backwards(bool on);  // on the host alone: the order in which threads pass
 

@@ -12,17 +12,22 @@ bool failed(cudaError_t answer) {
 
 }  // namespace
 
-std::vector<std::string> device_names() {
-    std::vector<std::string> names;
+std::vector<DeviceSeen> devices_seen() {
+    std::vector<DeviceSeen> devices;
     int count = 0;
     if (failed(cudaGetDeviceCount(&count))) count = 0;
     for (int k = 0; k < count; ++k) {
         cudaDeviceProp properties;
-        if (failed(cudaGetDeviceProperties(&properties, k))) continue;
-        names.push_back(std::string(properties.name) + " (compute capability " + std::to_string(properties.major) + "." +
-                        std::to_string(properties.minor) + ")");
+        if (!failed(cudaGetDeviceProperties(&properties, k))) devices.push_back({properties.name, properties.major, properties.minor});
     }
-    return names;
+    return devices;
+}
+
+int toolkit_version() { return CUDART_VERSION; }
+
+int driver_version() {
+    int version = 0;
+    return failed(cudaDriverGetVersion(&version)) ? 0 : version;
 }
 
 std::string why_no_device() {

@@ -6,6 +6,7 @@
 #include "plan_body.hpp"
 #include "product_bodies.hpp"
 #include "pulse_bodies.hpp"
+#include "sums_body.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -31,6 +32,7 @@ UpdateMemory deal(Pieces& pieces, const UpdateArgs& u, int64_t rows, int64_t col
     UpdateMemory m{};
     m.words = (int)(longest / 32 + 1);  // one bit is the sign's
     m.plan = pieces.take<Schedule>(u.samples);
+    m.start = pieces.take<int64_t>(2);
     if (u.kind == PulseKind::Stochastic) {
         m.x_bits = pieces.take<uint32_t>(u.samples * m.words * cols);
         m.d_bits = pieces.take<uint32_t>(u.samples * m.words * rows);
@@ -48,6 +50,7 @@ ProductMemory deal(Pieces& pieces, const ProductArgs& p) {
     const int64_t vectors = p.samples * (p.io.mode >= ProductMode::PosNegSeparate ? 2 : 1);
     m.inputs = pieces.take<float>(vectors * n_in);
     m.state = pieces.take<SampleState>(p.samples);
+    m.start = pieces.take<int64_t>(1);
     const bool drops = p.io.ir_drop > 0, reads = p.io.w_noise_kind == WeightNoise::PCMRead && p.io.w_noise > 0;
     const bool needed[4] = {true, reads, drops, drops};
     for (int kind = 0; kind < 4; ++kind)
@@ -88,21 +91,27 @@ struct LaunchTrace {
     }
 };
 
+// So many blocks fill the multiprocessors even where each thread has many sums.
+constexpr int64_t kManyBlocks = 1024;
+
 void launch_sums(const ProductJob& job, Sum sum, const float* inputs, float* out, int64_t rows, float factor, void* stream) {
     const bool skewed = job.split() && job.io().asymmetry_values;
     const bool plain = sum == Sum::Current && !skewed;
-    const auto go = [&](auto body) {
+    const auto given = [&](auto body) {
         body.p = job;
         body.sum = sum;
         body.inputs = inputs;
         body.out = out;
         body.rows = rows;
         body.factor = factor;
-        launch(body, body.blocks(), stream);
+        return body;
     };
-    if (!plain) go(SumsBody<1, false>{});
-    else if (rows == 1) go(SumsBody<1, true>{});
-    else go(SumsBody<4, true>{});
+    const auto go = [&](auto body) { launch(body, body.blocks(), stream); };
+    if (!plain) return go(given(SumsBody<1, 2, false>{}));
+    if (rows == 1) return go(given(SumsBody<1, 2, true>{}));
+    const auto many = given(SumsBody<8, 4, true>{});
+    if (many.blocks() >= kManyBlocks) go(many);
+    else go(given(SumsBody<4, 2, true>{}));
 }
 
 }  // namespace
@@ -127,46 +136,43 @@ int64_t product_memory(const ProductArgs& p) {
 }
 
 void update(const DeviceUpdate& job, int64_t longest, void* stream) {
-    if (job.update.samples > 0) {
-        Pieces pieces(job.memory);
-        const UpdateJob work{job, deal(pieces, job.update, job.array.rows, job.array.cols, longest)};
-        launch(PlanBody{work}, job.update.samples, stream);
-        if (job.update.kind == PulseKind::Stochastic) {
-            const TrainsBody trains(work);
-            launch(trains, trains.blocks(), stream);
-            with_device(job.array, LaunchPulses{work, stream});
-        } else {
-            const LevelsBody levels(work);
-            launch(levels, levels.blocks(), stream);
-            with_device(job.array, LaunchCounts{work, stream});
-        }
+    if (job.update.samples == 0) return launch(AdvanceBody(job.clock, 0, 1, job.live), 1, stream);
+    Pieces pieces(job.memory);
+    const UpdateJob work{job, deal(pieces, job.update, job.array.rows, job.array.cols, longest)};
+    launch(PlanBody{work}, job.update.samples, stream);
+    if (job.update.kind == PulseKind::Stochastic) {
+        const TrainsBody trains(work);
+        launch(trains, trains.blocks(), stream);
+        with_device(job.array, LaunchPulses{work, stream});
+    } else {
+        const LevelsBody levels(work);
+        launch(levels, levels.blocks(), stream);
+        with_device(job.array, LaunchCounts{work, stream});
     }
-    launch(AdvanceBody(job.clock, job.update.samples, 1, job.live), 1, stream);
 }
 
 void trace(const TraceArgs& t, void* stream) { with_device(t.device, LaunchTrace{t, stream}); }
 
 void product(const DeviceProduct& job, void* stream) {
-    Pieces pieces(job.memory);
-    const ProductJob work{job, deal(pieces, job.product)};
     const ProductArgs& p = job.product;
-    const ProductMemory& m = work.memory;
-    if (p.samples > 0 && p.io.mode == ProductMode::Perfect) {
-        launch_sums(work, Sum::Current, p.x, p.y, p.samples, p.io.out_scale, stream);
-        const int64_t outputs = p.samples * work.n_out();
-        launch(PerfectBody(work), p.saturated || p.alpha ? blocks_for(outputs > p.samples ? outputs : p.samples, 128) : 1, stream);
-    } else if (p.samples > 0) {
-        if (m.average) {
-            launch(MaximaBody{work}, p.samples, stream);
-            launch(AverageBody(work), 1, stream);
-        }
-        launch(PrepareBody{work}, p.samples, stream);
-        for (int kind = 0; kind < 4; ++kind)
-            if (m.sums[kind]) launch_sums(work, (Sum)kind, m.inputs, m.sums[kind], p.samples * work.parts(), 1, stream);
-        launch(FinishBody{work}, p.samples, stream);
-        if (p.io.bound_management != BoundManagement::None) launch(RepeatBody{work}, p.samples, stream);
+    if (p.samples == 0) return;
+    Pieces pieces(job.memory);
+    const ProductMemory m = deal(pieces, p);
+    const ProductJob first{job, m, job.clock.samples}, then{job, m, m.start};
+    if (p.io.mode == ProductMode::Perfect) {
+        launch_sums(then, Sum::Current, p.x, p.y, p.samples, p.io.out_scale, stream);
+        const int64_t outputs = p.samples * then.n_out();
+        launch(PerfectBody(then), p.saturated || p.alpha ? blocks_for(outputs > p.samples ? outputs : p.samples, 128) : 1, stream);
+        return;
     }
-    launch(AdvanceBody(job.clock, p.samples, 0, nullptr), 1, stream);
+    if (m.average) {
+        launch(MaximaBody{first}, p.samples, stream);
+        launch(AverageBody(first), 1, stream);
+    }
+    launch(PrepareBody{first}, p.samples, stream);
+    for (int kind = 0; kind < 4; ++kind)
+        if (m.sums[kind]) launch_sums(then, (Sum)kind, m.inputs, m.sums[kind], p.samples * then.parts(), 1, stream);
+    launch(FinishBody{then}, p.samples, stream);
 }
 
 void accumulate(const AccumulateArgs& a, const float* rate, void* stream) {

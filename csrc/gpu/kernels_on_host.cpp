@@ -3,7 +3,9 @@
 
 namespace tilewright::TW_ISA {
 
-std::vector<std::string> device_names() { return {}; }
+std::vector<DeviceSeen> devices_seen() { return {}; }
+int toolkit_version() { return 0; }
+int driver_version() { return 0; }
 std::string why_no_device() { return "these kernels run on the host"; }
 void use_device(int) {}
 void run_backwards(bool on) { backwards = on; }

@@ -19,11 +19,10 @@ TW_INLINE float line_at(const BufferArgs& b, int64_t e, int64_t j, uint64_t firs
 
 struct NextLinesBody {
     static constexpr int kThreads = 128;
-    using Own = Nothing;
     using Shared = Nothing;
     LinesArgs a;
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared&) const {
+    TW_INLINE bool phase(int p, Place at, Shared&) const {
         const int64_t events = a.transfers * a.reads;
         if (p == 0) {
             for (int64_t e = at.thread; e < events; e += at.threads) {
@@ -82,7 +81,6 @@ struct FollowBody : OnePhase<FollowBody, 128> {
 // All events in order by one block: whether an event sends anything decides where the next one goes.
 struct BufferBody {
     static constexpr int kThreads = 256;
-    using Own = Nothing;
     struct Shared {
         int32_t sends;
         int64_t sent;
@@ -91,7 +89,7 @@ struct BufferBody {
     const int64_t* first;  // added to the number of the first event; null is 0
     int64_t* live;         // number of events that send pulses
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         if (p == 0) {
             if (at.thread == 0) shared.sends = 0, shared.sent = 0;
             for (int64_t e = at.thread; e < b.events; e += at.threads) b.sent_event[e] = 0;
@@ -138,10 +136,12 @@ struct BufferBody {
     }
 };
 
+// What no integer holds, and nan, becomes the lowest one, as it does in the vectors of the processor.
+TW_INLINE float whole_steps(float v) { return magnitude(v) < 2147483648.0f ? whole_part(v) : -2147483648.0f; }
+
 // The whole steps of a row, taken out of it; a block each, into the row's own place.
 struct CarryBody {
     static constexpr int kThreads = 128;
-    using Own = Nothing;
     struct Shared {
         uint32_t largest;
     };
@@ -149,7 +149,7 @@ struct CarryBody {
     float* steps;     // (rows, cols), not packed
     int32_t* holds;   // (rows) whether there is any
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         float* row = c.accumulator + c.rows[at.block] * c.cols;
         float* out = steps + at.block * c.cols;
         if (p == 0) {
@@ -157,13 +157,16 @@ struct CarryBody {
         } else if (p == 1) {
             float most = 0;
             for (int64_t j = at.thread; j < c.cols; j += at.threads) {
-                out[j] = to_float(to_int(row[j] / c.step));
+                out[j] = whole_steps(row[j] / c.step);
                 most = maximum(magnitude(out[j]), most);
             }
             raise_to(&shared.largest, as_bits(most));
         } else {
             const float largest = as_float(shared.largest);
-            if (at.thread == 0) holds[at.block] = largest != 0;
+            if (at.thread == 0) {
+                holds[at.block] = largest != 0;
+                c.sent_row[at.block] = 0;  // what is packed into fewer places leaves no others unset
+            }
             if (largest == 0) return false;
             const float taken = c.step * (largest > c.most_steps ? c.most_steps / largest : 1.0f);
             for (int64_t j = at.thread; j < c.cols; j += at.threads) row[j] = row[j] - out[j] * taken;
@@ -176,7 +179,6 @@ struct CarryBody {
 // Rows that hold steps, moved together.
 struct PackBody {
     static constexpr int kThreads = 128;
-    using Own = Nothing;
     struct Shared {
         int32_t before;
     };
@@ -185,7 +187,7 @@ struct PackBody {
     const int32_t* holds;
     int64_t* live;
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         const int64_t r = at.block;
         if (p == 0) {
             if (at.thread == 0) shared.before = 0;

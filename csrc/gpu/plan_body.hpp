@@ -11,14 +11,13 @@ namespace {
 // Largest input and error of each vector, a block each.
 struct LargestBody {
     static constexpr int kThreads = 128;
-    using Own = Nothing;
     struct Shared {
         uint32_t x, d;
     };
     TransferPlanArgs a;
     float *x_max, *d_max;
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         if (p == 0) {
             if (at.thread == 0) shared.x = shared.d = 0;
         } else if (p == 1) {
@@ -37,7 +36,6 @@ struct LargestBody {
 
 struct TransferPlanBody {
     static constexpr int kThreads = 256;
-    using Own = Nothing;
     struct Shared {
         int64_t events, line, read;  // line -1: no read after this vector
         bool sweep_done;
@@ -49,7 +47,7 @@ struct TransferPlanBody {
 
     enum Counter { kVectors = 0, kNextLine = 1, kSweeps = 2, kReads = 3 };
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         if (p == 0) {
             if (at.thread == 0) {
                 shared.events = 0;

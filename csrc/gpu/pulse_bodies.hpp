@@ -15,13 +15,12 @@ template <class Derived, class Device, bool Mult>
 struct ArrayBody {
     static constexpr int kThreads = kBlockCols * kBlockRows / kThreadRows;
     using Cell = Crosspoint<Device, Mult>;
-    using Own = Nothing;
     struct Shared {
         int64_t pulses;
     };
     UpdateJob u;
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         if (p == 0) {
             if (at.thread == 0) shared.pulses = 0;
         } else if (p == 1) {
@@ -29,6 +28,7 @@ struct ArrayBody {
             if (pulses) add_to(&shared.pulses, pulses);
         } else {
             if (at.thread == 0) u.count(kPulses, shared.pulses);
+            if (at.index() == 0) u.end();
             return false;
         }
         return true;

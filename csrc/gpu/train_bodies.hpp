@@ -15,6 +15,7 @@ struct UpdateMemory {
     Schedule* plan;           // (samples)
     uint32_t *x_bits, *d_bits;  // (samples, words, lines): slots in the low bits, the sign of the line in the last word's top bit
     float *x_level, *d_level;   // (samples, lines)
+    int64_t* start;             // the clock as the call found it, samples and calls; its last kernel moves the clock on
     int words;
 };
 
@@ -30,9 +31,17 @@ struct UpdateJob {
         return job.update.lr ? job.update.lr[job.update.lr_uniform ? 0 : sample] : job.lr_value;
     }
     TW_INLINE uint64_t number(int64_t sample) const {
-        return job.update.first_sample + (job.clock.samples ? (uint64_t)*job.clock.samples : 0) + (uint64_t)sample;
+        return job.update.first_sample + (uint64_t)memory.start[0] + (uint64_t)sample;
     }
-    TW_INLINE uint64_t call() const { return job.update.call + (job.clock.calls ? (uint64_t)*job.clock.calls : 0); }
+    TW_INLINE uint64_t call() const { return job.update.call + (uint64_t)memory.start[1]; }
+    TW_INLINE void begin() const {
+        memory.start[0] = job.clock.samples ? *job.clock.samples : 0;
+        memory.start[1] = job.clock.calls ? *job.clock.calls : 0;
+    }
+    // Where no sample counts, there was no call.
+    TW_INLINE void end() const {
+        if (samples() > 0) job.clock.advance(samples(), 1);
+    }
     TW_INLINE void count(UpdateCount what, int64_t value) const {
         if (job.counts && value) add_to(job.counts + what, value);
     }
@@ -41,13 +50,12 @@ struct UpdateJob {
 // A block finds the largest input and error of its sample, and settles the train.
 struct PlanBody {
     static constexpr int kThreads = 128;
-    using Own = Nothing;
     struct Shared {
         uint32_t x, d;
     };
     UpdateJob u;
 
-    TW_INLINE bool phase(int p, Place at, Own&, Shared& shared) const {
+    TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         const UpdateArgs& s = u.job.update;
         if (p == 0) {
             if (at.thread == 0) shared.x = shared.d = 0;
@@ -58,6 +66,7 @@ struct PlanBody {
             }
         } else {
             if (at.thread == 0) settle(at.block, as_float(shared.x), as_float(shared.d));
+            if (at.index() == 0) u.begin();
             return false;
         }
         return true;

@@ -24,6 +24,7 @@ from tilewright.nn import AnalogConv2d, AnalogLinear, convert_to_analog
 from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
+NAN, INFINITY = float("nan"), float("inf")
 EXTREME = 1e-7  # of a test of a distribution: how rarely it may fail by chance
 
 
@@ -49,6 +50,38 @@ def test_sums_do_not_depend_on_how_samples_are_shared_out(machine, samples):
     with machine.running():
         machine.put(tile)
         found = [tile.forward(machine.put(x)).cpu(), tile.backward(machine.put(d)).cpu()]
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize(("weight", "samples"), [((512, 20), 513), ((3, 1030), 1025)])
+def test_large_products_share_out_more_sums_to_a_thread(machine, weight, samples):
+    """So many sums that each thread takes more of them, at sizes that leave some threads idle."""
+    tile = AnalogTile(*weight, configs.FloatingPointRPUConfig(), seed=1)
+    tile.set_weights(torch.randn(weight))
+    x, d = torch.randn(samples, weight[1]), torch.randn(samples, weight[0])
+    expected = [tile.forward(x), tile.backward(d)]
+    with machine.running():
+        machine.put(tile)
+        found = [tile.forward(machine.put(x)).cpu(), tile.backward(machine.put(d)).cpu()]
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (9, 257), (130, 31)])
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_tiles_of_any_shape(machine, shape, samples):
+    """Sizes that are no multiple of what blocks and warps take."""
+    tile = AnalogTile(*shape, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
+    other = copy.deepcopy(tile)
+    generator = torch.Generator().manual_seed(samples)
+    x, d = torch.randn(samples, shape[1], generator=generator), torch.randn(samples, shape[0], generator=generator)
+
+    def live(one: AnalogTile, put: Any) -> list[torch.Tensor]:
+        one.update(put(x), put(d), 0.1)
+        return [result.cpu() for result in (one.get_weights(), one.forward(put(x)), one.backward(put(d)))]
+
+    expected = live(tile, lambda t: t)
+    with machine.running():
+        found = live(machine.put(other), machine.put)
     assert_same(found, expected)
 
 
@@ -87,6 +120,23 @@ def test_sums_of_outer_products_are_the_same_bits(machine):
         b = machine.put(b)
         kernels.accumulate_outer(b, machine.put(x), machine.put(d), 0.3)
     assert torch.equal(a, b.cpu())
+
+
+def test_whole_steps_of_an_accumulator_are_the_same_bits(machine):
+    """Rows without a step, far too many for an integer, infinite ones and nan among them."""
+    accumulator = torch.randn(6, 40) * 0.1
+    accumulator[1] = 0.001
+    accumulator[2, 3], accumulator[2, 4], accumulator[3, 5], accumulator[4, 6] = 1e12, -1e12, INFINITY, NAN
+    placed, rows = accumulator.clone(), torch.arange(6, dtype=torch.int32)
+    steps, row = kernels.carry_steps(accumulator, rows, 0.05, 31.0)
+    with machine.running():
+        placed = machine.put(placed)
+        sent = gpu.carry_steps(placed, machine.put(rows), 0.05, 31.0)
+    assert int(sent.live) == len(row) == 5
+    assert row.tolist() == sent.source[:5].tolist() == [0, 2, 3, 4, 5]
+    assert int(sent.source[5]) == 0
+    for found, expected in ((sent.pulses[:5], steps), (placed, accumulator)):
+        torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_time_resets_and_drift_are_the_same_bits(machine):
@@ -242,9 +292,6 @@ def test_checkpoints_move(machine):
             }
         moving = tile_of(device)
         moving.load_state_dict(saved)
-
-
-NAN = float("nan")
 
 
 @pytest.mark.parametrize("periphery", PERIPHERIES)
