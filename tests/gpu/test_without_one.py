@@ -10,6 +10,8 @@ from tilewright.bench import cuda
 from tilewright.cli import main
 from tilewright.configs import SingleRPUConfig
 from tilewright.kernels import capabilities, gpu
+from tilewright.kernels.gpu import presence
+from tilewright.kernels.gpu.architectures import Architectures
 from tilewright.tile import AnalogTile
 
 
@@ -24,6 +26,86 @@ def test_doctor_says_what_is_compiled_in_and_why_there_is_no_device(capsys, tmp_
         assert found["devices"][0] in line
     assert capabilities()["cuda"] in line
     assert ("cuda" in capabilities()["backends"]) is not bool(found["problem"])
+
+
+NEW, OLD = 13000, 12080  # of CUDA
+
+
+@pytest.mark.parametrize(
+    ("code", "capability", "driver", "why"),
+    [
+        ("90-real", (9, 0), OLD, ""),
+        ("80-real", (8, 6), OLD, ""),
+        ("86-real", (8, 0), NEW, "no kernels for compute capability 8.0"),
+        ("90-real", (10, 0), NEW, "TILEWRIGHT_CUDA_ARCHITECTURES=100"),
+        ("75-virtual", (9, 0), NEW, ""),
+        ("75-virtual", (9, 0), OLD, "the driver is for CUDA 12.8 and cannot compile what CUDA 13.0 made"),
+        ("75-virtual", (7, 0), NEW, "no kernels for compute capability 7.0"),
+        ("75-real 80-real 121-virtual", (12, 1), NEW, ""),
+        ("80 90", (8, 9), OLD, ""),
+        ("80", (9, 0), NEW, ""),
+        ("all-major", (9, 0), OLD, ""),
+    ],
+)
+def test_which_devices_the_compiled_code_is_for(code, capability, driver, why):
+    problem = Architectures.of(code).problem(*capability, NEW, driver)
+    assert why in problem
+    assert bool(problem) is bool(why)
+
+
+def test_architectures_in_words():
+    text = str(Architectures.of("75-real 90-real 120-virtual"))
+    assert text == "machine code for 7.5, 9.0; code that the driver compiles for 12.0 and newer"
+
+
+class Compiled:
+    """Stands for the compiled module on a machine with one H100."""
+
+    def __init__(self, code: str = "90-real", driver: int = NEW, why: str = "") -> None:
+        self._code, self._driver, self._why = code, driver, why
+
+    def toolkit(self) -> str:
+        return "CUDA 13.0.88"
+
+    def architectures(self) -> str:
+        return self._code
+
+    def versions(self) -> tuple[int, int]:
+        return NEW, self._driver
+
+    def devices(self) -> list[tuple[str, int, int]]:
+        return [] if self._why else [("NVIDIA H100", 9, 0)]
+
+    def why_no_device(self) -> str:
+        return self._why
+
+
+@pytest.mark.parametrize(
+    ("compiled", "torch_cuda", "sees", "said"),
+    [
+        (None, "13.0", True, "not compiled in: install with nvcc"),
+        (Compiled(), None, False, "this PyTorch is built without CUDA"),
+        (Compiled(why="no CUDA-capable device is detected"), "13.0", False, "no CUDA-capable device is detected"),
+        (Compiled(why="driver version is insufficient", driver=OLD), "12.8", True, "insufficient (kernels by CUDA"),
+        (Compiled(), "13.0", False, "does not see the GPU"),
+        (Compiled("80-real"), "13.0", True, "no kernels for compute capability 9.0"),
+        (Compiled("75-virtual", driver=OLD), "12.8", True, "cannot compile what CUDA 13.0 made"),
+        (Compiled(), "13.0", True, ""),
+        (Compiled("75-virtual"), "13.0", True, ""),
+    ],
+)  # fmt: skip
+def test_doctor_says_why_a_gpu_cannot_be_used(monkeypatch, compiled, torch_cuda, sees, said):
+    monkeypatch.setattr(presence, "compiled", compiled)
+    monkeypatch.setattr(torch.version, "cuda", torch_cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: sees)
+    problem, line = gpu.problem(), gpu.describe()
+    assert said in problem
+    assert bool(problem) is bool(said)
+    assert problem in line
+    if compiled is not None and not said:
+        assert "devices: NVIDIA H100 (compute capability 9.0); driver for CUDA 13.0" in line
+    if said.startswith("no kernels"):
+        assert "9.0, no kernels for it)" in line
 
 
 @pytest.mark.skipif(not gpu.problem(), reason="there is a GPU")

@@ -3,7 +3,8 @@
     python tests/sanitizers/run.py [address,undefined] [thread] [gpu-host] [gpu-races]
 
 The last two are left out unless they are named: memory and arithmetic in the kernels for GPUs, whose threads the host
-runs, and what threads of a block touch at once.
+runs, and what their threads touch at once, in a block and in different ones. The last begins with races that are there
+on purpose, and must be found.
 
 A finding ends the run with its report and a non-zero status. The interpreter itself is not instrumented, so the
 sanitizer's library is loaded before it; needs g++ on Linux.
@@ -68,7 +69,7 @@ PLANS = {
         ("tests/kernels/test_same_bits.py", "-k", "on_threads"),
     ),
     "gpu-host": Plan("address,undefined", MEMORY_LIBRARIES, MEMORY_OPTIONS, GPU_TESTS, **ON_HOST),
-    # Each thread of a block is a fiber, ordered with the others by barriers alone.
+    # Each thread of a block is a fiber, ordered with the others by barriers alone, and blocks by nothing.
     "gpu-races": Plan(
         "thread",
         ("libtsan.so",),
@@ -80,6 +81,33 @@ PLANS = {
 
 # It limits the address space, of which the sanitizers themselves need far more.
 NEEDS_LITTLE_MEMORY = "tests/kernels/test_batches.py::test_missing_memory_is_an_error_in_words"
+
+
+# Bodies of races.cpp, and whether there is something to find; numbers are distances between blocks.
+RACES = {
+    "barrier": False, "no-barrier": True, "atomic": False, "not-atomic": True, "two-launches": False,
+    **{str(distance): True for distance in range(1, 7)},
+}  # fmt: skip
+
+
+def check_races_are_found() -> None:
+    """The sanitizer of threads tells bodies with races from sound ones."""
+    program = ROOT / "build" / "races"
+    program.parent.mkdir(exist_ok=True)
+    definitions = ("-DTW_ONE_LANE", "-DTW_ISA=one_lane", "-DTW_WATCH_RACES")
+    source = str(ROOT / "tests" / "sanitizers" / "races.cpp")
+    subprocess.run(
+        [COMPILER, "-std=c++20", "-O1", "-g", "-fsanitize=thread", *definitions, "-o", str(program), source], check=True
+    )
+    for name, racy in RACES.items():
+        done = subprocess.run(
+            [str(program), name], env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        found = "WARNING: ThreadSanitizer: data race" in done.stderr
+        if found is not racy or (not racy and done.returncode != 0):
+            raise SystemExit(f"races.cpp, {name}: {'nothing was found' if racy else done.stderr}")
+    print(f"races.cpp: {sum(RACES.values())} races found, and none in {len(RACES) - sum(RACES.values())} sound bodies")
 
 
 def build(kind: str) -> Path:
@@ -107,6 +135,8 @@ def check(kind: str) -> None:
     """Build and run one kind; a failing command raises."""
     started = time.monotonic()
     plan = PLANS[kind]
+    if kind == "gpu-races":
+        check_races_are_found()
     paths = [str(ROOT / "tests" / "sanitizers" / "startup"), str(ROOT / "core")]
     environment = {
         **os.environ,
