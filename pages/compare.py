@@ -18,7 +18,7 @@ from studio.errors import live
 from studio.exporting import offer_exports, offer_take_in
 from studio.ledgers import show_ledgers
 from studio.places import go, heading, next_step
-from studio.training import run_label
+from studio.training import CHOSEN, run_label
 from studio.workspace import workspace
 from tilewright.figures import algorithm_label
 from tilewright.report import metric_words
@@ -43,12 +43,12 @@ if not rows:
 def choose_runs() -> list[RunRow]:
     """A sweep, or any runs; then only some algorithms and tags."""
     batches = list(dict.fromkeys(row.batch for row in rows if row.batch))
-    options = [*batches, "Chosen runs"]
+    options = [*batches, CHOSEN]
     if st.session_state.get("sweep") not in options:
-        st.session_state["sweep"] = rows[0].batch or options[-1]
+        st.session_state["sweep"] = rows[0].batch or CHOSEN
     bar = st.columns([1.6, 1.6, 1, 1.2], vertical_alignment="bottom")
     sweep = bar[0].selectbox("Sweep", options, key="sweep")
-    found = [row for row in rows if row.batch == sweep] if sweep != options[-1] else rows
+    found = [row for row in rows if row.batch == sweep] if sweep != CHOSEN else rows
     algorithms = list(dict.fromkeys(row.algorithm for row in found))
     wanted = bar[1].multiselect(
         "Algorithms", algorithms, key=f"only-algorithms-{sweep}", format_func=algorithm_label, placeholder="All"
@@ -58,7 +58,7 @@ def choose_runs() -> list[RunRow]:
     found = [row for row in found if (not wanted or row.algorithm in wanted) and (tag is None or tag in row.tags)]
     with bar[3]:
         st.selectbox("Figure", known_metrics(found), key="figure", format_func=metric_words)
-    if sweep == options[-1]:
+    if sweep == CHOSEN:
         by_id = {row.id: row for row in found}
         if not set(st.session_state.get("runs", [])) <= set(by_id):
             st.session_state["runs"] = [run for run in st.session_state["runs"] if run in by_id]

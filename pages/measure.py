@@ -7,6 +7,7 @@ from studio.forms import named_choice
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
 from studio.reading import show_guesses, understood
+from studio.words import plain
 from studio.workspace import workspace
 from tilewright.assets import asset_path
 from tilewright.figures import plot_measurement
@@ -83,12 +84,12 @@ def show_verdict(measurement: Measurement, findings: list[Finding]) -> None:
 
 def show_findings(measurement: Measurement, findings: list[Finding]) -> None:
     for finding in findings:
-        where = f" :gray[({finding.where})]" if finding.where else ""
-        st.markdown(f"{MARKS[finding.severity]} {finding.text}{where}")
+        where = f" :gray[({plain(finding.where)})]" if finding.where else ""
+        st.markdown(f"{MARKS[finding.severity]} {plain(finding.text)}{where}")
     if measurement.notes:
         with st.expander("What was assumed while reading"):
             for note in measurement.notes:
-                st.caption(note)
+                st.caption(plain(note))
 
 
 def keep(measurement: Measurement, name: str) -> str:

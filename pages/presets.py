@@ -29,8 +29,8 @@ if rows.empty:
 st.caption(f"{len(rows)} of {len(table())} presets. Select a row to read about a preset and to use it.")
 # A key of its own for each set of rows: a selection is kept by place, not by name.
 picked = st.dataframe(
-    rows[shown_columns(rows)], hide_index=True, column_config=FORMATS, on_select="rerun", selection_mode="single-row",
-    key=f"picked-{'-'.join(rows['name'])}", height=min(38 + 35 * len(rows), 460),
+    rows[shown_columns(rows)], hide_index=True, placeholder="–", column_config=FORMATS, on_select="rerun",
+    selection_mode="single-row", key=f"picked-{'-'.join(rows['name'])}", height=min(38 + 35 * len(rows), 460),
 )  # fmt: skip
 if picked.selection.rows:
     st.query_params["preset"] = rows["name"][picked.selection.rows[0]]

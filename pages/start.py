@@ -6,8 +6,10 @@ from studio.demo import STEPS, find_demo, start_demo
 from studio.errors import live, show_error
 from studio.numbers import duration, percent
 from studio.places import go
-from studio.training import STATE_ICONS
+from studio.training import CHOSEN, STATE_ICONS
+from studio.words import plain
 from studio.workspace import workspace
+from tilewright.figures.names import shortened
 
 DOORS = [
     (
@@ -65,12 +67,17 @@ def show_demo() -> None:
         elif task.error is not None:
             show_error(task.error)
         else:
-            st.success(f"The device is saved as “{task.progress['device']}” and its three runs are under way.")
+            training = any(row.active and row.id in task.result for row in workspace().runs.list())
+            state = "under way" if training else "over"
+            st.success(f"The device is saved as “{task.progress['device']}” and its three runs are {state}.")
             links = st.container(horizontal=True)
             if links.button(
-                "Watch them train", icon=":material/arrow_forward:", icon_position="right", key="demo-train"
-            ):
-                go("train", device=task.progress["device"])
+                "Watch them train" if training else "Compare the runs",
+                icon=":material/arrow_forward:", icon_position="right", key="demo-runs",
+            ):  # fmt: skip
+                if training:
+                    go("train", device=task.progress["device"])
+                go("compare", sweep=CHOSEN, runs=task.result)
             if links.button(
                 "See the device", icon=":material/arrow_forward:", icon_position="right", key="demo-device"
             ):
@@ -88,8 +95,12 @@ def show_jobs(live_until_now: bool) -> None:
         state = (
             percent(row.progress, 0) if row.active else percent(row.test_accuracy) if row.test_accuracy else row.state
         )
-        if st.button(f"{STATE_ICONS[row.state]} {row.name} · {state}", key=f"recent-{row.id}", type="tertiary"):
-            go("compare" if row.state == "finished" else "train")
+        if st.button(
+            f"{STATE_ICONS[row.state]} {plain(shortened(row.name))} · {state}", key=f"recent-{row.id}", type="tertiary"
+        ):
+            if row.state != "finished":
+                go("train")
+            go("compare", sweep=row.batch or CHOSEN)
 
 
 def show_shelf(title: str, names: list[str], page: str, key: str, empty: str) -> None:
@@ -97,7 +108,7 @@ def show_shelf(title: str, names: list[str], page: str, key: str, empty: str) ->
     if not names:
         st.caption(empty)
     for name in names[:RECENT]:
-        if st.button(name, key=f"recent-{key}-{name}", type="tertiary", icon=":material/chevron_right:"):
+        if st.button(plain(name), key=f"recent-{key}-{name}", type="tertiary", icon=":material/chevron_right:"):
             go(page, **{key: name})
 
 

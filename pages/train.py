@@ -84,7 +84,7 @@ def show_runs(live_until_now: bool) -> None:
     busy = sum(row.active for row in rows)
     if live_until_now and not (busy or estimating() or starting()):
         st.rerun()  # draws the page once more, without the clock
-    show_estimate()
+    show_estimate(grid)
     if not rows:
         show_plan(algorithms, device)
         return

@@ -18,7 +18,13 @@ function loadPlotly(address) {
   return loading;
 }
 
-function inTheme(layout, element) {
+// Parallel coordinates outline their labels in the colour of the paper, so there it must not be transparent.
+function outlined(figure) {
+  return figure.data.some((trace) => trace.type === "parcoords");
+}
+
+function inTheme(figure, element) {
+  const layout = figure.layout;
   const style = getComputedStyle(element);
   const text = style.getPropertyValue("--st-text-color").trim() || style.color;
   const ground = style.getPropertyValue("--st-background-color").trim() || "white";
@@ -27,6 +33,7 @@ function inTheme(layout, element) {
   return {
     ...layout,
     template: undefined,
+    paper_bgcolor: outlined(figure) ? ground : layout.paper_bgcolor,
     font: { ...layout.font, color: text, family },
     hoverlabel: { bgcolor: ground, bordercolor: border, font: { color: text, family, size: 13 } },
     autosize: true,
@@ -43,7 +50,7 @@ export default function ({ data, parentElement }) {
     async (Plotly) => {
       if (node.wanted !== figure || !node.isConnected) return;
       const config = { ...data.config, responsive: true };
-      await Plotly.react(node, figure.data, inTheme(figure.layout, node), config);
+      await Plotly.react(node, figure.data, inTheme(figure, node), config);
       if (node.watcher || !node.isConnected) return;
       node.watcher = new ResizeObserver(() => node.offsetWidth && node._fullLayout && Plotly.Plots.resize(node));
       node.watcher.observe(node);

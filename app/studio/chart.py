@@ -17,10 +17,13 @@ from streamlit import runtime
 PLOTLY_SCRIPT = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 DRAWING = Path(__file__).with_name("chart.js").read_text(encoding="utf-8")
 ADDRESS = "#plotly"
+# Plotly draws the axes of parallel coordinates in black, whatever the ground.
+STYLE = ".tilewright-chart .parcoords .axis :is(path, line) { stroke: var(--st-text-color) !important; opacity: 0.6; }"
 
 _mount = st.components.v2.component(
-    "tilewright_chart", html='<div class="tilewright-chart" role="img"></div>', js=DRAWING, isolate_styles=False
-)
+    "tilewright_chart", html='<div class="tilewright-chart" role="img"></div>', css=STYLE, js=DRAWING,
+    isolate_styles=False,
+)  # fmt: skip
 
 
 def offer_plotly() -> None:

@@ -19,6 +19,7 @@ from tilewright.runs import RunRow, figures_of, fresh_accuracies
 from tilewright.runs.comparison import swept_fields
 from tilewright.runs.grouping import SETTING, group_heading, group_words, groupings, setting_names
 from tilewright.runs.side_by_side import (
+    difference_text,
     interval_text,
     runs_table,
     setting_differences,
@@ -45,11 +46,7 @@ GROUP_NOTE = (
 def known_metrics(rows: Sequence[RunRow]) -> list[str]:
     """Figures that any of the runs has, the usual ones first."""
     found = {name for row in rows for name in figures_of(row)}
-    first = [
-        name
-        for name in ("test_accuracy", "fresh_test_accuracy", "validation_accuracy", "test_error", "loss")
-        if name in found
-    ]
+    first = [name for name in USUAL if name in found]
     return [*first, *sorted(found - set(first) - {"throughput"})] or ["test_accuracy"]
 
 
@@ -76,12 +73,12 @@ def show_curves(rows: list[RunRow], by: str) -> None:
     """Mean curves of the settings, or other groups, with bands from the lowest to the highest run."""
     shown = st.segmented_control(
         "Curve", [name for name in CURVES if name == "loss" or any(name in figures_of(row) for row in rows)],
-        default="loss", required=True, format_func=lambda n: METRIC_NAMES.get(n, metric_words(n)), key="curve",
+        default="loss", required=True, format_func=metric_words, key="curve",
         bind="query-params",
     )  # fmt: skip
     loss = shown == "loss"
     figure = plot_bands(
-        setting_curves(workspace().runs, rows, shown, by), y_title=METRIC_NAMES.get(shown, metric_words(shown)),
+        setting_curves(workspace().runs, rows, shown, by), y_title=metric_words(shown),
         log_y="loss" in shown, smooth=SMOOTH if loss else 1, key=f"compare-{shown}",
     )  # fmt: skip
     over = "seeds" if by == SETTING else "the runs of a group"
@@ -94,29 +91,23 @@ def show_curves(rows: list[RunRow], by: str) -> None:
     )
 
 
-METRIC_NAMES = {"loss": "Training loss"}
-
-
 def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
     """The table of settings, or other groups, with intervals, the figure of it, and paired differences."""
-    left, right = st.columns([1.1, 1], gap="medium")
+    left, right = st.columns([1.25, 1], gap="medium")
     with left:
         table = settings_table(rows, metric, by)
+        several = by != "algorithm" and table.algorithm.nunique() > 1
         words = [interval_text(r.mean, r.low, r.high, metric) for r in table.itertuples()]
         shown = pd.DataFrame(
             {
                 group_heading(by): table.setting,
-                **(
-                    {}
-                    if by == "algorithm"
-                    else {"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]}
-                ),
+                **({"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]} if several else {}),
                 "Finished": [f"{r.finished} of {r.runs}" for r in table.itertuples()],
                 metric_words(metric).removesuffix(" (%)"): words,
                 "Time (s)": table.seconds.round(1),
             }
         )
-        st.dataframe(shown, hide_index=True)
+        st.dataframe(shown, hide_index=True, placeholder="–")
         st.caption(NOTE if by == SETTING else GROUP_NOTE)
     with right:
         show_figure(interval_figure(rows, metric, by), "compare-settings", settings="Diamond: mean; dots: each run")
@@ -130,7 +121,7 @@ def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
             {
                 "First": [d.first for d in differences], "Second": [d.second for d in differences],
                 "Pairs": [d.pairs for d in differences],
-                "First minus second": [interval_text(d.mean, d.low, d.high, metric) for d in differences],
+                "First minus second": [difference_text(d, metric) for d in differences],
                 "p (paired t, Holm)": [value_text(d.p_adjusted, "") for d in differences],
                 "p (Wilcoxon)": [value_text(d.p_wilcoxon, "") for d in differences],
                 "": [d.verdict for d in differences],
@@ -149,7 +140,7 @@ def show_sweep(rows: list[RunRow], metric: str) -> None:
         return
     scale = scale_of(metric)
     values = [scale * figures_of(row).get(metric, math.nan) for row in rows]
-    short = {path: path.rpartition(".")[2] for path in fields}
+    short = {path: group_words(path) for path in fields}
     single = list(fields)
     if len(single) >= 2:
         bar = st.columns(2)
@@ -159,8 +150,9 @@ def show_sweep(rows: list[RunRow], metric: str) -> None:
             fields[x], fields[y], values, x_title=short[x], y_title=short[y], z_title=metric_words(metric)
         )
         show_figure(figure, "compare-map", settings="Mean over the runs that share both values")
-    columns: dict[str, Sequence[Any]] = {"algorithm": [algorithm_label(row.algorithm) for row in rows]}
-    columns |= {path: fields[path] for path in single[:8]}
+    algorithms = [algorithm_label(row.algorithm) for row in rows]
+    columns: dict[str, Sequence[Any]] = {"algorithm": algorithms} if len(set(algorithms)) > 1 else {}
+    columns |= {short[path]: fields[path] for path in single[:8]}
     figure = plot_parallel(columns, values, colour_title=metric_words(metric))
     show_figure(figure, "compare-parallel", settings="One line a run; drag along an axis to keep a part of it")
 
@@ -178,7 +170,9 @@ def show_costs(rows: list[RunRow], metric: str) -> None:
         for row in rows
     ]  # fmt: skip
     figure = plot_against(points, x_title=metric_words(cost), y_title=metric_words(metric))
-    show_figure(figure, "compare-costs", settings="A dot a run; sums over all tiles and the whole run")
+    missing = sum(not (x > 0 and math.isfinite(y)) for _, _, x, y in points)
+    left_out = f"; {missing} without one of the two left out" if missing else ""
+    show_figure(figure, "compare-costs", settings=f"A dot a run; sums over all tiles and the whole run{left_out}")
 
 
 def show_list(rows: list[RunRow]) -> None:
@@ -199,7 +193,7 @@ def show_list(rows: list[RunRow]) -> None:
     formats = {"Test accuracy (%)": "%.1f", "Training loss": "%.3g", "Pulses": "compact", "Learning rate": "%.3g"}
     editable = ("Run", "Tags", "Notes")
     edited = st.data_editor(
-        shown, hide_index=True, key=f"runs-{hash(tuple(row.id for row in rows))}",
+        shown, hide_index=True, placeholder="–", key=f"runs-{hash(tuple(row.id for row in rows))}",
         disabled=[name for name in shown if name not in editable],
         column_config={name: number(format=form) for name, form in formats.items()},
     )  # fmt: skip

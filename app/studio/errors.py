@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from studio.words import plain
+
 log = logging.getLogger("tilewright.studio")
 
 
@@ -21,7 +23,7 @@ def is_readable(error: Exception) -> bool:
 def show_error(error: Exception) -> None:
     """Show an error where it happened."""
     if is_readable(error):
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     log.error("unexpected error", exc_info=error)
     st.error(

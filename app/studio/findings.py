@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 import torch
 
+from studio.words import plain
 from tilewright import configs
 from tilewright.advice import Conditions, Finding, Severity, advise
 from tilewright.configs import RPUConfig
@@ -59,12 +60,12 @@ def warn_before_launch(make_specs: Callable[[], Sequence[RunSpec]]) -> None:
         return
     found.sort(key=lambda pair: pair[1].finding.severity is not Severity.CANNOT_LEARN)
     said = {name: [item.finding.what for other, item in found if other == name] for name, _ in found}
-    lines = "\n\n".join(f"**{name}**: {'; '.join(dict.fromkeys(what))}." for name, what in said.items())
+    lines = "\n\n".join(f"**{plain(name)}**: {'; '.join(dict.fromkeys(what))}." for name, what in said.items())
     st.warning(lines, icon=_icon(found[0][1].finding))
     with st.expander("Why, and what to do"):
         for name, item in found:
             layers = "" if len(item.layers) == item.layers_in_all else f", layer {', '.join(item.layers)}"
-            st.markdown(f"**{name}**{layers}: {item.finding.what}. {_details(item.finding)}")
+            st.markdown(f"**{plain(name)}**{layers}: {item.finding.what}. {_details(item.finding)}")
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

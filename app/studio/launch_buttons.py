@@ -10,7 +10,7 @@ import streamlit as st
 from studio.background import Task, find_task, start_task
 from studio.devices import as_model
 from studio.errors import guarded, show_error
-from studio.planning import start_estimate
+from studio.planning import forget_estimate, start_estimate
 from studio.workspace import engine, workspace
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.runs import Engine, Grid, fitted_example, headline_grid
@@ -40,9 +40,10 @@ def offer_launch(grid: Grid | None) -> None:
     with guarded():
         if train:
             engine().submit_all(grid.specs(), f"{count} runs, {_now()}" if count >= A_SWEEP else "")
+            forget_estimate()
             st.rerun()
         if ask:
-            start_estimate(grid.specs())
+            start_estimate(grid)
             st.rerun()
 
 

@@ -52,7 +52,7 @@ def _show_tables(run_ids: list[str], costs: CostConstants) -> None:
         return
     formats = {heading: written for heading, written in SHOWN.values()} | {ACCURACY: "%.1f"}
     st.dataframe(
-        _readable(table), hide_index=True,
+        _readable(table), hide_index=True, placeholder="–",
         column_config={name: st.column_config.NumberColumn(format=form) for name, form in formats.items()},
     )  # fmt: skip
     st.caption(

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import streamlit as st
+import torch
 
-from studio.background import Task, find_task, start_task
+from studio.background import Task, find_task, forget_task, start_task
 from studio.errors import show_error
 from studio.numbers import duration
+from studio.words import plain
 from studio.workspace import workspace
-from tilewright.runs import RunSpec, dry_run, estimate
+from tilewright.runs import Grid, RunSpec, dry_run, estimate
 from tilewright.runs.environment import usable_cores
 from tilewright.runs.estimation import DryRun, Estimate
 
 NAME = "estimate"
 
 
-def start_estimate(specs: list[RunSpec]) -> None:
+def start_estimate(grid: Grid) -> None:
     """Try a few steps of each setting, and one batch of the first, in the background."""
-    folder = workspace().folder
-    start_task(NAME, lambda task: _work(task, specs, folder))
+    specs, folder = grid.specs(), workspace().folder
+    start_task(NAME, lambda task: _work(task, specs, folder)).report(plan=grid.to_yaml(full=True))
 
 
 def _work(task: Task, specs: list[RunSpec], folder: object) -> tuple[Estimate, DryRun]:
-    found = estimate(specs, usable_cores(), folder, task.cancelled)  # type: ignore[arg-type]
-    return found, dry_run(specs[0])
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers train
+    try:
+        found = estimate(specs, usable_cores(), folder, task.cancelled)  # type: ignore[arg-type]
+        return found, dry_run(specs[0])
+    finally:
+        torch.set_num_threads(before)
 
 
 def estimating() -> bool:
@@ -32,10 +39,16 @@ def estimating() -> bool:
     return task is not None and task.running
 
 
-def show_estimate() -> None:
-    """The last estimate, or how far it is."""
+def forget_estimate() -> None:
+    """Once its runs are launched they tell themselves how long they take."""
+    if not estimating():
+        forget_task(NAME)
+
+
+def show_estimate(grid: Grid | None) -> None:
+    """The estimate of these runs, or how far it is; one of other settings is not shown."""
     task = find_task(NAME)
-    if task is None:
+    if task is None or grid is None or task.progress.get("plan") != grid.to_yaml(full=True):
         return
     if task.running:
         st.progress(0.5, text=f"trying a few steps of each setting, {task.seconds:.0f} s")
@@ -53,11 +66,11 @@ def _show(found: Estimate, tried: DryRun) -> None:
         boxes[2].metric("Memory", f"{found.memory / 2**20:,.0f} MiB")
         boxes[3].metric("Disk", f"{found.disk / 2**20:,.1f} MiB")
         for text in found.warnings:
-            st.warning(text, icon=":material/warning:")
+            st.warning(plain(text), icon=":material/warning:")
         for text in tried.warnings:
-            st.warning(text, icon=":material/warning:")
+            st.warning(plain(text), icon=":material/warning:")
         with st.expander(
-            f"One batch of “{tried.name}” tried: loss {tried.loss:.3g}, afterwards {tried.loss_after:.3g}"
+            f"One batch of “{plain(tried.name)}” tried: loss {tried.loss:.3g}, afterwards {tried.loss_after:.3g}"
         ):
             st.text("\n".join([*tried.shapes, *(f"{k} {v:.3g}" for k, v in tried.readings.items())]))
         st.dataframe(

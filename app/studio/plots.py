@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from studio.chart import draw_chart
+from studio.words import plain
 from tilewright.figures import figure_data
 
 BUTTONS_OUT = [
@@ -37,7 +38,7 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
     }
     draw_chart(figure, key, config, summary=settings or key)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(settings, width="stretch")
+        st.caption(plain(settings), width="stretch")
         with st.popover("Export", type="tertiary", icon=":material/ios_share:", key=f"{key}.menu"):
             st.download_button(
                 "Data (CSV)",

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from studio.forms import parameter_form, slug
+from studio.words import plain
 from tilewright.measurement import ColumnGuess, Reading, ReadOptions, inspect_file
 from tilewright.measurement.roles import ROLES
 
@@ -26,18 +27,18 @@ def inspected(content: bytes, name: str, options: str) -> Reading:
 
 def understood(content: bytes, name: str) -> Reading:
     """Read a file as found, and again with what the visitor corrects."""
-    plain = inspected(content, name, ReadOptions().to_yaml(full=True))
-    unsure = plain.measurement is None or plain.measurement.confidence < 0.75
+    first = inspected(content, name, ReadOptions().to_yaml(full=True))
+    unsure = first.measurement is None or first.measurement.confidence < 0.75
     with st.expander(f"How to read it{' — please check' if unsure else ''}", expanded=unsure, icon=":material/rule:"):
-        options = _corrections(plain, f"read.{slug(name)}")
+        options = _corrections(first, f"read.{slug(name)}")
     if options == ReadOptions():
-        return plain
+        return first
     return inspected(content, name, options.to_yaml(full=True))
 
 
-def _corrections(plain: Reading, key: str) -> ReadOptions:
+def _corrections(first: Reading, key: str) -> ReadOptions:
     st.caption("Everything was found from the file. Change what was found wrongly; the plot follows.")
-    roles = _column_table(plain.columns, key) if plain.columns else {}
+    roles = _column_table(first.columns, key) if first.columns else {}
     pulses, units, file = st.tabs(["Pulses", "Units", "File"])
     base = ReadOptions()
     with pulses:
@@ -45,8 +46,8 @@ def _corrections(plain: Reading, key: str) -> ReadOptions:
     with units:
         made = made.model_copy(update=_chosen(parameter_form(base, f"{key}.u", only=UNITS), UNITS))
     with file:
-        if len(plain.sheets) > 1:
-            st.caption(f"Sheets with numbers: {', '.join(plain.sheets)}.")
+        if len(first.sheets) > 1:
+            st.caption(f"Sheets with numbers: {', '.join(first.sheets)}.")
         made = made.model_copy(update=_chosen(parameter_form(base, f"{key}.f", only=FILE), FILE))
     return made.model_copy(update=roles)
 
@@ -90,7 +91,8 @@ def _column_table(columns: tuple[ColumnGuess, ...], key: str) -> dict[str, Any]:
 def show_guesses(reading: Reading) -> None:
     """What was found out about a file, each with its confidence and reason."""
     for guess in reading.guesses:
-        st.markdown(f"{_badge(guess.confidence)} **{guess.what.capitalize()}** {guess.found}  \n:gray[{guess.reason}]")
+        found, reason = plain(guess.found), plain(guess.reason)
+        st.markdown(f"{_badge(guess.confidence)} **{guess.what.capitalize()}** {found}  \n:gray[{reason}]")
 
 
 def _badge(confidence: float) -> str:

@@ -11,11 +11,14 @@ import streamlit as st
 from studio.errors import show_error
 from studio.numbers import duration, percent
 from studio.training import STATE_ICONS
+from studio.words import plain
 from studio.workspace import engine, workspace
+from tilewright.figures.names import shortened
 from tilewright.parameters import ParameterError
 from tilewright.runs import RunRow, RunSpec, StoreError, read_plan
 
 PAGE = 10
+SAID = ("cancelled", "cancelled before it began")  # messages that only repeat the state
 
 
 def choose_shown(rows: Sequence[RunRow]) -> list[RunRow]:
@@ -48,7 +51,7 @@ def choose_shown(rows: Sequence[RunRow]) -> list[RunRow]:
 def show_run(row: RunRow) -> None:
     """One line: name, progress or result, and what can be done."""
     with st.container(horizontal=True, vertical_alignment="center", key=f"run-{row.id}", gap="small"):
-        st.markdown(f"{STATE_ICONS[row.state]} {row.name}", width=270)
+        st.markdown(f"{STATE_ICONS[row.state]} {plain(shortened(row.name, 64))}", width=270)
         if row.active:
             st.progress(min(row.progress, 1.0), text=_words(row))
         else:
@@ -62,6 +65,8 @@ def show_run(row: RunRow) -> None:
             _button("Resume", ":material/replay:", row, engine().resume)
         with st.popover("", icon=":material/more_horiz:", key=f"more-{row.id}", type="tertiary"):
             _more(row)
+    if row.message and not row.active and row.message not in SAID:
+        st.caption(f":red[{plain(row.message[:1].upper() + row.message[1:])}]")
 
 
 def _words(row: RunRow) -> str:
@@ -84,8 +89,7 @@ def _result(row: RunRow) -> str:
     if row.state != "finished":
         found.append(f"{row.state} at {percent(row.progress, 0)}" if row.step else row.state)
     text = f"{', '.join(found)}, {duration(row.seconds)}."
-    message = row.message if row.message not in ("cancelled", "cancelled before it began") else ""
-    return f"{text[:1].upper()}{text[1:]} {message}".strip()
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _button(label: str, icon: str, row: RunRow, action: Callable[[str], None], *more: Any) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from studio.workspace import workspace
-from tilewright.figures import Curve, shortened
+from tilewright.figures import Curve
 from tilewright.runs import RunRow
 
 STATE_ICONS = {
@@ -17,6 +17,8 @@ STATE_ICONS = {
     "failed": ":material/error:",
     "cancelled": ":material/stop_circle:",
 }
+
+CHOSEN = "Chosen runs"  # what Compare shows when it is no sweep
 
 
 def run_label(row: RunRow) -> str:
@@ -31,9 +33,6 @@ def curves_of(rows: Iterable[RunRow], metric: str) -> list[Curve]:
     for row in rows:
         values = workspace().runs.metrics(row.id, names=[metric])
         images = row.spec.batch_size
-        curves.append(
-            Curve(
-                shortened(row.name), row.algorithm, [v.step * images for v in values], [v.value * scale for v in values]
-            )
-        )
+        x, y = [v.step * images for v in values], [v.value * scale for v in values]
+        curves.append(Curve(row.name, row.algorithm, x, y))
     return curves

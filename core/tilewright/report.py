@@ -17,6 +17,7 @@ from tilewright.figures.training import Curve
 from tilewright.runs.comparison import SHARES, figures_of
 from tilewright.runs.grouping import SETTING, common_algorithm, group_heading, grouped
 from tilewright.runs.side_by_side import (
+    difference_text,
     interval_text,
     runs_table,
     setting_differences,
@@ -27,6 +28,8 @@ from tilewright.runs.store import RunRow, RunStore
 METRIC_WORDS = {
     "loss": "Training loss",
     "train_accuracy": "Training accuracy",
+    "train_loss": "Loss on all training samples",
+    "test_loss": "Loss on test samples",
     "validation_accuracy": "Validation accuracy",
     "test_accuracy": "Test accuracy",
     "fresh_test_accuracy": "Accuracy on fresh devices",
@@ -157,7 +160,7 @@ def _differences(rows: Sequence[RunRow], metric: str, by: str) -> str:
     found = [
         {
             "First": d.first, "Second": d.second, "Pairs": d.pairs,
-            "First minus second": interval_text(d.mean, d.low, d.high, metric),
+            "First minus second": difference_text(d, metric),
             "p (paired t, Holm)": f"{d.p_adjusted:.3g}", "p (Wilcoxon)": f"{d.p_wilcoxon:.3g}", "": d.verdict,
         }
         for d in setting_differences(rows, metric, by)

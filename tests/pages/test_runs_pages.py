@@ -218,3 +218,43 @@ def test_thirty_runs_are_shown_a_page_at_a_time(filled):
     assert messages(app) == []
     assert any("waiting 0" in text.value for text in app.markdown)
     assert isinstance(RunSpec.from_yaml(filled.runs.list()[0].spec_yaml), RunSpec)
+
+
+def test_an_estimate_is_of_the_runs_that_are_chosen(empty):
+    app = open_page("train", data="digits8x8", algorithms=["fp"], epochs=1, images=20)
+    app.button(key="estimate").click().run()
+    wait_for_tasks()
+    app.run()
+    assert {metric.label for metric in app.metric} >= {"Runs", "Memory"}
+    app.number_input(key="seeds").set_value(2).run()
+    assert not app.metric
+    app.number_input(key="seeds").set_value(1).run()
+    assert app.metric
+    app.button(key="launch").click().run()
+    assert messages(app) == []
+    assert not app.metric
+
+
+def test_names_of_runs_are_shown_letter_by_letter(filled):
+    (row, *_) = filled.runs.list()
+    filled.runs.rename(row.id, "$x$ *star* :red[no]")
+    shown = r"\$x\$ \*star\* \:red\[no\]"
+    assert any(text.value.endswith(shown) for text in open_page("train").markdown)
+    assert any(shown in button.label for button in open_page("start").button)
+
+
+def test_a_failed_run_says_why_below_its_line(filled):
+    row = filled.runs.add(small_run("gone"), owner="somebody")
+    filled.runs.record(filled.runs.claim(row.id, "worker"), state="failed", message="no file: a_b *c*")
+    app = open_page("train")
+    assert messages(app) == []
+    assert any(text.value == r":red[No file: a_b \*c\*]" for text in app.caption)
+    assert any(button.key == f"resume-{row.id}" for button in app.button)
+
+
+def test_a_finished_run_leads_to_its_sweep(swept):
+    app = open_page("start")
+    (latest, *_) = swept.runs.list()
+    app.button(key=f"recent-{latest.id}").click().run()
+    assert messages(app) == []
+    assert app.selectbox(key="sweep").value == "two by two"

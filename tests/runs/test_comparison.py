@@ -55,6 +55,18 @@ def test_the_interval_of_a_share_ends_where_shares_do_and_that_of_a_loss_does_no
     assert row.final_loss_high == pytest.approx(0.945 + half, rel=1e-4)
 
 
+def test_a_run_made_again_with_its_seeds_counts_once(store):
+    for seed, accuracy in [(1, 0.80), (1, 0.80), (2, 0.84), (2, 0.84)]:
+        finished(store, small_spec("ttv2", seeds=Seeds(data=seed)), 0.5, accuracy)
+    row = compare(store).table.iloc[0]
+    assert row.runs == 4
+    half = 12.7062 * 0.02  # Student's t for one degree of freedom, and the standard error of two values
+    assert (row.test_accuracy_low, row.test_accuracy_high) == pytest.approx((0.82 - half, 1.0), rel=1e-4)
+    again = finished(store, small_spec("sgd", seeds=Seeds(data=1)), 0.5, 0.1)
+    other = finished(store, small_spec("sgd", seeds=Seeds(data=1)), 0.5, 0.1)
+    assert math.isnan(compare(store, [again, other]).table.iloc[0].test_accuracy_low)
+
+
 def test_chosen_runs_keep_their_order_and_curves_are_long(store):
     ids = [finished(store, small_spec(epochs=epochs, name=str(epochs)), 0.1, 0.9) for epochs in (1, 2)]
     comparison = compare(store, ids)

@@ -7,7 +7,6 @@ from tilewright.figures.comparison import (
     plot_intervals,
     plot_parallel,
     plot_snapshot,
-    shortened,
 )
 from tilewright.figures.device import plot_device_compact, plot_step_curves, ramp_pulses
 from tilewright.figures.fit import (
@@ -72,5 +71,4 @@ __all__ = [
     "ramp_pulses",
     "relative_error",
     "running_mean",
-    "shortened",
 ]

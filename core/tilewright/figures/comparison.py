@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
-from tilewright.figures.palette import AXIS, DASHES, SEQUENCE, algorithm_colour, translucent
+from tilewright.figures.names import in_lines, literal, shortened, told_apart
+from tilewright.figures.palette import DASHES, GROUND, SCALE, SEQUENCE, algorithm_colour, translucent
 from tilewright.figures.training import Curve, running_mean
 
 Array = NDArray[Any]
@@ -51,21 +52,22 @@ def plot_bands(
         return empty_figure("Nothing to draw yet: the first values arrive in a few seconds.", height=400)
     colours = setting_colours({name: curves[0].algorithm for name, curves in drawn.items()})
     traces: list[dict[str, Any]] = []
+    short = dict(zip(drawn, told_apart(list(drawn)), strict=True))
     for number, (name, curves) in enumerate(drawn.items()):
         x, values = _aligned(curves, smooth)
         colour, group = colours[name], f"{number}"
         if len(curves) > 1:
             edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
             edge |= {"legendgroup": group}
-            traces.append({**edge, "y": values.max(axis=0), "name": f"{name}, highest"})
-            band = {"fill": "tonexty", "fillcolor": translucent(colour, 0.18), "name": f"{name}, lowest"}
+            traces.append({**edge, "y": values.max(axis=0), "name": literal(f"{name}, highest")})
+            band = {"fill": "tonexty", "fillcolor": translucent(colour, 0.18), "name": literal(f"{name}, lowest")}
             traces.append({**edge, "y": values.min(axis=0), **band})
         traces.append(
             {
-                "x": x, "y": values.mean(axis=0), "name": shortened(name), "legendgroup": group,
+                "x": x, "y": values.mean(axis=0), "name": literal(shortened(short[name])), "legendgroup": group,
                 "mode": "lines+markers" if len(x) <= 30 else "lines", "marker": {"size": 6},
                 "line": {"color": colour, "width": 2.5, "dash": DASHES[(number // len(SEQUENCE)) % len(DASHES)]},
-                "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{name}</extra>",
+                "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{literal(name)}</extra>",
             }
         )  # fmt: skip
     axes: dict[str, dict[str, Any]] = {
@@ -107,23 +109,23 @@ def plot_intervals(
         single = [value for value in values.get(name, ()) if math.isfinite(value)]
         traces.append(
             {
-                "x": single, "y": [place] * len(single), "mode": "markers", "name": f"{name}, each run",
+                "x": single, "y": [place] * len(single), "mode": "markers", "name": literal(f"{name}, each run"),
                 "marker": {"size": 6, "color": colour, "opacity": 0.45}, "hovertemplate": "%{x:.4g}<extra></extra>",
             }
         )  # fmt: skip
         known = math.isfinite(low)
         traces.append(
             {
-                "x": [mean], "y": [place], "mode": "markers", "name": name,
+                "x": [mean], "y": [place], "mode": "markers", "name": literal(name),
                 "marker": {"size": 12, "color": colour, "symbol": "diamond"},
                 "error_x": {
                     "type": "data", "symmetric": False, "array": [high - mean if known else 0],
                     "arrayminus": [mean - low if known else 0], "color": colour, "thickness": 2, "width": 6,
                 },
-                "hovertemplate": f"{name}<br>mean %{{x:.4g}}<extra></extra>",
+                "hovertemplate": f"{literal(name)}<br>mean %{{x:.4g}}<extra></extra>",
             }
         )  # fmt: skip
-    labels = [shortened(name, 34) for name, *_ in reversed(kept)]
+    labels = [in_lines(name) for name in told_apart([name for name, *_ in reversed(kept)])]
     places: dict[str, Any] = {"tickvals": list(range(len(kept))), "ticktext": labels, "range": [-0.6, len(kept) - 0.4]}
     axes: dict[str, dict[str, Any]] = {"xaxis": {"title": x_title}, "yaxis": {"ticks": "", **places}}
     return framed(traces, axes, key="intervals", height=max(200, 70 + 40 * len(kept)), legend=False)
@@ -153,7 +155,7 @@ def plot_heat_map(
             count[place] += 1
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     trace = {
-        "type": "heatmap", "x": columns, "y": rows, "z": mean, "colorscale": "Viridis",
+        "type": "heatmap", "x": columns, "y": rows, "z": mean, "colorscale": SCALE,
         "colorbar": {"title": {"text": z_title, "side": "right"}}, "texttemplate": "%{z:.3g}", "hoverongaps": False,
         "hovertemplate": f"{x_title} %{{x}}<br>{y_title} %{{y}}<br>{z_title} %{{z:.4g}}<extra></extra>",
     }  # fmt: skip
@@ -182,16 +184,15 @@ def plot_parallel(columns: Mapping[str, Sequence[Any]], colour: Sequence[float],
     bar = {"title": {"text": colour_title, "side": "right"}}
     trace = {
         "type": "parcoords", "dimensions": dimensions, "labelangle": 0,
-        "line": {"color": shown, "colorscale": "Viridis", "showscale": True, "colorbar": bar},
-        "labelfont": {"size": 12, "color": AXIS}, "tickfont": {"size": 11, "color": AXIS},
-        "rangefont": {"size": 10, "color": AXIS},
+        "line": {"color": shown, "colorscale": SCALE, "showscale": True, "colorbar": bar},
+        "labelfont": {"size": 13}, "tickfont": {"size": 12}, "rangefont": {"size": 11, "color": GROUND},
     }  # fmt: skip
-    margin = {"l": 70, "r": 40, "t": 70, "b": 20}
+    margin = {"l": 130, "r": 40, "t": 60, "b": 20}
     return framed([trace], {}, key="parallel", height=420, legend=False, margin=margin)
 
 
 def _dimension(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    label = shortened(name.rpartition(".")[2], 22)
+    label = shortened(name, 24)
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
         return {"label": label, "values": [float(v) for v in values]}
     words = _levels(values)
@@ -219,16 +220,19 @@ def plot_against(
     if not settings:
         return empty_figure("No run among those chosen has counted this.", height=300)
     colours = setting_colours({name: found[0][0] for name, found in settings.items()})
+    short = dict(zip(settings, told_apart(list(settings)), strict=True))
     traces = [
         {
-            "x": [x for _, x, _ in found], "y": [y for _, _, y in found], "mode": "markers", "name": shortened(name),
+            "x": [x for _, x, _ in found], "y": [y for _, _, y in found], "mode": "markers",
+            "name": literal(shortened(short[name])),
             "marker": {"size": 10, "color": colours[name], "line": {"width": 1, "color": "white"}},
-            "hovertemplate": f"{name}<br>%{{x:.4g}}<br>%{{y:.4g}}<extra></extra>",
+            "hovertemplate": f"{literal(name)}<br>%{{x:.4g}}<br>%{{y:.4g}}<extra></extra>",
         }
         for name, found in settings.items()
     ]  # fmt: skip
     axes: dict[str, dict[str, Any]] = {
-        "xaxis": {"title": x_title, "type": "log" if log_x else "linear"}, "yaxis": {"title": y_title},
+        "xaxis": {"title": x_title, "exponentformat": "SI", "minexponent": 2, **({"type": "log"} if log_x else {})},
+        "yaxis": {"title": y_title},
     }  # fmt: skip
     return framed(traces, axes, key="against", height=420)
 
@@ -264,11 +268,3 @@ def _levels(values: Sequence[Any]) -> list[str]:
 
 def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def shortened(name: str, length: int = 40) -> str:
-    """Long names differ at their ends as often as at their beginnings."""
-    if len(name) <= length:
-        return name
-    end = length // 2 - 1
-    return f"{name[: length - end - 1].rstrip()}…{name[-end:].lstrip()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -55,7 +56,12 @@ def framed(
     for name, own in axes.items():
         given = dict(own)
         text = given.pop("title", "")
-        settings[name] = {**_AXIS, **given, "title": {"text": text, "standoff": 8, "font": {"size": 13}}}
+        settings[name] = {
+            **_AXIS,
+            **(_LOG_AXIS if given.get("type") == "log" else {}),
+            **given,
+            "title": {"text": text, "standoff": 8, "font": {"size": 13}},
+        }
     return go.Figure(data=[{"type": "scatter", **trace} for trace in traces], layout=settings)
 
 
@@ -70,7 +76,10 @@ _AXIS: dict[str, Any] = {
     "ticklen": 4,
     "tickfont": {"size": 12},
     "exponentformat": "power",
+    "separatethousands": True,
 }
+# Numbers in full between the powers of ten too; plotly's own are small single digits.
+_LOG_AXIS: dict[str, Any] = {"exponentformat": "none", "minorloglabels": "complete"}
 # An axis that counts pulses or images: whole numbers with separators, never powers of ten.
 COUNT_AXIS: Final[dict[str, Any]] = {"exponentformat": "none", "separatethousands": True}
 
@@ -100,7 +109,7 @@ def figure_data(figure: go.Figure) -> str:
     for number, trace in enumerate(figure.data):
         if trace.x is None or trace.y is None:
             continue
-        name = trace.name or f"trace {number + 1}"
+        name = html.unescape(trace.name or f"trace {number + 1}")
         x_axis, y_axis = _axis_title(figure, trace.xaxis, "x"), _axis_title(figure, trace.yaxis, "y")
         for x, y in zip(trace.x, trace.y, strict=False):
             writer.writerow([name, x_axis, _number(x), y_axis, _number(y)])

@@ -18,6 +18,8 @@ WARNING: Final = "#d1293d"
 MARK: Final = "#8a6d00"
 GRID: Final = "rgba(128,136,148,0.22)"
 AXIS: Final = "rgba(128,136,148,0.75)"
+# Low to high, each readable on both grounds: what a colour bar tells.
+SCALE: Final = ((0.0, "#2f7fc1"), (0.5, "#1a9a75"), (1.0, "#e0b000"))
 GROUND: Final = "rgba(0,0,0,0)"
 
 ALGORITHM_COLOURS: Final[dict[str, str]] = {

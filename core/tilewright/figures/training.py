@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
+from tilewright.figures.names import literal, shortened, told_apart
 from tilewright.figures.palette import DASHES, algorithm_colour, algorithm_key, algorithm_label
 
 Array = NDArray[Any]
@@ -21,7 +22,7 @@ class Curve:
     """One metric of one run.
 
     Attributes:
-        label: name of the run in the legend.
+        label: name of the run.
         algorithm: decides the colour.
         x: step or epoch of each value.
         y: the values.
@@ -37,7 +38,7 @@ def plot_losses(
     curves: Sequence[Curve],
     *,
     y_title: str = "Training loss",
-    x_title: str = "Images seen",
+    x_title: str = "Samples seen",
     log_y: bool = False,
     smooth: int = 1,
     key: str = "losses",
@@ -57,11 +58,11 @@ def plot_losses(
         return empty_figure("Nothing to draw yet: the first values arrive in a few seconds.", height=380)
     traces: list[dict[str, Any]] = []
     count: dict[str, int] = {}
-    for curve in drawn:
+    for curve, label in zip(drawn, told_apart([curve.label for curve in drawn]), strict=True):
         kind = algorithm_key(curve.algorithm)
         turn = count.get(kind, 0)
         count[kind] = turn + 1
-        traces += _curve(curve, DASHES[turn % len(DASHES)], smooth)
+        traces += _curve(curve, literal(shortened(label)), DASHES[turn % len(DASHES)], smooth)
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {**COUNT_AXIS, "title": x_title, "rangemode": "tozero"},
         "yaxis": {"title": y_title, "type": "log" if log_y else "linear"},
@@ -69,7 +70,7 @@ def plot_losses(
     return framed(traces, axes, key=key, height=400)
 
 
-def _curve(curve: Curve, dash: str, smooth: int) -> list[dict[str, Any]]:
+def _curve(curve: Curve, label: str, dash: str, smooth: int) -> list[dict[str, Any]]:
     colour = algorithm_colour(curve.algorithm)
     x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
     traces: list[dict[str, Any]] = []
@@ -78,16 +79,16 @@ def _curve(curve: Curve, dash: str, smooth: int) -> list[dict[str, Any]]:
         traces.append(
             {
                 "x": x[keep], "y": y[keep], "mode": "lines", "line": {"color": colour, "width": 1}, "opacity": 0.25,
-                "showlegend": False, "name": f"{curve.label}, each value", "hoverinfo": "skip",
+                "showlegend": False, "name": f"{label}, each value", "hoverinfo": "skip",
             }
         )  # fmt: skip
         y = running_mean(y, smooth)
     keep = thinned(len(x), 800)
     traces.append(
         {
-            "x": x[keep], "y": y[keep], "name": curve.label, "mode": "lines+markers" if len(x) <= 30 else "lines",
+            "x": x[keep], "y": y[keep], "name": label, "mode": "lines+markers" if len(x) <= 30 else "lines",
             "line": {"color": colour, "width": 2.5, "dash": dash}, "marker": {"size": 7},
-            "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{curve.label}</extra>",
+            "hovertemplate": f"%{{x:,.0f}}<br>%{{y:.4g}}<extra>{literal(curve.label)}</extra>",
         }
     )  # fmt: skip
     return traces

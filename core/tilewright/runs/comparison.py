@@ -65,16 +65,17 @@ def setting_interval(rows: Sequence[RunRow], metric: str) -> tuple[float, float,
 
     Where every seed ran on every device instance, seeds and devices are crossed random effects and the interval holds
     for new seeds on new devices (:func:`two_way_interval`); otherwise the runs count as independent (Student's t).
+    A run made again with the same seeds tells nothing new: such repeats count once, by their mean.
     An interval of a share, such as an accuracy, ends at 0 and 1, beyond which there is nothing to cover.
     """
-    cells: dict[tuple[int, int], float] = {}
-    values = []
+    repeats: dict[tuple[str, int, int, int], list[float]] = {}
     for row in rows:
         value = figures_of(row).get(metric)
         if value is not None and math.isfinite(value):
-            values.append(value)
             seeds = row.spec.seeds
-            cells[seeds.data, seeds.devices] = value
+            repeats.setdefault((row.setting_digest, seeds.data, seeds.weights, seeds.devices), []).append(value)
+    values = [sum(several) / len(several) for several in repeats.values()]
+    cells = {(key[1], key[3]): value for key, value in zip(repeats, values, strict=True)}
     seeds_there, devices_there = {key[0] for key in cells}, {key[1] for key in cells}
     crossed = len(cells) == len(values) == len(seeds_there) * len(devices_there)
     if crossed and min(len(seeds_there), len(devices_there)) > 1:

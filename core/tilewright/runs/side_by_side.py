@@ -86,6 +86,11 @@ def interval_text(mean: float, low: float, high: float, metric: str) -> str:
     return f"{value_text(mean, metric)} ({ends[0]} to {ends[1]})"
 
 
+def difference_text(difference: PairedDifference, metric: str) -> str:
+    """``1.9 points (-1.6 to 5.4)``: shares differ by points, not by per cent."""
+    return interval_text(difference.mean, difference.low, difference.high, metric).replace(" %", " points")
+
+
 def settings_text(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> str:
     """The table of settings, or other groups, for a terminal."""
     lines = [(by, "runs", f"{metric}, mean and 95 % interval", "time")]
@@ -102,7 +107,7 @@ def differences_text(rows: Sequence[RunRow], metric: str, by: str = SETTING) -> 
         return ""
     lines = [("difference", "pairs", "mean and 95 % interval", "p (t, Holm)", "p (Wilcoxon)", "")]
     for d in found:
-        words = interval_text(d.mean, d.low, d.high, metric)
+        words = difference_text(d, metric)
         lines.append(
             (f"{d.first} - {d.second}", str(d.pairs), words, f"{d.p_adjusted:.3g}", f"{d.p_wilcoxon:.3g}", d.verdict)
         )
