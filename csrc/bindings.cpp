@@ -9,6 +9,7 @@
 #include "bindings_arrays.hpp"
 #include "bindings_product.hpp"
 #include "bindings_transfers.hpp"
+#include "bindings_updates.hpp"
 #include "dispatch.hpp"
 #include "nominal.hpp"
 #define TW_ISA portable
@@ -17,83 +18,6 @@
 
 namespace py = pybind11;
 using namespace tilewright;
-
-namespace {
-
-struct Snapshots {
-    int64_t count = 0;
-    uintptr_t line = 0, after = 0, out = 0;
-    bool rows = false;
-    uintptr_t reset_state = 0, reset_visible = 0;
-};
-
-UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t rows, int64_t cols, const UpdateArgs& settings,
-                       uintptr_t x, bool x_hot, uintptr_t d, bool d_hot, int64_t samples, uintptr_t lr, bool lr_uniform,
-                       uint64_t seed, uint64_t first_sample, uint64_t call, int threads, const Snapshots& snapshots,
-                       uintptr_t counts) {
-    py::gil_scoped_release release;
-    const DeviceArgs device = with_arrays(model, arrays, rows, cols);
-    UpdateArgs u = settings;
-    (x_hot ? (void)(u.x_hot = at<const int32_t>(x)) : (void)(u.x = at<const float>(x)));
-    (d_hot ? (void)(u.d_hot = at<const int32_t>(d)) : (void)(u.d = at<const float>(d)));
-    u.samples = samples;
-    u.lr = at<const float>(lr);
-    u.lr_uniform = lr_uniform;
-    u.seed = seed;
-    u.first_sample = first_sample;
-    u.call = call;
-    u.threads = threads;
-    u.snapshots = snapshots.count;
-    u.snapshot_line = at<const int32_t>(snapshots.line);
-    u.snapshot_after = at<const int32_t>(snapshots.after);
-    u.snapshot_out = at<float>(snapshots.out);
-    u.snapshot_rows = snapshots.rows;
-    u.reset_state = at<const float>(snapshots.reset_state);
-    u.reset_visible = at<const float>(snapshots.reset_visible);
-    u.counts = at<int64_t>(counts);
-    UpdateStats stats;
-    u.stats = &stats;
-    active_table().update(device, u);
-    return stats;
-}
-
-// One array and one pulse scheme, kept between calls so that a call passes only what changes.
-class Updates {
-  public:
-    Updates(const DeviceModel& model, const UpdateArgs& settings, int64_t rows, int64_t cols)
-        : model_(model), settings_(settings), device_(with_arrays(model, Addresses{}, rows, cols)) {}
-
-    // Addresses as for run_update, then of the counters.
-    void bind(const Addresses& arrays, uintptr_t counts) {
-        device_ = with_arrays(model_, arrays, device_.rows, device_.cols);
-        settings_.counts = at<int64_t>(counts);
-    }
-
-    UpdateStats run(uintptr_t x, uintptr_t d, int64_t samples, float lr, uint64_t seed, uint64_t first_sample, uint64_t call,
-                    int threads) const {
-        py::gil_scoped_release release;
-        UpdateArgs u = settings_;
-        u.x = at<const float>(x);
-        u.d = at<const float>(d);
-        u.samples = samples;
-        u.lr = &lr;
-        u.seed = seed;
-        u.first_sample = first_sample;
-        u.call = call;
-        u.threads = threads;
-        UpdateStats stats;
-        u.stats = &stats;
-        active_table().update(device_, u);
-        return stats;
-    }
-
-  private:
-    DeviceModel model_;
-    UpdateArgs settings_;
-    DeviceArgs device_;
-};
-
-}  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
     m.doc() = "Compiled kernels; use them through tilewright.kernels.";
@@ -155,47 +79,7 @@ PYBIND11_MODULE(_cpu, m) {
              py::arg("shape"))
         .def("tables", [](const DeviceModel& a) { return std::make_pair(a.tables->node_values, a.tables->jumps); });
 
-    py::class_<UpdateArgs>(m, "UpdateSettings")
-        .def(py::init([](double granularity, int desired_bl, bool fixed_bl, bool length_management, bool balance,
-                         double um_grad_scale, float res, float x_res, float d_res, bool sto_round, int kind) {
-                 UpdateArgs u;
-                 u.granularity = granularity;
-                 u.desired_bl = desired_bl;
-                 u.fixed_bl = fixed_bl;
-                 u.length_management = length_management;
-                 u.balance = balance;
-                 u.um_grad_scale = um_grad_scale;
-                 u.res = res;
-                 u.x_res = x_res;
-                 u.d_res = d_res;
-                 u.sto_round = sto_round;
-                 u.kind = static_cast<PulseKind>(kind);
-                 return u;
-             }),
-             py::kw_only(), py::arg("granularity"), py::arg("desired_bl"), py::arg("fixed_bl"), py::arg("length_management"),
-             py::arg("balance"), py::arg("um_grad_scale"), py::arg("res"), py::arg("x_res"), py::arg("d_res"),
-             py::arg("sto_round"), py::arg("kind"))
-        .def_readwrite("raise_only", &UpdateArgs::raise_only);
-
-    py::class_<UpdateStats>(m, "UpdateStats")
-        .def_readonly("pulses", &UpdateStats::pulses)
-        .def_readonly("truncated", &UpdateStats::truncated)
-        .def_readonly("empty", &UpdateStats::empty)
-        .def_readonly("slots", &UpdateStats::slots);
-
-    py::class_<Snapshots>(m, "Snapshots")
-        .def(py::init<>())
-        .def(py::init([](int64_t count, uintptr_t line, uintptr_t after, uintptr_t out, bool rows, uintptr_t reset_state,
-                         uintptr_t reset_visible) {
-            return Snapshots{count, line, after, out, rows, reset_state, reset_visible};
-        }));
-
-    m.def("update", &run_update);
-
-    py::class_<Updates>(m, "Updates")
-        .def(py::init<const DeviceModel&, const UpdateArgs&, int64_t, int64_t>())
-        .def("bind", &Updates::bind)
-        .def("run", &Updates::run);
+    bind_updates(m);
 
     m.def("trace", [](const DeviceArgs& model, const Addresses& arrays, int64_t devices, uintptr_t pulses, int64_t n_pulses,
                       uintptr_t out, uint64_t seed, int64_t first, int threads) {

@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+from torch import Tensor
+
 # Types of the compiled module. Addresses and sizes in, nothing owned; use it through tilewright.kernels.
 
 class StepShape:
@@ -50,12 +52,33 @@ class UpdateStats:
     empty: int
     slots: int
 
+class ArrayProgress:
+    """Where an array stands in its random numbers, and what its updates have sent so far."""
+
+    calls: int
+    samples: int
+    pulses: int
+    truncated: int
+    empty: int
+    slots: int
+    def __init__(
+        self, calls: int = 0, samples: int = 0, pulses: int = 0, truncated: int = 0, empty: int = 0, slots: int = 0
+    ) -> None: ...
+    def took(self, stats: UpdateStats, vectors: int) -> None: ...
+
 class Updates:
-    def __init__(self, model: DeviceModel, settings: UpdateSettings, rows: int, cols: int) -> None: ...
-    def bind(self, arrays: tuple[int, ...], counts: int) -> None: ...
-    def run(
-        self, x: int, d: int, samples: int, lr: float, seed: int, first_sample: int, call: int, threads: int
-    ) -> UpdateStats: ...
+    def __init__(
+        self,
+        model: DeviceModel,
+        settings: UpdateSettings,
+        tensors: dict[str, Tensor | None],
+        names: tuple[str, ...],
+        rows: int,
+        cols: int,
+        seed: int,
+        progress: ArrayProgress,
+    ) -> None: ...
+    def step(self, visible: Tensor, x: Tensor, d: Tensor, lr: float, threads: int) -> bool: ...
 
 class Snapshots:
     def __init__(
@@ -214,6 +237,8 @@ class LineTransfers:
         threads: int,
     ) -> tuple[UpdateStats, UpdateStats]: ...
 
+def read_tensors_through(interface: object) -> None: ...
+def samples_of(x: Tensor, inputs: int, d: Tensor, outputs: int) -> int: ...
 def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
 def compiler() -> str: ...

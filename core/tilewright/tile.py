@@ -18,7 +18,7 @@ from tilewright.cells.parameters import UnitCell
 from tilewright.cells.single import ExactCell, SingleDeviceCell
 from tilewright.cells.vector import VectorCell
 from tilewright.configs import AnalogRPUConfig, FloatingPointRPUConfig, RPUConfig
-from tilewright.devices.array import PULSE_COUNTER, DeviceArray
+from tilewright.devices.array import DeviceArray
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.devices.symmetry_search import SymmetrySearch, program_reference
 from tilewright.interruption import pause_point
@@ -30,6 +30,7 @@ from tilewright.periphery import IOParameters, NoiseManagementType, PulseType, c
 from tilewright.saved_configuration import ConfigurationWarning, describe_differences, encode_configuration
 
 Reads = kernels.TileReads | gpu.GpuReads
+_INFINITY = float("inf")
 _PERFECT = IOParameters(is_perfect=True)
 _CONFIGURATION = "configuration"
 _MANY_RECORDS = 10_000
@@ -39,7 +40,7 @@ _FROZEN_NAMES = tuple(tuple(f"{way}_{field}" for field in _FROZEN) for way in ("
 
 def _without_counters(named: dict[str, torch.Size]) -> dict[str, torch.Size]:
     """Whether pulses are counted does not decide whether a state fits."""
-    return {name: shape for name, shape in named.items() if not name.endswith(PULSE_COUNTER)}
+    return {name: shape for name, shape in named.items() if not name.endswith(kernels.PULSE_COUNTER)}
 
 
 def seed_from_torch() -> int:
@@ -449,27 +450,19 @@ class AnalogTile(nn.Module):
         Raises:
             ValueError: negative learning rate or shapes that do not fit.
         """
-        if not 0 <= lr < float("inf") and not isinstance(lr, DeviceRate):
+        if not 0 <= lr < _INFINITY and not isinstance(lr, DeviceRate):
             raise ValueError(f"lr must be a finite number that is not negative, found {lr}")
-        if x.dtype is not torch.float32 or d.dtype is not torch.float32:
-            name, value = ("x", x) if x.dtype is not torch.float32 else ("d", d)
-            raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
-        shape, errors = x.shape, d.shape
-        if len(shape) != 2 or len(errors) != 2:
-            x, d = x.reshape(-1, shape[-1]), d.reshape(-1, errors[-1])
-            shape, errors = x.shape, d.shape
-        if shape[1] != self.in_size or errors[1] != self.out_size or shape[0] != errors[0]:
-            raise ValueError(
-                f"x must be (batch, {self.in_size}) and d (batch, {self.out_size}), "
-                f"found {tuple(shape)} and {tuple(errors)}"
-            )
+        samples = kernels.samples_of(x, self.in_size, d, self.out_size)
+        if samples < 0:
+            x, d = self._vectors(x, d)
+            samples = x.shape[0]
         scales = self._buffers["mapping_scales"]
         if scales is not None:
             factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
             d, lr = d / (scales * factor), lr * factor
         pause_point()
         if lr != 0:
-            self.updated[0] += shape[0]
+            self.updated[0] += samples
             self.updated[1] += 1
         # The parameter, not a detached view: cells record no gradients, and a view takes longer than a small update.
         weight: Any = self._parameters["weight"]
@@ -478,6 +471,19 @@ class AnalogTile(nn.Module):
         rate = lr if isinstance(lr, float) else float(lr)  # one that lives on a GPU stays there
         self._modules["cell"].update(weight, x, d, rate)  # type: ignore[union-attr,operator]
         weight.seen = weight._version
+
+    def _vectors(self, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and errors with their leading dimensions made one, or an error."""
+        for name, value in (("x", x), ("d", d)):
+            if value.dtype is not torch.float32:
+                raise TypeError(f"{name} must be float32, found {value.dtype}; convert it with .float()")
+        x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
+        if x.shape[1] != self.in_size or d.shape[1] != self.out_size or x.shape[0] != d.shape[0]:
+            raise ValueError(
+                f"x must be (batch, {self.in_size}) and d (batch, {self.out_size}), "
+                f"found {tuple(x.shape)} and {tuple(d.shape)}"
+            )
+        return x, d
 
     def replicate(self, group: Any, rank: int, count: int) -> None:
         """Make this tile one of ``count`` replicas, see :func:`tilewright.nn.prepare_for_ddp`.

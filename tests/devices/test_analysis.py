@@ -38,7 +38,8 @@ def test_symmetry_point_is_where_the_steps_cancel(cls, data):
     device = data.draw(quiet_devices(cls))
     point = oracle.nominal_crosspoint(device)
     expected = oracle.symmetry_point(point)
-    inside = point.b_min < expected + point.reference < point.b_max
+    # A crossing that rounding may put on either side of a bound proves nothing.
+    inside = point.b_min + 1e-5 < expected + point.reference < point.b_max - 1e-5
     assume(math.isnan(expected) or inside)
     assume(abs(point.slope_up - point.slope_down) > 1e-3 * point.up or math.isnan(expected))
     found = symmetry_point(device)

@@ -34,9 +34,13 @@ class Cell(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # What the updates of this object have sent, for health readings; not part of the state.
-        self.totals = PulseTotals()
+        self._totals = PulseTotals()
         self._ages: bool | None = None  # whether any array does; asked in every step
+
+    @property
+    def totals(self) -> PulseTotals:
+        """What updates have sent, for health readings, which look at differences; not part of the state."""
+        return self._totals
 
     @abstractmethod
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
@@ -207,7 +211,7 @@ def member_arrays(
         key = noise_seed if same_trains else kernels.derive_seed(noise_seed, "member", k)
         array = DeviceArray(device, shape, kernels.derive_seed(draw_seed, "member", k), key)
         if same_trains:
-            array.position.calls = k * _CALLS_APART
+            array.progress.calls = k * _CALLS_APART
         arrays.append(array)
     return arrays
 

@@ -27,15 +27,17 @@ class SingleDeviceCell(PulsedCell):
 
     def update(self, weight: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the mini-batch: no more than one compiled call, since small tiles are updated many times a second."""
-        if lr == 0:
-            return
-        array: Any = self._modules["array"]
-        stats = array.update(weight, x, d, lr, self._settings.get())
-        if stats is None:  # on a GPU, where the counts are too
-            return
-        totals = self.totals
-        totals.add(stats)
-        totals.samples += x.shape[0]
+        if lr != 0:
+            array: Any = self._modules["array"]
+            array.step(weight, x, d, lr, self._settings.get())
+
+    @property
+    def totals(self) -> PulseTotals:
+        """What the array has counted; nothing on a GPU, where the counts are too."""
+        now = self.array.progress
+        if kernels.on_gpu(self.array.up):
+            return PulseTotals()
+        return PulseTotals(now.pulses, now.truncated, now.empty, now.samples)
 
     def pulse(self, weight: Tensor, x: Tensor, d: Tensor, lr: Tensor, live: Tensor | None = None) -> PulseTotals:
         """Pulse the array."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from tilewright import kernels
 from tilewright.devices.drift import DriftState, drifted
 from tilewright.devices.pulsed import PulsedDevice
+from tilewright.kernels import PARAMETERS, PULSE_COUNTER, UPDATED, ArrayProgress
 from tilewright.kernels.gpu import GpuArray, GpuUpdates, field, trace
 
-_PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
-PULSE_COUNTER = "counted_pulses"
-_CROSSPOINTS = ("persistent", *_PARAMETERS)
-_UPDATED = (*_CROSSPOINTS, PULSE_COUNTER)
+_CROSSPOINTS = ("persistent", *PARAMETERS)
 _RETENTION = ("diffusion_rate", "decay_factor", "reset_level", "drift_nu")
 
 
@@ -41,24 +39,6 @@ def draw_devices(device: PulsedDevice, shape: tuple[int, int], draw_seed: int) -
         lambda name: kernels.normal_field(shape, kernels.derive_seed(draw_seed, name)),
         lambda name: kernels.uniform_field(shape, kernels.derive_seed(draw_seed, name, "uniform")),
     )
-
-
-@dataclass
-class _Position:
-    """Where an array stands in its random numbers. Kept apart from the module, whose attributes are slow to set."""
-
-    calls: int = 0
-    samples: int = 0
-
-
-@dataclass
-class _Sent:
-    """What the updates of an array have sent so far: vectors that sent nothing or too much, train slots, pulses."""
-
-    empty: int = 0
-    truncated: int = 0
-    slots: int = 0
-    pulses: int = 0
 
 
 class DeviceArray(nn.Module):
@@ -96,16 +76,16 @@ class DeviceArray(nn.Module):
         self.device = device
         self.shape = shape
         self.noise_seed = noise_seed
-        self.position = _Position()
-        self._sent = _Sent()
-        self._gpu: GpuArray | None = None  # on a GPU the position and what was sent are kept there
+        # A compiled object, since attributes of a module are slow to set. On a GPU its successor is kept there.
+        self.progress = ArrayProgress()
+        self._gpu: GpuArray | None = None
         drawn = draw_devices(device, shape, draw_seed)
-        for name in (*_PARAMETERS, *_RETENTION):
+        for name in (*PARAMETERS, *_RETENTION):
             self.register_buffer(name, drawn.get(name))
         self.write_noise = device.write_noise
         own_state = self.write_noise > 0 or "reference" in drawn
         self.register_buffer("persistent", torch.zeros(shape) if own_state else None)
-        drifts = "drift_nu" in drawn
+        self._drifts = drifts = "drift_nu" in drawn
         self.register_buffer("drift_time", torch.zeros(1, dtype=torch.float64) if drifts else None)
         for name in ("written_at", "written"):
             self.register_buffer(name, torch.zeros(shape) if drifts else None)
@@ -122,41 +102,45 @@ class DeviceArray(nn.Module):
         # What .to() and .cuda() call.
         self._come_back()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if kernels.on_gpu(self.up):
-            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
+        self._go_on()
         return self
 
     def _come_back(self) -> None:
         """Take the position and the counts from the GPU; waits for it."""
         if self._gpu is not None:
-            self.position = self._position_now()
-            self._sent = self.sent
+            self.progress = self._progress_now()
             self._gpu = self._gpu_updates = None
 
-    def _position_now(self) -> _Position:
+    def _go_on(self) -> None:
+        """Be updated from where the progress says, wherever the tensors are now."""
+        self._updates = None
+        if kernels.on_gpu(self.up):
+            self._gpu = GpuArray(self.progress.samples, self.progress.calls, self.model, self.up)
+
+    def _progress_now(self) -> ArrayProgress:
+        now = self.progress
         if self._gpu is None:
-            return self.position
+            return now
         samples, calls = self._gpu.where()
-        return _Position(calls, samples)
+        pulses, truncated, empty, slots = self._gpu.sent.tolist()
+        return ArrayProgress(
+            calls, samples, now.pulses + pulses, now.truncated + truncated, now.empty + empty, now.slots + slots
+        )
 
     @property
     def samples(self) -> int:
         """Vectors it was given so far; waits for a GPU."""
-        return self._position_now().samples
+        return self.progress.samples if self._gpu is None else self._gpu.where()[0]
 
     @property
-    def sent(self) -> _Sent:
+    def sent(self) -> ArrayProgress:
         """What the updates have sent so far; waits for a GPU."""
-        sent = self._sent
-        if self._gpu is None:
-            return sent
-        pulses, truncated, empty, slots = self._gpu.sent.tolist()
-        return _Sent(sent.empty + empty, sent.truncated + truncated, sent.slots + slots, sent.pulses + pulses)
+        return copy(self._progress_now())
 
     def skip(self, samples: int, live: Tensor | None = None) -> None:
         """Let vectors pass that are meant for others; ``live`` as for :meth:`update`."""
         if self._gpu is None:
-            self.position.samples += samples
+            self.progress.samples += samples
         else:
             self._gpu.advance(samples, 0, live)
 
@@ -176,17 +160,17 @@ class DeviceArray(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Position in the random numbers, so that a reloaded array goes on as before, and what was sent."""
-        at, sent = self._position_now(), self.sent
-        values = [self.noise_seed, at.calls, at.samples, sent.empty, sent.truncated, sent.slots, sent.pulses]
+        now = self._progress_now()
+        values = [self.noise_seed, now.calls, now.samples, now.empty, now.truncated, now.slots, now.pulses]
         return torch.tensor(values, dtype=torch.int64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self._come_back()
-        self.noise_seed, self.position.calls, self.position.samples, *sent = (int(v) for v in state)
-        self._sent = _Sent(*sent)
-        if kernels.on_gpu(self.up):
-            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
+        self._gpu = self._gpu_updates = None
+        self.noise_seed, calls, samples, *sent = (int(v) for v in state)
+        empty, truncated, slots, pulses = sent or (0, 0, 0, 0)
+        self.progress = ArrayProgress(calls, samples, pulses, truncated, empty, slots)
+        self._go_on()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # Whether pulses are counted is no matter of the weights: a counter that was stored is taken over, and what
@@ -204,12 +188,12 @@ class DeviceArray(nn.Module):
 
     def __getstate__(self) -> dict[str, object]:
         own = {"_model": None, "_updates": None, "_gpu": None, "_gpu_updates": None}
-        return {**self.__dict__, **own, "position": replace(self._position_now()), "_sent": self.sent}
+        return {**self.__dict__, **own, "progress": self._progress_now()}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if kernels.on_gpu(self.up):
-            self._gpu = GpuArray(self.position.samples, self.position.calls, self.model, self.up)
+        self.progress = copy(self.progress)  # a shallow copy of the array stands in a place of its own
+        self._go_on()
 
     # --- kernels ----------------------------------------------------------------------------------------------------
 
@@ -236,7 +220,7 @@ class DeviceArray(nn.Module):
         snapshots: kernels.Snapshots | None = None,
         live: Tensor | None = None,
     ) -> kernels.UpdateStats | None:
-        """Pulse the array; see :class:`tilewright.kernels.ArrayUpdates`. Quickest with one ``lr`` and dense vectors.
+        """Pulse the array; see :class:`tilewright.kernels.ArrayUpdates`.
 
         On a GPU nothing is returned, since the counts are there: :attr:`sent` has them; and the number of samples that
         count may be there too, ``live``.
@@ -244,26 +228,36 @@ class DeviceArray(nn.Module):
         if self._gpu is not None:
             self._update_on_gpu(self._gpu, visible, x, d, lr, settings, snapshots, live)
             return None
-        position = self.position
+        before = self.before_writes(visible)
+        stats = self._updates_by(settings)(visible, x, d, lr, snapshots)
+        self._note_changes(visible, before)
+        return stats
+
+    def step(self, visible: Tensor, x: Tensor, d: Tensor, lr: float, settings: kernels.UpdateSettings) -> None:
+        """Pulse the array by a mini-batch of dense vectors, and report nothing: the call with the least on top."""
+        updates = self._updates
+        if updates is not None and updates.settings is settings and not self._drifts:
+            updates.step(visible, x, d, lr)
+        else:
+            self.update(visible, x, d, lr, settings)
+
+    def _updates_by(self, settings: kernels.UpdateSettings) -> kernels.ArrayUpdates:
         updates = self._updates
         if updates is None or updates.settings is not settings:
-            updates = self._updates = kernels.ArrayUpdates(self.model, settings, self.shape)
-        buffers = self._buffers
-        before = None if buffers["written"] is None else self.before_writes(visible)
-        tensors = [visible, *[buffers[name] for name in _UPDATED]]
-        stats = updates(tensors, x, d, lr, self.noise_seed, position.samples, position.calls + 1, snapshots)
-        self.took(stats, x.shape[0], visible, before)
-        return stats
+            buffers: dict[str, Tensor | None] = self._buffers
+            updates = kernels.ArrayUpdates(self.model, settings, self.shape, buffers, self.noise_seed, self.progress)
+            self._updates = updates
+        return updates
 
     def updated_tensors(self, visible: Tensor) -> list[Tensor | None]:
         """The visible weights and the tensors that an update reads or changes, in the order of the kernels."""
         buffers = self._buffers
-        return [visible, *[buffers[name] for name in _UPDATED]]
+        return [visible, *[buffers[name] for name in UPDATED]]
 
     @property
     def place(self) -> tuple[int, int, int]:
         """Key of its noise, number of the next vector, and of the next call."""
-        return self.noise_seed, self.position.samples, self.position.calls + 1
+        return self.noise_seed, self.progress.samples, self.progress.calls + 1
 
     def before_writes(self, visible: Tensor) -> Tensor | None:
         """The states before an update, where it matters later which of them changed."""
@@ -271,13 +265,10 @@ class DeviceArray(nn.Module):
 
     def took(self, stats: kernels.UpdateStats, samples: int, visible: Tensor, before: Tensor | None) -> None:
         """Note what an update of one more call did; ``before`` is what :meth:`before_writes` gave."""
-        position, sent = self.position, self._sent
-        position.calls += 1
-        position.samples += samples
-        sent.empty += stats.empty
-        sent.truncated += stats.truncated
-        sent.slots += stats.slots
-        sent.pulses += stats.pulses
+        self.progress.took(stats, samples)
+        self._note_changes(visible, before)
+
+    def _note_changes(self, visible: Tensor, before: Tensor | None) -> None:
         if before is not None:
             visible = visible.detach()
             self._note_writes(self._raw(visible) != before, visible)
@@ -294,14 +285,13 @@ class DeviceArray(nn.Module):
         live: Tensor | None,
     ) -> None:
         visible = visible.detach()
-        buffers: dict[str, Any] = self._buffers
-        before = None if buffers["written"] is None else self._raw(visible).clone()
+        before = self.before_writes(visible)
         updates = self._gpu_updates
         if updates is None or updates.settings is not settings or updates.array is not gpu:
             updates = self._gpu_updates = GpuUpdates(gpu, settings, self.shape)
-        updates(self.crosspoints(visible), buffers[PULSE_COUNTER], x, d, lr, self.noise_seed, snapshots, live)
-        if before is not None:
-            self._note_writes(self._raw(visible) != before, visible)
+        counters = self._buffers[PULSE_COUNTER]
+        updates(self.crosspoints(visible), counters, x, d, lr, self.noise_seed, snapshots, live)
+        self._note_changes(visible, before)
 
     def count_pulses(self) -> None:
         """Count the up and down pulses of each crosspoint from now on."""
@@ -320,14 +310,14 @@ class DeviceArray(nn.Module):
         if self._gpu is not None:
             self._gpu.advance(0, 1, live)
             return field(self.shape, self.noise_seed, self._gpu.calls, self.up)
-        self.position.calls += 1
-        return kernels.normal_field(self.shape, self.noise_seed, self.position.calls)
+        self.progress.calls += 1
+        return kernels.normal_field(self.shape, self.noise_seed, self.progress.calls)
 
     def _chances(self, seed: int) -> Tensor:
         """Uniform numbers of the present call."""
         if self._gpu is not None:
             return field(self.shape, seed, self._gpu.calls, self.up, uniform=True)
-        return kernels.uniform_field(self.shape, seed, self.position.calls)
+        return kernels.uniform_field(self.shape, seed, self.progress.calls)
 
     def _raw(self, visible: Tensor) -> Tensor:
         return visible if self.persistent is None else self.persistent
@@ -420,7 +410,7 @@ class DeviceArray(nn.Module):
 
     def was_reset(self, visible: Tensor, chosen: Tensor) -> None:
         """Note that a kernel has reset the devices of a mask (outputs, inputs), as :meth:`reset_where` does."""
-        self.position.calls += 2 if self.write_noise > 0 else 1
+        self.progress.calls += 2 if self.write_noise > 0 else 1
         if self.written is not None:
             self._note_writes(chosen, visible)
 

@@ -152,7 +152,7 @@ def program_reference(
             f"{type(array.device).__name__} has no reference to program: use SoftBoundsReferenceDevice or "
             "PowStepReferenceDevice with reference_std above 0 or subtract_symmetry_point, or a ReferenceUnitCell"
         )
-    seed = kernels.derive_seed(array.noise_seed, "symmetry search", array.position.calls)
+    seed = kernels.derive_seed(array.noise_seed, "symmetry search", array.progress.calls)
     reads = min(n_reads, n_pulses)
     _pulse(array, visible, 0, n_pulses - reads, method, seed)
     total = torch.zeros(array.shape, dtype=torch.float64)

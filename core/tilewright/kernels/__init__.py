@@ -7,6 +7,7 @@ seed and counter) and give the same bits for any number of threads and on any in
 import torch  # noqa: F401  before the compiled module, so that both share one OpenMP runtime
 
 from tilewright._cpu import (
+    ArrayProgress,
     DeviceModel,
     ProductStats,
     ReadSettings,
@@ -16,7 +17,7 @@ from tilewright._cpu import (
     UpdateStats,
 )
 from tilewright.kernels.accumulators import accumulate_outer, carry_steps
-from tilewright.kernels.arrays import Crosspoints
+from tilewright.kernels.arrays import PARAMETERS, PULSE_COUNTER, UPDATED, Crosspoints, samples_of
 from tilewright.kernels.gpu import on_gpu
 from tilewright.kernels.machine import RATE_KINDS, capabilities, exercise
 from tilewright.kernels.pair_refresh import RefreshedMember, refresh_pair
@@ -29,7 +30,11 @@ from tilewright.kernels.transfers import follow_reads, read_into_buffer, read_li
 from tilewright.kernels.updates import ArrayUpdates, Snapshots, split_counts
 
 __all__ = [
+    "PARAMETERS",
+    "PULSE_COUNTER",
     "RATE_KINDS",
+    "UPDATED",
+    "ArrayProgress",
     "ArrayUpdates",
     "BufferSettings",
     "BufferedTransfers",
@@ -64,6 +69,7 @@ __all__ = [
     "read_into_buffer",
     "read_lines",
     "refresh_pair",
+    "samples_of",
     "scaled_rates",
     "split_counts",
     "uniform_field",

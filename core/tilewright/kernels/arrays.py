@@ -7,6 +7,17 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from tilewright import _cpu
+
+# How the compiled module looks into tensors itself; torch before 2.10 does not offer it, and the way round costs more.
+_INTERFACE = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+if _INTERFACE is not None:
+    _cpu.read_tensors_through(_INTERFACE)
+
+# samples_of(x, inputs, d, outputs): how many samples both hold, if they are float32 matrices of these widths on the
+# CPU, without gaps; else -1.
+samples_of = _cpu.samples_of
+
 
 def rows_of(tensor: Tensor, width: int, what: str) -> Tensor:
     """A contiguous float32 CPU tensor of shape (n, width), or an error that names it."""
@@ -17,6 +28,12 @@ def rows_of(tensor: Tensor, width: int, what: str) -> Tensor:
     if tensor.dim() != 2 or tensor.shape[1] != width:
         raise ValueError(f"{what} must have shape (batch, {width}), found {tuple(tensor.shape)}")
     return tensor.contiguous()
+
+
+# Names of the tensors of an array beside its visible weights, as the kernels take them: state, parameters, counters.
+PARAMETERS = ("up", "down", "max_bound", "min_bound", "slope_up", "slope_down", "reference")
+PULSE_COUNTER = "counted_pulses"
+UPDATED = ("persistent", *PARAMETERS, PULSE_COUNTER)
 
 
 @dataclass(slots=True)

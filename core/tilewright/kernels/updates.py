@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tilewright import _cpu
-from tilewright._cpu import DeviceModel, UpdateSettings, UpdateStats
-from tilewright.kernels.arrays import Crosspoints, rows_of
+from tilewright._cpu import ArrayProgress, DeviceModel, UpdateSettings, UpdateStats
+from tilewright.kernels.arrays import UPDATED, Crosspoints, address_of, rows_of
 
 
 @dataclass(slots=True)
@@ -48,86 +48,75 @@ def split_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
 class ArrayUpdates:
     """Updates of one array, which keep what does not change between calls.
 
-    Addresses are compared in each call, since tensors may move.
-
     Args:
         model: kind of device and its cycle and write noise.
         settings: pulse scheme.
         shape: (outputs, inputs).
+        tensors: where the owner of the array keeps its tensors, by name; looked up in each call, since they may move.
+        seed: key of the pulse trains and of the noise.
+        progress: where the array stands; moved on by each call.
     """
 
-    __slots__ = ("_addresses", "_arrays", "_held", "_model", "_rate", "_updates", "cols", "rows", "settings")
+    __slots__ = ("_model", "_one_rate", "_progress", "_rate", "_seed", "_tensors", "cols", "rows", "settings")
 
-    def __init__(self, model: DeviceModel, settings: UpdateSettings, shape: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        model: DeviceModel,
+        settings: UpdateSettings,
+        shape: tuple[int, int],
+        tensors: dict[str, Tensor | None],
+        seed: int,
+        progress: ArrayProgress,
+    ) -> None:
         self.rows, self.cols = shape
         self.settings = settings
-        self._model = model
-        self._updates = _cpu.Updates(model, settings, self.rows, self.cols)
-        self._addresses: list[int] = []
-        self._arrays: tuple[int, ...] = ()
-        self._held: Sequence[Tensor | None] = ()
+        self._model, self._tensors, self._seed, self._progress = model, tensors, seed, progress
+        self._one_rate = _cpu.Updates(model, settings, tensors, UPDATED, self.rows, self.cols, seed, progress)
         self._rate = 0.0, torch.zeros(1)
 
-    def _bind(self, tensors: Sequence[Tensor | None], addresses: list[int]) -> None:
-        self._arrays = Crosspoints(*tensors[:-1]).addresses()  # type: ignore[arg-type]
-        self._updates.bind(self._arrays, addresses[-1])
-        self._addresses, self._held = addresses, tensors  # held, so that nothing else comes to lie there
+    def step(self, visible: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
+        """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place: the call with the least on top.
+
+        Args:
+            visible: the weights the network sees (outputs, inputs).
+            x: inputs (samples, inputs).
+            d: errors (samples, outputs).
+            lr: learning rate.
+        """
+        if not self._one_rate.step(visible, x, d, lr, torch.get_num_threads()):
+            self(visible, x, d, lr)
 
     def __call__(
-        self,
-        tensors: Sequence[Tensor | None],
-        x: Tensor,
-        d: Tensor,
-        lr: float | Tensor,
-        seed: int,
-        first_sample: int,
-        call: int,
-        snapshots: Snapshots | None = None,
+        self, visible: Tensor, x: Tensor, d: Tensor, lr: float | Tensor, snapshots: Snapshots | None = None
     ) -> UpdateStats:
         """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place.
 
         Args:
-            tensors: of the array, in the order of :class:`Crosspoints`, then the int64 counters (outputs, inputs) to
-                add to, see :func:`split_counts`, or None.
+            visible: the weights the network sees (outputs, inputs).
             x: inputs (samples, inputs), or int32 (samples,): the one line that is 1.
             d: errors (samples, outputs), or int32 (samples,).
             lr: learning rate: a number, or a tensor with one value or one for each sample.
-            seed: key of the pulse trains and of the noise.
-            first_sample: number of the first sample in the life of the array; trains depend on it alone.
-            call: number of this call; cycle noise depends on it.
             snapshots: lines to copy on the way.
         """
-        x_type, d_type, x_shape, d_shape = x.dtype, d.dtype, x.shape, d.shape
-        x_hot, d_hot = x_type is torch.int32, d_type is torch.int32
-        if not x_hot and (x_type is not torch.float32 or len(x_shape) != 2 or not x.is_cpu or not x.is_contiguous()):
-            x = rows_of(x, self.cols, "x")
-        if not d_hot and (d_type is not torch.float32 or len(d_shape) != 2 or not d.is_cpu or not d.is_contiguous()):
-            d = rows_of(d, self.rows, "d")
-        samples = x_shape[0]
-        if d_shape[0] != samples or not (x_hot or x_shape[1] == self.cols) or not (d_hot or d_shape[1] == self.rows):
-            self._refuse(x, d)
-        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
-        if addresses != self._addresses:
-            self._bind(tensors, addresses)
-        if isinstance(lr, float):
-            if snapshots is None and not x_hot and not d_hot:
-                return self._updates.run(
-                    x.data_ptr(), d.data_ptr(), samples, lr, seed, first_sample, call, torch.get_num_threads()
-                )
-            lr = self._shared_rate(lr)
-        if lr.numel() not in (1, samples):
-            raise ValueError(f"lr must hold 1 or {samples} values, found {lr.numel()}")
-        return _cpu.update(
-            self._model, self._arrays, self.rows, self.cols, self.settings, x.data_ptr(), x_hot, d.data_ptr(), d_hot,
-            samples, lr.data_ptr(), lr.numel() == 1, seed, first_sample, call, torch.get_num_threads(),
-            _NO_SNAPSHOTS if snapshots is None else snapshots.compiled(), addresses[-1],
+        x_hot, d_hot = x.dtype is torch.int32, d.dtype is torch.int32
+        x = x if x_hot else rows_of(x, self.cols, "x")
+        d = d if d_hot else rows_of(d, self.rows, "d")
+        samples = x.shape[0]
+        if d.shape[0] != samples:
+            raise ValueError(f"x has {samples} samples but d has {d.shape[0]}")
+        rates = self._shared_rate(lr) if isinstance(lr, float) else lr
+        if rates.numel() not in (1, samples):
+            raise ValueError(f"lr must hold 1 or {samples} values, found {rates.numel()}")
+        tensors, progress = self._tensors, self._progress
+        points: tuple[Any, ...] = tuple([tensors[name] for name in UPDATED[:-1]])
+        stats = _cpu.update(
+            self._model, Crosspoints(visible, *points).addresses(), self.rows, self.cols, self.settings,
+            x.data_ptr(), x_hot, d.data_ptr(), d_hot, samples, rates.data_ptr(), rates.numel() == 1,
+            self._seed, progress.samples, progress.calls + 1, torch.get_num_threads(),
+            _NO_SNAPSHOTS if snapshots is None else snapshots.compiled(), address_of(tensors[UPDATED[-1]]),
         )  # fmt: skip
-
-    def _refuse(self, x: Tensor, d: Tensor) -> None:
-        for values, width, what in ((x, self.cols, "x"), (d, self.rows, "d")):
-            if values.dtype is not torch.int32:
-                rows_of(values, width, what)
-        raise ValueError(f"x has {x.shape[0]} samples but d has {d.shape[0]}")
+        progress.took(stats, samples)
+        return stats
 
     def _shared_rate(self, lr: float) -> Tensor:
         """One learning rate for all vectors as a tensor; seldom another than the last."""
