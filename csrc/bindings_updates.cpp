@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <limits>
+
 #include "array_progress.hpp"
 #include "bindings_arrays.hpp"
 #include "bound_array.hpp"
@@ -64,13 +66,13 @@ class Updates {
         settings_.seed = seed;
     }
 
-    // False, and nothing done, where the tensors are not as the kernels take them.
-    bool step(py::handle visible, py::handle x, py::handle d, double lr, int threads) {
+    // Samples taken; -1, and nothing done, where the tensors are not as the kernels take them.
+    int64_t step(py::handle visible, py::handle x, py::handle d, double lr, int threads) {
         TensorView inputs, errors;
         if (!reader.ready() || !reader.read(x.ptr(), inputs) || !reader.read(d.ptr(), errors) || !array_.look(reader, visible.ptr()))
-            return false;
+            return -1;
         const DeviceArgs& device = array_.device();
-        if (!vectors_fit(inputs, device.cols) || !vectors_fit(errors, device.rows) || inputs.shape[0] != errors.shape[0]) return false;
+        if (!vectors_fit(inputs, device.cols) || !vectors_fit(errors, device.rows) || inputs.shape[0] != errors.shape[0]) return -1;
         const float rate = (float)lr;
         UpdateStats stats;
         UpdateArgs u = settings_;
@@ -88,10 +90,33 @@ class Updates {
             active_table().update(device, u);
         }
         progress_->took(stats, u.samples);
-        return true;
+        return u.samples;
     }
 
+    // The same for a parameter of torch that keeps in `trusted` what torch's count of changes (`_version`) has to be; -1
+    // also where it is not, where the rate is not a positive number, and once the array has moved on to other objects.
+    int64_t step_parameter(py::handle parameter, py::handle x, py::handle d, py::handle lr, int threads) {
+        if (retired_ || !PyFloat_CheckExact(lr.ptr()) || !unwritten(parameter.ptr())) return -1;
+        const double rate = PyFloat_AS_DOUBLE(lr.ptr());
+        return rate > 0 && rate <= std::numeric_limits<double>::max() ? step(parameter, x, d, rate, threads) : -1;
+    }
+
+    void retire() { retired_ = true; }
+
   private:
+    static bool unwritten(PyObject* parameter) {
+        static PyObject* const trusted = PyUnicode_InternFromString("trusted");
+        static PyObject* const version = PyUnicode_InternFromString("_version");
+        const auto held = py::reinterpret_steal<py::object>(PyObject_GetAttr(parameter, trusted));
+        const auto now = held ? py::reinterpret_steal<py::object>(PyObject_GetAttr(parameter, version)) : py::object();
+        if (!now) {
+            PyErr_Clear();
+            return false;
+        }
+        return PyLong_AsLongLong(held.ptr()) == PyLong_AsLongLong(now.ptr());
+    }
+
+    bool retired_ = false;
     DeviceModel model_;  // keeps the tables that the array points to
     UpdateArgs settings_;
     BoundArray array_;
@@ -168,7 +193,9 @@ void bind_updates(py::module_& m) {
     py::class_<Updates>(m, "Updates")
         .def(py::init<const DeviceModel&, const UpdateArgs&, py::dict, BoundArray::Names, int64_t, int64_t, uint64_t,
                       std::shared_ptr<ArrayProgress>>())
-        .def("step", &Updates::step);
+        .def("step", &Updates::step)
+        .def("step_parameter", &Updates::step_parameter)
+        .def("retire", &Updates::retire);
 }
 
 }  // namespace tilewright

@@ -53,9 +53,51 @@ TW_INLINE void for_pulses(const Trains& lines, const VectorSets& sets, const Bod
     }
 }
 
-// Fills start (slots + 1) and entries; there must be room for all pulses and fifteen more.
-inline void list_slots(const Trains& inputs, const VectorSets& sets, int64_t* start, uint32_t* entries) {
+constexpr int64_t kLookedThrough = 16;  // columns of all slots, for each pulse, up to which every column is looked at
+
+// Writes those of eight columns that fire, and returns how many; there must be room for eight.
+TW_INLINE int64_t list_fired(u8 fired, u8 columns, uint32_t* out) {
+    const i8 chosen = fired != 0u;
+#if defined(__AVX512VL__)
+    const uint32_t mask = lane_mask(chosen);
+    store_u(out, (u8)_mm256_maskz_compress_epi32((__mmask8)mask, (__m256i)columns));
+    return __builtin_popcount(mask);
+#else
+    int64_t n = 0;
+    for (int l = 0; l < kLanes; ++l) {  // without a branch, which nobody could foresee
+        out[n] = columns[l];
+        n -= chosen[l];
+    }
+    return n;
+#endif
+}
+
+// Lists the slots one after the other by looking at every column.
+inline void list_by_looking(const Trains& inputs, const VectorSets& sets, int64_t slots, int64_t* start, uint32_t* entries) {
+    int64_t n = 0;
+    for (int64_t slot = 0; slot < slots; ++slot) {
+        start[slot] = n;
+        const int bit = (int)(slot & 31);
+        for (int64_t r = 0; r < sets.n_plain; ++r)
+            for (int64_t vec = sets.plain[r].first; vec < sets.plain[r].last; ++vec) {
+                const uint32_t* word = inputs.bits + (vec * inputs.words + (slot >> 5)) * 16;
+                const u8 negative = (load_u(word + 8) >> bit) << 31;
+                n += list_fired((load_u(word) >> bit) & 1u, places<u8>((uint32_t)(vec * kLanes)) | negative, entries + n);
+            }
+    }
+    for (int64_t slot = slots; slot <= inputs.words * 32; ++slot) start[slot] = n;
+}
+
+// Fills start (32 for each word, and 1) and entries; there must be room for all pulses and fifteen more. `used`: slots of
+// the trains.
+inline void list_slots(const Trains& inputs, const VectorSets& sets, int64_t used, int64_t pulses, int64_t* start,
+                       uint32_t* entries) {
     const int64_t slots = inputs.words * 32;
+    if (used * sets.vectors * kLanes <= kLookedThrough * pulses) {
+        list_by_looking(inputs, sets, used, start, entries);
+        std::memset(entries + start[slots], 0, (kWide - 1) * sizeof(uint32_t));
+        return;
+    }
     std::memset(start, 0, (size_t)(slots + 1) * sizeof(int64_t));
     for_pulses(inputs, sets, [&](int64_t slot, int64_t, uint32_t) { ++start[slot + 1]; });
     for (int64_t s = 0; s < slots; ++s) start[s + 1] += start[s];

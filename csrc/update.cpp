@@ -94,6 +94,10 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
             slot[count + 1] = slot[count] + plan[first + count].bl;
             ++count;
         }
+        if (slot[count] == 0 && u.snapshots == 0) {  // nothing is sent
+            first += count;
+            continue;
+        }
         const int64_t words = (slot[count] + 31) / 32;
         Scratch<uint32_t> input_bits(col_vectors * words * 16), error_bits(row_vectors * words * 16);
         input_bits.clear(col_vectors * words * 16);
@@ -126,7 +130,7 @@ void stochastic_update(const DeviceArgs& a, const UpdateArgs& u, const Schedule*
         const bool short_lists = sparse && fired_x < kShortList * slot[count];
         Scratch<int32_t> run(short_lists ? words * 32 : 0), seen(short_lists ? a.cols : 0);
         const SlotLists lists{list_start.data, list_entries.data, short_lists ? run.data : nullptr};
-        if (sparse) list_slots(inputs, sets, list_start.data, list_entries.data);
+        if (sparse) list_slots(inputs, sets, slot[count], fired_x, list_start.data, list_entries.data);
         if (short_lists) number_runs(lists, words * 32, a.cols, seen.data, run.data);
         int64_t pulses = 0;
         with_device(a, ApplyTrains{a, u, inputs, errors, u.snapshots && u.snapshot_rows ? &index : nullptr, sets, sparse ? &lists : nullptr,

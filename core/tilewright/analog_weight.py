@@ -26,13 +26,15 @@ class AnalogWeight(nn.Parameter):
     tile: AnalogTile
     pulsed = False  # whether an optimiser holds it that sends pulses
     seen: int  # torch's count of changes in place, when the devices last agreed
+    trusted: int  # the same while nobody can have written but in place, else -1: the one thing that quick updates ask
     lent: list[tuple[Tensor, int]]  # what `.data` gave out: it shares the memory, but has a count of its own
     replaced: bool  # `.data` was assigned
 
     def __new__(cls, data: Tensor, requires_grad: bool = True) -> AnalogWeight:
         """Wrap a tensor."""
         made = nn.Parameter.__new__(cls, data, requires_grad)
-        made.seen, made.lent, made.replaced = made._version, [], False
+        made.lent, made.replaced = [], False
+        made.follow()
         return made
 
     @property
@@ -40,12 +42,13 @@ class AnalogWeight(nn.Parameter):
         """The values without their gradient, as of any tensor."""
         lent: Tensor = _PLAIN_DATA.__get__(self)
         self.lent.append((lent, lent._version))
+        self.trusted = -1
         return lent
 
     @data.setter
     def data(self, values: Tensor) -> None:
         _PLAIN_DATA.__set__(self, values)
-        self.replaced = True
+        self.replaced, self.trusted = True, -1
 
     @property
     def written(self) -> bool:
@@ -55,7 +58,13 @@ class AnalogWeight(nn.Parameter):
     def settle(self) -> None:
         """Take the values as they are for those of the devices."""
         self.lent = [(lent, lent._version) for lent, _ in self.lent if sys.getrefcount(lent) > _OWN_REFERENCES]
-        self.seen, self.replaced = self._version, False
+        self.replaced = False
+        self.follow()
+
+    def follow(self) -> None:
+        """Take note that the devices have moved it."""
+        self.seen = self._version
+        self.trusted = -1 if self.lent or self.replaced else self.seen
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         # The link to the tile is made anew by the tile; only the data travels.

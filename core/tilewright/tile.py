@@ -119,6 +119,7 @@ class AnalogTile(nn.Module):
         if mapping.learn_out_scaling:
             self.out_scaling = nn.Parameter(torch.ones(out_size if mapping.out_scaling_columnwise else 1))
         self._reads: tuple[Reads, Reads] | None = None
+        self._quick_step: kernels.QuickStep | None = None
         # Process group (None is the default one), rank and number of replicas, in data-parallel training.
         self.replicas: tuple[Any, int, int] | None = None
         self._link()
@@ -208,7 +209,7 @@ class AnalogTile(nn.Module):
         if self._drawn[direction]:
             reads.freeze([buffers[name] for name in _FROZEN_NAMES[direction]])
         weight: Any = self._parameters["weight"]
-        if type(weight) is AnalogWeight and (weight.lent or weight.replaced or weight._version != weight.seen):
+        if type(weight) is AnalogWeight and weight._version != weight.trusted:
             self.settle()
         y, saturated = reads(weight, x, self.position[direction], self.training)
         self.position[direction] += y.shape[0]
@@ -261,7 +262,7 @@ class AnalogTile(nn.Module):
     def __getstate__(self) -> dict[str, object]:
         self.settle()
         counted = {"_passes": self.passes, "position": self.positions()}
-        return {**self.__dict__, **counted, "_reads": None, "pending": [], "replicas": None}
+        return {**self.__dict__, **counted, "_reads": None, "_quick_step": None, "pending": [], "replicas": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -450,6 +451,17 @@ class AnalogTile(nn.Module):
         Raises:
             ValueError: negative learning rate or shapes that do not fit.
         """
+        pause_point()
+        # The parameter, not a detached view: cells record no gradients, and a view takes longer than a small update.
+        weight: Any = self._parameters["weight"]
+        quick_step = self._quick_step
+        if quick_step is not None:
+            samples = quick_step(weight, x, d, lr, torch.get_num_threads())
+            if samples > 0:
+                updated = self.updated
+                updated[0] += samples
+                updated[1] += 1
+                return
         if not 0 <= lr < _INFINITY and not isinstance(lr, DeviceRate):
             raise ValueError(f"lr must be a finite number that is not negative, found {lr}")
         samples = kernels.samples_of(x, self.in_size, d, self.out_size)
@@ -460,17 +472,17 @@ class AnalogTile(nn.Module):
         if scales is not None:
             factor = 1.0 / float(scales.mean()) if self.rpu_config.mapping.weight_scaling_lr_compensation else 1.0
             d, lr = d / (scales * factor), lr * factor
-        pause_point()
         if lr != 0:
             self.updated[0] += samples
             self.updated[1] += 1
-        # The parameter, not a detached view: cells record no gradients, and a view takes longer than a small update.
-        weight: Any = self._parameters["weight"]
-        if type(weight) is AnalogWeight and (weight.lent or weight.replaced or weight._version != weight.seen):
+        if type(weight) is AnalogWeight and weight._version != weight.trusted:
             self.settle()
         rate = lr if isinstance(lr, float) else float(lr)  # one that lives on a GPU stays there
-        self._modules["cell"].update(weight, x, d, rate)  # type: ignore[union-attr,operator]
-        weight.seen = weight._version
+        cell: Any = self._modules["cell"]
+        cell.update(weight, x, d, rate)
+        if type(weight) is AnalogWeight:
+            weight.follow()
+        self._quick_step = cell.quick_step() if scales is None else None
 
     def _vectors(self, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and errors with their leading dimensions made one, or an error."""
@@ -527,7 +539,8 @@ class AnalogTile(nn.Module):
         """Diffusion and decay of one optimiser step."""
         weight: Any = self._parameters["weight"]
         self._modules["cell"].pass_time(weight.detach())  # type: ignore[union-attr,operator]
-        weight.seen = weight._version
+        if type(weight) is AnalogWeight:
+            weight.follow()
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let the devices drift for ``delta_t`` seconds since the last call, as their ``drift`` says."""

@@ -207,3 +207,86 @@ def test_copies_go_on_by_themselves():
     tile.update(x, d, 0.3)
     assert same(tile, copied)
     assert same(tile, pickled)
+
+
+def rewound(tile: AnalogTile, state: dict) -> None:
+    tile.load_state_dict(state)
+
+
+def rewound_and_cast(tile: AnalogTile, state: dict) -> None:
+    tile.float().load_state_dict(state)
+
+
+def with_other_objects(tile: AnalogTile, state: dict) -> None:
+    tile.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
+
+
+@pytest.mark.parametrize("rewind", [rewound, rewound_and_cast, with_other_objects])
+def test_a_quick_step_does_not_outlive_what_it_was_made_for(rewind):
+    tile, x, d = tile_of(DEVICES["write noise"]), *vectors()
+    for _ in range(2):
+        tile.update(x, d, 0.3)
+    assert tile._quick_step is not None
+    state = {name: value.clone() for name, value in tile.state_dict().items()}
+    other = copy.deepcopy(tile)
+    tile.update(x, d, 0.3)
+    rewind(tile, state)
+    for one in (tile, other):
+        one.update(x, d, 0.3)
+    assert same(tile, other)
+
+
+def in_place(tile: AnalogTile) -> None:
+    with torch.no_grad():
+        tile.weight.mul_(0.5)
+
+
+def through_data(tile: AnalogTile) -> None:
+    tile.weight.data.mul_(0.5)
+
+
+def by_assigning_data(tile: AnalogTile) -> None:
+    tile.weight.data = tile.weight.detach() * 0.5
+
+
+def through_data_held(tile: AnalogTile) -> None:
+    held = tile.weight.data
+    tile.update(*vectors(), 0.1)
+    held.mul_(0.5)
+
+
+@pytest.mark.parametrize("write", [in_place, through_data, by_assigning_data, through_data_held])
+def test_weights_written_by_hand_between_quick_steps_are_noticed(write):
+    one, other = (tile_of(DEVICES["write noise"]) for _ in range(2))
+    x, d = vectors()
+    for tile in (one, other):
+        tile.update(x, d, 0.3)
+        tile.update(x, d, 0.3)
+    if write is through_data_held:
+        other.update(*vectors(), 0.1)
+    write(one)
+    other.set_weights(other.weight.detach() * 0.5)
+    for tile in (one, other):
+        tile.update(x, d, 0.3)
+    assert same(one, other)
+
+
+@pytest.mark.parametrize("lr", [-0.1, float("nan"), float("inf")])
+def test_rates_that_make_no_sense_are_refused_by_a_quick_step_too(lr):
+    tile, x, d = tile_of(DEVICES["plain"]), *vectors()
+    tile.update(x, d, 0.3)
+    before = tile.cell.array.sent
+    with pytest.raises(ValueError, match="lr must be a finite number that is not negative"):
+        tile.update(x, d, lr)
+    tile.update(x, d, 0.0)
+    assert tile.cell.array.sent == before
+    assert tile.updated == [4, 1]
+
+
+def test_devices_that_drift_and_scaled_weights_have_no_quick_step():
+    x, d = vectors()
+    drifting = tile_of(configs.ConstantStepDevice(drift=configs.DriftParameters(nu=0.1)))
+    scaled = AnalogTile(*SHAPE, SingleRPUConfig(mapping=configs.MappingParameter(weight_scaling_omega=0.6)), seed=5)
+    for tile in (drifting, scaled):
+        tile.update(x, d, 0.3)
+        assert tile._quick_step is None

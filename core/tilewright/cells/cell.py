@@ -63,6 +63,10 @@ class Cell(nn.Module):
             self._buffers[name] = self._buffers[name].cpu()  # type: ignore[union-attr]
         return self
 
+    def quick_step(self) -> kernels.QuickStep | None:
+        """What does most updates of the weight in one compiled call, if there is such: tiles try it first."""
+        return None
+
     def note_loss(self, loss: float) -> None:
         """Take note of the loss of a mini-batch; for algorithms that act on its course."""
 

@@ -31,6 +31,10 @@ class SingleDeviceCell(PulsedCell):
             array: Any = self._modules["array"]
             array.step(weight, x, d, lr, self._settings.get())
 
+    def quick_step(self) -> kernels.QuickStep | None:
+        """That of the array."""
+        return self.array.quick_step(self._settings.get())
+
     @property
     def totals(self) -> PulseTotals:
         """What the array has counted; nothing on a GPU, where the counts are too."""

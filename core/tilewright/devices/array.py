@@ -113,7 +113,7 @@ class DeviceArray(nn.Module):
 
     def _go_on(self) -> None:
         """Be updated from where the progress says, wherever the tensors are now."""
-        self._updates = None
+        self._retire_updates()
         if kernels.on_gpu(self.up):
             self._gpu = GpuArray(self.progress.samples, self.progress.calls, self.model, self.up)
 
@@ -236,18 +236,33 @@ class DeviceArray(nn.Module):
     def step(self, visible: Tensor, x: Tensor, d: Tensor, lr: float, settings: kernels.UpdateSettings) -> None:
         """Pulse the array by a mini-batch of dense vectors, and report nothing: the call with the least on top."""
         updates = self._updates
-        if updates is not None and updates.settings is settings and not self._drifts:
-            updates.step(visible, x, d, lr)
-        else:
+        if (
+            updates is None
+            or updates.settings is not settings
+            or self._drifts
+            or updates.step(visible, x, d, lr, torch.get_num_threads()) < 0
+        ):
             self.update(visible, x, d, lr, settings)
+
+    def quick_step(self, settings: kernels.UpdateSettings) -> kernels.QuickStep | None:
+        """What pulses the weights of a tile at the least cost; None on a GPU, and for devices that drift."""
+        if self._gpu is not None or self._drifts:
+            return None
+        return self._updates_by(settings).step_parameter
 
     def _updates_by(self, settings: kernels.UpdateSettings) -> kernels.ArrayUpdates:
         updates = self._updates
         if updates is None or updates.settings is not settings:
+            self._retire_updates()
             buffers: dict[str, Tensor | None] = self._buffers
             updates = kernels.ArrayUpdates(self.model, settings, self.shape, buffers, self.noise_seed, self.progress)
             self._updates = updates
         return updates
+
+    def _retire_updates(self) -> None:
+        if self._updates is not None:
+            self._updates.retire()  # somebody may hold its quick step
+            self._updates = None
 
     def updated_tensors(self, visible: Tensor) -> list[Tensor | None]:
         """The visible weights and the tensors that an update reads or changes, in the order of the kernels."""

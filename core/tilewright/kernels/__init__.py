@@ -27,7 +27,7 @@ from tilewright.kernels.responses import nominal_response, pulse_trace, whiten
 from tilewright.kernels.transfer_batches import BufferedTransfers, BufferSettings, Gain, LineTransfers
 from tilewright.kernels.transfer_state import Relative, Transfers, TransferState
 from tilewright.kernels.transfers import follow_reads, read_into_buffer, read_lines, scaled_rates
-from tilewright.kernels.updates import ArrayUpdates, Snapshots, split_counts
+from tilewright.kernels.updates import ArrayUpdates, QuickStep, Snapshots, split_counts
 
 __all__ = [
     "PARAMETERS",
@@ -43,6 +43,7 @@ __all__ = [
     "Gain",
     "LineTransfers",
     "ProductStats",
+    "QuickStep",
     "ReadSettings",
     "RefreshedMember",
     "Relative",

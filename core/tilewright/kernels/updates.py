@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +40,16 @@ class Snapshots:
 
 _NO_SNAPSHOTS = _cpu.Snapshots()
 
+# Weights, inputs, errors, rate and threads to samples: see ArrayUpdates.step_parameter.
+QuickStep = Callable[[Tensor, Tensor, Tensor, object, int], int]
+
 
 def split_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
     """Up and down pulses from the words that count them: halves of 32 bits, up to two thousand million each."""
     return counts & 0xFFFF_FFFF, counts >> 32
 
 
-class ArrayUpdates:
+class ArrayUpdates(_cpu.Updates):
     """Updates of one array, which keep what does not change between calls.
 
     Args:
@@ -55,9 +59,12 @@ class ArrayUpdates:
         tensors: where the owner of the array keeps its tensors, by name; looked up in each call, since they may move.
         seed: key of the pulse trains and of the noise.
         progress: where the array stands; moved on by each call.
-    """
 
-    __slots__ = ("_model", "_one_rate", "_progress", "_rate", "_seed", "_tensors", "cols", "rows", "settings")
+    ``step(visible, x, d, lr, threads)`` is the call with the least on top, for dense vectors and one rate: it returns
+    the number of samples; or -1, and has done nothing, where the tensors are not float32 on the CPU without gaps.
+    ``step_parameter(weight, x, d, lr, threads)`` is the same for an :class:`AnalogWeight` that nobody has written into;
+    it also returns -1 for a rate that is not positive, and once :meth:`retire` was called.
+    """
 
     def __init__(
         self,
@@ -68,23 +75,11 @@ class ArrayUpdates:
         seed: int,
         progress: ArrayProgress,
     ) -> None:
+        super().__init__(model, settings, tensors, UPDATED, *shape, seed, progress)
         self.rows, self.cols = shape
         self.settings = settings
         self._model, self._tensors, self._seed, self._progress = model, tensors, seed, progress
-        self._one_rate = _cpu.Updates(model, settings, tensors, UPDATED, self.rows, self.cols, seed, progress)
         self._rate = 0.0, torch.zeros(1)
-
-    def step(self, visible: Tensor, x: Tensor, d: Tensor, lr: float) -> None:
-        """Apply ``-lr * outer(d, x)`` of every sample by pulses, in place: the call with the least on top.
-
-        Args:
-            visible: the weights the network sees (outputs, inputs).
-            x: inputs (samples, inputs).
-            d: errors (samples, outputs).
-            lr: learning rate.
-        """
-        if not self._one_rate.step(visible, x, d, lr, torch.get_num_threads()):
-            self(visible, x, d, lr)
 
     def __call__(
         self, visible: Tensor, x: Tensor, d: Tensor, lr: float | Tensor, snapshots: Snapshots | None = None
