@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
+from devices.recipes import without_spread  # noqa: E402
 from every_cell import CONFIGURATIONS  # noqa: E402
 from gpu.conftest import Machine  # noqa: E402
 from gpu.parity import quiet_configuration, quieted, tile_of, work  # noqa: E402
@@ -57,6 +58,13 @@ def on_both(tile: AnalogTile, machine: Machine, rounds: int = 2) -> str:
     with machine.running():
         found = work(machine.put(other), machine.put, rounds)
     return difference(found, expected)
+
+
+def first_launch(machine: Machine) -> str:
+    """One number of the simplest kernel; where the driver compiles them, it does so here."""
+    expected = kernels.normal_field((1,), 8, 5)
+    with machine.running():
+        return difference([gpu.field((1,), 8, 5, machine.put(torch.empty(1)))], [expected])
 
 
 def fields(machine: Machine) -> str:
@@ -109,6 +117,71 @@ def large(machine: Machine, shape: tuple[int, int]) -> str:
     expected = run(tile, lambda tensor: tensor)
     with machine.running():
         found = run(machine.put(other), machine.put)
+    return difference(found, expected)
+
+
+def in_turn(machine: Machine, tile: AnalogTile, samples: int) -> str:
+    """Products and an update of many or odd numbers of vectors."""
+    other, generator = copy.deepcopy(tile), torch.Generator().manual_seed(1)
+    x = torch.randn(samples, tile.in_size, generator=generator)
+    d = torch.randn(samples, tile.out_size, generator=generator) * 0.1
+
+    def run(one: AnalogTile, put: Any) -> list[Tensor]:
+        one.update(put(x), put(d), 0.05)
+        return [one.weight, one.forward(put(x)), one.backward(put(d))]
+
+    expected = run(tile, lambda tensor: tensor)
+    with machine.running():
+        found = run(machine.put(other), machine.put)
+    return difference(found, expected)
+
+
+def noise(machine: Machine) -> str:
+    """Pulses of constant steps with cycle and write noise on 4000 devices: states, and the noise of what is seen."""
+    device = without_spread(
+        configs.LinearStepDevice, gamma_up=0.0, gamma_down=0.0, dw_min=0.001, dw_min_std=0.5, write_noise_std=0.5
+    )
+
+    def pulsed(put: Any) -> list[Tensor]:
+        tile = put(AnalogTile(50, 80, configs.SingleRPUConfig(device=device), seed=2))
+        tile.update(put(torch.full((3, 80), 0.5)), put(torch.full((3, 50), -1.0)), 0.01)
+        state = tile.cell.array.persistent.cpu().flatten()
+        return [state, tile.weight.detach().cpu().flatten() - state]
+
+    expected = pulsed(lambda thing: thing)
+    with machine.running():
+        found = pulsed(machine.put)
+    for what, ours, theirs in zip(("states", "noise of writes"), found, expected, strict=True):
+        chance = stats.ks_2samp(ours, theirs).pvalue
+        if chance <= 1e-7:
+            return f"the {what} have another distribution, p = {chance:.2g}"
+    return ""
+
+
+def repeated(machine: Machine, times: int) -> str:
+    """With all noise on, the same work gives the same bits every time: what races leave to chance would not."""
+    periphery = configs.IOParameters(**PERIPHERIES["default"])
+    start = tile_of(DEVICES["reference"], forward=periphery, backward=periphery)
+    with machine.running():
+        first, *others = (work(machine.put(copy.deepcopy(start)), machine.put) for _ in range(times))
+    return next((wrong for other in others if (wrong := difference(other, first))), "")
+
+
+def far_places() -> str:
+    """Arrays of more numbers than 32 bits can count, whose last ones are looked at."""
+    if torch.cuda.mem_get_info()[0] < 20 << 30:
+        return ""
+    length, before, last = 1100, 2_000_000, 3
+    like = torch.empty(1, device="cuda")
+    found = [gpu.rows(before + last, length, 8, 5, like)[-last:].clone()]
+    expected = [kernels.normal_rows(last, length, 8, 5 + before)]
+    x, d = torch.randn(2, length), torch.zeros(2, before + last)
+    d[:, -last:] = torch.randn(2, last)
+    sums = torch.zeros(before + last, length, device="cuda")
+    kernels.accumulate_outer(sums, x.to("cuda"), d.to("cuda"), 0.3)
+    expected.append(torch.zeros(last, length))
+    kernels.accumulate_outer(expected[1], x, d[:, -last:].contiguous(), 0.3)
+    found.append(sums[-last:])
     return difference(found, expected)
 
 
@@ -175,6 +248,8 @@ def streams() -> str:
 
 def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     """All checks, the simplest first."""
+    on_gpu = machine.name == "cuda"
+    yield "a first kernel", lambda: first_launch(machine)
     yield "random fields and outer products", lambda: fields(machine)
     exact = AnalogTile(*SHAPE, configs.FloatingPointRPUConfig(), seed=1)
     yield "exact products and updates", lambda: on_both(exact, machine)
@@ -193,10 +268,21 @@ def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     for name in CONFIGURATIONS:
         tile = AnalogTile(*SHAPE, quiet_configuration(CONFIGURATIONS[name]), seed=9)
         yield f"cells, {name}", lambda tile=tile: on_both(tile, machine)
-    on_gpu = machine.name == "cuda"
+    for shape, samples in (((1, 1), 1), ((1, 33), 2), ((130, 1), 5), ((9, 257), 1)):
+        tile = AnalogTile(*shape, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
+        yield f"a tile of {shape[0]} x {shape[1]}, batch {samples}", lambda t=tile, s=samples: in_turn(machine, t, s)
+    for shape, samples in (((512, 20), 513), ((3, 1030), 1025)):  # where each thread has more of the sums
+        tile = AnalogTile(*shape, configs.FloatingPointRPUConfig(), seed=3)
+        yield f"products of {shape[0]} x {shape[1]}, batch {samples}", lambda t=tile, s=samples: in_turn(machine, t, s)
+    many = 70_000 if on_gpu else 700  # more blocks than 16 bits can count
+    small = AnalogTile(9, 12, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
+    yield f"a batch of {many}", lambda: in_turn(machine, small, many)
+    yield "noise of pulses and writes", lambda: noise(machine)
+    yield "the same again, with all noise", lambda: repeated(machine, 20 if on_gpu else 2)
     size = (4096, 4096) if on_gpu else (130, 90)
     yield f"a tile of {size[0]} x {size[1]}", lambda: large(machine, size)
     if on_gpu:
+        yield "numbers beyond 32 bits", far_places
         yield "streams, and no waiting", streams
         for name in ("sgd", "tiki-taka", "ttv2", "c-ttv2", "agad", "residual-v2", "mp"):
             yield f"graphs, {name}", lambda name=name: graph(name)
@@ -237,6 +323,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.host and (problem := gpu.problem()):
         print(f"skipped: no GPU: {problem}")
         return 0
+    if not options.host:
+        found = torch.cuda.get_device_properties()
+        print(f"{found.name}: {found.multi_processor_count} multiprocessors, {found.total_memory / 2**30:.0f} GiB")
     return 0 if run(Machine("host" if options.host else "cuda"), options.only) else 1
 
 

@@ -180,6 +180,23 @@ def test_rates_are_read_on_the_device(machine, name):
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize("name", ["sgd", "mp", "one-sided", "vector All", "floating point"])
+def test_a_rate_of_zero_on_the_device_writes_nothing(machine, name):
+    """Where an algorithm has no rate of its own; one that has goes on with it, as the optimiser says."""
+    layer = AnalogLinear(SHAPE[1], SHAPE[0], bias=False, rpu_config=quiet_configuration(CONFIGURATIONS[name]))
+    with machine.running():
+        machine.put(layer)
+        rate = machine.put(torch.tensor(0.0))
+        x, d = machine.put(torch.rand(6, SHAPE[1])), machine.put(torch.rand(6, SHAPE[0]))
+        before = layer.weight.detach().clone()
+        layer.tile.update(x, d, DeviceRate(rate))
+        assert torch.equal(layer.weight.detach(), before)
+        rate.fill_(0.5)
+        for _ in range(3):  # mixed precision does not write after every mini-batch
+            layer.tile.update(x, d, DeviceRate(rate))
+        assert not torch.equal(layer.weight.detach(), before)
+
+
 def test_schedulers_change_rates_in_place():
     layer = AnalogLinear(4, 3, rpu_config=configs.FloatingPointRPUConfig())
     optimiser = AnalogSGD(layer.parameters(), lr=torch.tensor(0.5))

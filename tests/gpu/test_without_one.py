@@ -126,7 +126,7 @@ def test_the_bench_counts_and_prints():
         rows = cuda.tile_rows(host, limits, [40], [1, 3], repeats=1)
         rows += cuda.training_rows(host, [5], images=10, layers=(12, 8, 4))
     assert [row.name for row in rows][:3] == [f"{name} 40 x 40, B = 1" for name in ("forward", "backward", "update")]
-    assert all(row.fraction > 0 for row in rows[:-1])
+    assert all(row.fraction > 0 and row.launched > 0 for row in rows[:-1])
     state = {"devices": ["a device"], "architectures": "75", "toolkit": "CUDA"}
     found = {"device": state, "torch": "2", "limits": vars(limits), "rows": [vars(row) for row in rows]}
     table = cuda.text(found)

@@ -3,6 +3,9 @@
 What a kernel must do at least is counted: bytes of state and parameters moved once, multiplications of a product,
 normal numbers of the pulses sent. Each takes a time at the rate that torch and our own generator reach on the same
 device; the longest of these over the time taken is the fraction of the limit.
+
+Times are those of the device: calls are captured in a graph one after the other, and replayed. Beside them stands what
+a call takes that Python launches.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ TRAINING_BATCHES = (5, 64)
 IMAGES = 60_000
 LAYERS = (784, 256, 128, 10)
 REPEATS = 30
+IN_A_GRAPH = 10  # calls
 FLOAT = 4
 
 
@@ -51,6 +55,7 @@ class CudaRow:
     seconds: float
     bound: str  # what limits it
     fraction: float  # of that limit; nan where none applies
+    launched: float = float("nan")  # seconds of a call that is launched from Python; nan where that makes no sense
 
 
 class _Clock:
@@ -60,23 +65,47 @@ class _Clock:
         self.device = device
 
     def __call__(self, work: Callable[[], object], repeats: int = REPEATS) -> float:
-        """Median seconds of a call; the first ones warm up."""
-        for _ in range(3 if self.device.type == "cuda" else 0):
-            work()
-        return statistics.median(self._once(work) for _ in range(repeats))
-
-    def _once(self, work: Callable[[], object]) -> float:
+        """Median seconds of a call on the device, of graphs that hold several of them."""
         if self.device.type != "cuda":
-            start = time.perf_counter()
-            work()
-            return time.perf_counter() - start
-        begin: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        begin.record()
+            return statistics.median(_wall(work) for _ in range(repeats))
+
+        def several() -> None:
+            for _ in range(IN_A_GRAPH):
+                work()
+
+        graph = capture_step(several)
+        graph.replay()
+        return statistics.median(_on_device(graph.replay) / IN_A_GRAPH for _ in range(repeats))
+
+    def launched(self, work: Callable[[], object], repeats: int = REPEATS) -> float:
+        """Mean seconds of calls that are launched one after the other."""
         work()
-        end.record()
-        end.synchronize()
-        return float(begin.elapsed_time(end)) * 1e-3
+
+        def all_of_them() -> None:
+            for _ in range(repeats):
+                work()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return _wall(all_of_them) / repeats
+
+
+def _wall(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _on_device(work: Callable[[], object]) -> float:
+    begin: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) * 1e-3
 
 
 def limits_of(device: torch.device, megabytes: int = 512, side: int = 8192) -> Limits:
@@ -97,14 +126,18 @@ def limits_of(device: torch.device, megabytes: int = 512, side: int = 8192) -> L
     )
 
 
-def _row(name: str, seconds: float, limits: Limits, moved: float, operations: float, normals: float) -> CudaRow:
+def _row(
+    name: str, times: tuple[float, float], limits: Limits, moved: float, operations: float, normals: float
+) -> CudaRow:
+    """A call with its times, on the device and launched, and what it had to do at least."""
+    seconds, launched = times
     needed = {
         "memory": moved / limits.bytes,
         "arithmetic": operations / limits.operations,
         "random numbers": normals / limits.normals,
     }
     bound = max(needed, key=lambda resource: needed[resource])
-    return CudaRow(name, seconds, bound, needed[bound] / seconds)
+    return CudaRow(name, seconds, bound, needed[bound] / seconds, launched)
 
 
 def tile_rows(
@@ -112,6 +145,10 @@ def tile_rows(
 ) -> list[CudaRow]:
     """Products both ways and updates of square tiles."""
     clock, rows = _Clock(device), []
+
+    def times(call: Callable[[], None]) -> tuple[float, float]:
+        return clock(call, repeats), clock.launched(call, repeats)
+
     for size in sizes:
         tile = AnalogTile(size, size, SingleRPUConfig(device=TutorialRRAMPresetDevice()), seed=1).to(device)
         array = tile.cell.pulsed_arrays()["W"]
@@ -132,15 +169,13 @@ def tile_rows(
 
             for name, call in (("forward", forward), ("backward", backward)):
                 moved, operations = FLOAT * (size * size + 2 * batch * size), 2 * size * size * batch
-                rows.append(
-                    _row(f"{name} {size} x {size}, B = {batch}", clock(call, repeats), limits, moved, operations, 0)
-                )
+                rows.append(_row(f"{name} {size} x {size}, B = {batch}", times(call), limits, moved, operations, 0))
             before = array.sent.pulses
             update()
             pulses = array.sent.pulses - before
             # State and parameters are read, state and visible weight written.
             moved = FLOAT * (planes + size * size * (2 if array.persistent is not None else 1))
-            rows.append(_row(f"update {size} x {size}, B = {batch}", clock(update, repeats), limits, moved, 0, pulses))
+            rows.append(_row(f"update {size} x {size}, B = {batch}", times(update), limits, moved, 0, pulses))
     return rows
 
 
@@ -220,12 +255,17 @@ def text(found: dict[str, Any]) -> str:
         f"Measured limits: {limits['bytes'] / 1e9:.4g} GB/s, {limits['operations'] / 1e12:.4g} T operations/s in "
         f"single precision, {limits['normals'] / 1e9:.4g} G normal numbers/s.",
         "",
-        "| what | time | limited by | of that limit |",
-        "| --- | --- | --- | --- |",
+        "| what | time | limited by | of that limit | launched from Python |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for row in found["rows"]:
-        whole = row["seconds"] >= 0.1
-        taken = f"{row['seconds']:.3g} s" if whole else f"{row['seconds'] * 1e6:.4g} us"
         share = f"{100 * row['fraction']:.3g} %" if row["bound"] else "-"
-        lines.append(f"| {row['name']} | {taken} | {row['bound'] or '-'} | {share} |")
+        times = _text(row["seconds"]), _text(row["launched"])
+        lines.append(f"| {row['name']} | {times[0]} | {row['bound'] or '-'} | {share} | {times[1]} |")
     return "\n".join(lines)
+
+
+def _text(seconds: float) -> str:
+    if seconds != seconds:
+        return "-"
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{seconds * 1e6:.4g} us"
