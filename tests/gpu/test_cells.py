@@ -58,16 +58,21 @@ OPTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_options_of_algorithms_are_the_same_bits(machine, name):
-    """Reads of lines with all their noise, buffers, writes of lines, and all that they leave in the state."""
+def tile_with(name: str) -> AnalogTile:
+    """A tile with options of an algorithm."""
     kind, options = OPTIONS[name]
     if kind is configs.MixedPrecisionCompound:
         config = configs.DigitalRankUpdateRPUConfig(device=kind(device=DEVICE, construction_seed=4, **options))
     else:
         devices = [DEVICE] * (3 if name == "multi-tile" else 2)
         config = configs.UnitCellRPUConfig(device=kind(unit_cell_devices=devices, construction_seed=4, **options))
-    tile = AnalogTile(*SHAPE, config, seed=9)
+    return AnalogTile(*SHAPE, config, seed=9)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_algorithms_are_the_same_bits(machine, name):
+    """Reads of lines with all their noise, buffers, writes of lines, and all that they leave in the state."""
+    tile = tile_with(name)
     both(tile, machine, rounds=12 if name.startswith("agad") else 3)  # it writes after its first sweeps
     assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
     if name == "agad, adaptive":
@@ -82,14 +87,19 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_refreshes_of_pairs_are_the_same_bits(machine, name):
-    """Which pairs have come high, their resets, and what is written anew; in mixed precision too."""
+def pair_of(name: str) -> configs.OneSidedUnitCell:
+    """A one-sided pair with refreshes."""
     device = configs.SoftBoundsDevice(dw_min=0.02, dw_min_std=0.0, reset_std=0.05)
-    pair = configs.OneSidedUnitCell(
+    return configs.OneSidedUnitCell(
         unit_cell_devices=[device], refresh_upper_thres=0.3, refresh_lower_thres=0.02, construction_seed=4,
         **PAIRS[name],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_refreshes_of_pairs_are_the_same_bits(machine, name):
+    """Which pairs have come high, their resets, and what is written anew; in mixed precision too."""
+    pair = pair_of(name)
     plain = AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=pair), seed=9)
     digital = configs.DigitalRankUpdateRPUConfig(device=configs.MixedPrecisionCompound(device=pair))
     for tile in (plain, AnalogTile(*SHAPE, digital, seed=9)):

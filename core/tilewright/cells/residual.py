@@ -71,7 +71,8 @@ class ResidualCell(LineTransferCell):
             )  # fmt: skip
         rate = p.rate_of_fast_array(lr)
         if kernels.on_gpu(x):
-            counters, chop = torch.zeros(4, dtype=torch.int64, device=x.device), torch.zeros(1, dtype=torch.int8)
+            counters = torch.zeros(4, dtype=torch.int64, device=x.device)
+            chop = torch.empty(1, dtype=torch.int8, device=x.device)
             state = kernels.TransferState(counters, self.maxima, chop, chop)  # nothing is read, so nothing is chopped
             writes.lr = gpu.plan_transfers(
                 self._scaling[k],
