@@ -3,6 +3,7 @@
 import streamlit as st
 
 from studio.documents import passages
+from studio.errors import guarded
 from studio.places import DOCS, heading
 from tilewright.kernels import capabilities
 
@@ -41,7 +42,7 @@ names += sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in TOPI
 contents, text = st.columns([1, 3.2], gap="large")
 with contents:
     topic = st.radio("Topic", names, format_func=title_of, key="topic", bind="query-params")
-    with st.expander("This machine"):
+    with st.expander("This machine"), guarded():
         for name, value in capabilities().items():
             listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
             st.caption(f"{name.replace('_', ' ')}: {listed}")

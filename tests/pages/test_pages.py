@@ -1,5 +1,6 @@
 """Every page, in an empty and in a filled workspace: it opens, does its work, and words its errors."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -534,3 +535,17 @@ def test_what_cannot_learn_is_said_before_the_launch(empty):
     assert messages(app) == []
     (said,) = [item.value for item in app.warning if "finer steps" in item.value]
     assert "Mixed precision" not in said
+
+
+def test_links_between_documents_lead_to_their_page():
+    from studio.documents import passages
+    from studio.places import DOCS
+
+    linked = 0
+    for path in DOCS.glob("*.md"):
+        text = "".join(before for before, _, _ in passages(path.stem))
+        assert ".md)" not in text
+        for target in re.findall(r"\]\(\?topic=([\w-]+)", text):
+            linked += 1
+            assert (DOCS / f"{target}.md").is_file()
+    assert linked > 3

@@ -11,6 +11,7 @@ import numpy as np
 
 from tilewright.measurement.array_table import read_mat, read_npy, read_npz
 from tilewright.measurement.block import Block, Column, find_block
+from tilewright.measurement.foreign_rows import screen_rows
 from tilewright.measurement.layouts import Arrangement, arrange
 from tilewright.measurement.options import Layout, ReadOptions
 from tilewright.measurement.orientation import upright
@@ -115,7 +116,9 @@ def _read_table(table: Table, name: str, options: ReadOptions) -> _Part:
         screen_missing(roles)
         unit, quantity, notes = _to_one_unit(block, roles, options)
         stated = options.layout is not Layout.AUTO or options.protocol.strip().lower() not in {"auto", ""}
-        share = screen_response(roles, certain=stated or roles.polarity is not None)
+        certain = stated or roles.polarity is not None
+        screen_rows(roles, block, certain)
+        share = screen_response(roles, certain)
         arrangement = arrange(roles, options)
         voltage = _read_voltage(block, roles, options)
         part.measurement = _measurement(name, block, roles, arrangement, unit, quantity, notes, voltage)

@@ -78,7 +78,8 @@ _AXES = {
     "wavelength": "a spectrum", "lambda": "a spectrum", "wavenumber": "a spectrum", "raman": "a spectrum",
     "energy": "a spectrum", "frequency": "a frequency sweep", "freq": "a frequency sweep", "hz": "a frequency sweep",
     "theta": "a diffraction pattern", "2theta": "a diffraction pattern", "angle": "a scan over angles",
-    "position": "a scan over places", "thickness": "a study of thickness",
+    "position": "a scan over places", "thickness": "a study of thickness", "year": "a record over years",
+    "years": "a record over years", "jahr": "a record over years", "month": "a record over months",
 }  # fmt: skip
 
 
