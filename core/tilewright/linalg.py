@@ -11,7 +11,8 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from tilewright.configs import RPUConfig, SingleRPUConfig
-from tilewright.tile import AnalogTile, TileArray
+from tilewright.tile import AnalogTile
+from tilewright.tile_array import TileArray
 
 
 class AnalogMatrix(LinearOperator):  # type: ignore[misc]

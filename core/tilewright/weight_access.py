@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tilewright import kernels
-from tilewright.tile import AnalogTile, TileArray
+from tilewright.tile import AnalogTile
+from tilewright.tile_array import TileArray
 
 
 @dataclass(frozen=True)

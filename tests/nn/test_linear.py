@@ -35,7 +35,8 @@ from tilewright.nn import (
 from tilewright.optim import AnalogSGD
 from tilewright.parameters import ParameterError
 from tilewright.presets import TutorialRRAMPresetDevice
-from tilewright.tile import AnalogTile, TileArray, split_sizes
+from tilewright.tile import AnalogTile
+from tilewright.tile_array import TileArray, split_sizes
 
 
 def perfect_config(**mapping):

@@ -19,7 +19,8 @@ from tilewright.configs import (
 )
 from tilewright.linalg import AnalogMatrix
 from tilewright.nn import AnalogConv2d, AnalogLinear
-from tilewright.tile import AnalogTile, TileArray
+from tilewright.tile import AnalogTile
+from tilewright.tile_array import TileArray
 from tilewright.weight_access import program_weights, read_weights, remap_weights
 
 SCALED = MappingParameter(weight_scaling_omega=0.6, weight_scaling_columnwise=True)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from tilewright.configs import RPUConfig, SingleRPUConfig
 from tilewright.nn.matrix import logical_weight, matrix_product
 from tilewright.nn.written_weight import WrittenWeight
-from tilewright.tile import AnalogTile, TileArray, forget_records, seed_from_torch
+from tilewright.tile import AnalogTile, forget_records, seed_from_torch
+from tilewright.tile_array import TileArray
 from tilewright.weight_access import Programming, program_weights, read_weights, remap_weights
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tilewright.nn.autograd import accumulates, tile_product
-from tilewright.tile import AnalogTile, TileArray
+from tilewright.tile import AnalogTile
+from tilewright.tile_array import TileArray
 
 
 def matrix_product(x: Tensor, matrix: AnalogTile | TileArray, bias: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from tilewright.configs import RPUConfig
 from tilewright.data import Dataset
 from tilewright.runs.evaluation import loss_of
 from tilewright.runs.spec import RunSpec, check_data, tile_of_layer
-from tilewright.tile import split_sizes
+from tilewright.tile_array import split_sizes
 
 PROBED_IMAGES = 64
 
