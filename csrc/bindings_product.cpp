@@ -2,11 +2,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <utility>
 #include <vector>
 
 #include "bindings_arrays.hpp"
 #include "bindings_product.hpp"
 #include "dispatch.hpp"
+#include "tensor_view.hpp"
 
 namespace py = pybind11;
 
@@ -29,12 +31,21 @@ class Reads {
 
     // Number of outputs that ended at the bound of the ADC.
     int64_t run(uintptr_t weight, uintptr_t x, uintptr_t y, int64_t samples, uint64_t first_sample, int threads, bool learn) {
-        return work(weight, x, y, samples, first_sample, threads, learn, {0, 0, 0});
+        return work(at<const float>(weight), at<const float>(x), at<float>(y), samples, first_sample, threads, learn, {0, 0, 0});
+    }
+
+    // The same straight from the tensors; -1, and nothing done, where they are not as the kernels take them.
+    int64_t product(py::handle weight, py::handle x, py::handle y, uint64_t first_sample, int threads, bool learn) {
+        TensorView matrix, in, out;
+        const auto [inputs, outputs] = args_.transposed ? std::pair(args_.rows, args_.cols) : std::pair(args_.cols, args_.rows);
+        if (!read_matrix(x.ptr(), inputs, in) || !read_matrix(y.ptr(), outputs, out) || in.shape[0] != out.shape[0]) return -1;
+        if (!read_matrix(weight.ptr(), args_.cols, matrix) || matrix.shape[0] != args_.rows) return -1;
+        return work(matrix.values(), in.values(), out.values(), in.shape[0], first_sample, threads, learn, {0, 0, 0});
     }
 
     ProductStats observe(uintptr_t weight, uintptr_t x, uintptr_t y, int64_t samples, uint64_t first_sample, int threads,
                          std::array<uintptr_t, 3> per_sample) {
-        work(weight, x, y, samples, first_sample, threads, false, per_sample);
+        work(at<const float>(weight), at<const float>(x), at<float>(y), samples, first_sample, threads, false, per_sample);
         return stats_;
     }
 
@@ -44,14 +55,14 @@ class Reads {
     int64_t passes() const { return passes_; }
 
   private:
-    int64_t work(uintptr_t weight, uintptr_t x, uintptr_t y, int64_t samples, uint64_t first_sample, int threads, bool learn,
+    int64_t work(const float* weight, const float* x, float* y, int64_t samples, uint64_t first_sample, int threads, bool learn,
                  std::array<uintptr_t, 3> per_sample) {
         py::gil_scoped_release release;
         stats_ = ProductStats();
         ProductArgs p = args_;
-        p.weight = at<const float>(weight);
-        p.x = at<const float>(x);
-        p.y = at<float>(y);
+        p.weight = weight;
+        p.x = x;
+        p.y = y;
         p.samples = samples;
         p.first_sample = first_sample;
         p.threads = threads;
@@ -125,6 +136,7 @@ void bind_product(py::module_& m) {
         .def(py::init<const ReadArgs&, int64_t, int64_t, bool, uint64_t, bool>())
         .def("freeze", &Reads::freeze)
         .def("run", &Reads::run)
+        .def("product", &Reads::product)
         .def("observe", &Reads::observe)
         .def("copy_saturated", &Reads::copy_saturated)
         .def_property_readonly("stats", &Reads::stats)

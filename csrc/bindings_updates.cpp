@@ -15,8 +15,6 @@ namespace py = pybind11;
 namespace tilewright {
 namespace {
 
-TensorReader reader;
-
 struct Snapshots {
     int64_t count = 0;
     uintptr_t line = 0, after = 0, out = 0;
@@ -54,8 +52,6 @@ UpdateStats run_update(const DeviceArgs& model, const Addresses& arrays, int64_t
     return stats;
 }
 
-bool vectors_fit(const TensorView& v, int64_t width) { return v.single_on_cpu() && v.matrix(width); }
-
 // Updates of one array by dense vectors at one rate, straight from the tensors.
 class Updates {
   public:
@@ -69,10 +65,9 @@ class Updates {
     // Samples taken; -1, and nothing done, where the tensors are not as the kernels take them.
     int64_t step(py::handle visible, py::handle x, py::handle d, double lr, int threads) {
         TensorView inputs, errors;
-        if (!reader.ready() || !reader.read(x.ptr(), inputs) || !reader.read(d.ptr(), errors) || !array_.look(reader, visible.ptr()))
-            return -1;
         const DeviceArgs& device = array_.device();
-        if (!vectors_fit(inputs, device.cols) || !vectors_fit(errors, device.rows) || inputs.shape[0] != errors.shape[0]) return -1;
+        if (!read_matrix(x.ptr(), device.cols, inputs) || !read_matrix(d.ptr(), device.rows, errors)) return -1;
+        if (inputs.shape[0] != errors.shape[0] || !array_.look(visible.ptr())) return -1;
         const float rate = (float)lr;
         UpdateStats stats;
         UpdateArgs u = settings_;
@@ -126,12 +121,11 @@ class Updates {
 }  // namespace
 
 void bind_updates(py::module_& m) {
-    m.def("read_tensors_through", [](py::capsule interface) { reader.learn(interface.ptr()); });
+    m.def("read_tensors_through", [](py::capsule interface) { tensors.learn(interface.ptr()); });
 
     m.def("samples_of", [](py::handle x, int64_t inputs, py::handle d, int64_t outputs) -> int64_t {
         TensorView v, w;
-        const bool fit = reader.ready() && reader.read(x.ptr(), v) && vectors_fit(v, inputs) && reader.read(d.ptr(), w) &&
-                         vectors_fit(w, outputs) && v.shape[0] == w.shape[0];
+        const bool fit = read_matrix(x.ptr(), inputs, v) && read_matrix(d.ptr(), outputs, w) && v.shape[0] == w.shape[0];
         return fit ? v.shape[0] : -1;
     });
 

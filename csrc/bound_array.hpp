@@ -21,20 +21,20 @@ class BoundArray {
         : device_(with_arrays(model, Addresses{}, rows, cols)), tensors_(std::move(tensors)), names_(std::move(names)) {}
 
     // Whether the kernels can work on the array as it is: all of it on the CPU, in single precision, without gaps.
-    bool look(const TensorReader& reader, PyObject* visible) {
+    bool look(PyObject* visible) {
         TensorView v;
-        if (!reader.read(visible, v) || !v.single_on_cpu() || !v.matrix(device_.cols) || v.shape[0] != device_.rows) return false;
+        if (!read_matrix(visible, device_.cols, v) || v.shape[0] != device_.rows) return false;
         device_.visible = v.values();
         std::array<PyObject*, kTensors> found;
         if (!find(found) && !(locate() && find(found))) return false;
         Plane* const planes[] = {&device_.up,       &device_.down,       &device_.max_bound, &device_.min_bound,
                                  &device_.slope_up, &device_.slope_down, &device_.reference};
         for (int k = 0; k < 7; ++k)
-            if (!parameter(reader, found[k + 1], *planes[k])) return false;
+            if (!parameter(found[k + 1], *planes[k])) return false;
         Plane state;
-        if (!parameter(reader, found[0], state) || (state.data && state.uniform && device_.rows * device_.cols > 1)) return false;
+        if (!parameter(found[0], state) || (state.data && state.uniform && device_.rows * device_.cols > 1)) return false;
         device_.persistent = const_cast<float*>(state.data);
-        return counters(reader, found[kTensors - 1]);
+        return counters(found[kTensors - 1]);
     }
 
     const DeviceArgs& device() const { return device_; }
@@ -73,21 +73,21 @@ class BoundArray {
         return missing == 0;
     }
 
-    bool parameter(const TensorReader& reader, PyObject* tensor, Plane& plane) const {
+    bool parameter(PyObject* tensor, Plane& plane) const {
         plane = Plane{};
         if (tensor == Py_None) return true;
         TensorView v;
-        if (!reader.read(tensor, v) || !v.single_on_cpu()) return false;
+        if (!tensors.read(tensor, v) || !v.single_on_cpu()) return false;
         plane.data = v.values();
         plane.uniform = v.numel() == 1;
         return plane.uniform || (v.matrix(device_.cols) && v.shape[0] == device_.rows);
     }
 
-    bool counters(const TensorReader& reader, PyObject* tensor) {
+    bool counters(PyObject* tensor) {
         counts_ = nullptr;
         if (tensor == Py_None) return true;
         TensorView v;
-        if (!reader.read(tensor, v) || v.bits != 64 || !v.matrix(device_.cols) || v.shape[0] != device_.rows) return false;
+        if (!tensors.read(tensor, v) || v.bits != 64 || !v.matrix(device_.cols) || v.shape[0] != device_.rows) return false;
         counts_ = reinterpret_cast<int64_t*>(v.values());
         return true;
     }

@@ -67,4 +67,11 @@ class TensorReader {
     int (*look_)(void*, TensorView*) = nullptr;
 };
 
+inline TensorReader tensors;  // learnt once, when the package is imported
+
+// Looks at a matrix of single numbers on the CPU, (any, cols) without gaps; false where it is none.
+inline bool read_matrix(PyObject* tensor, int64_t cols, TensorView& out) {
+    return tensors.ready() && tensors.read(tensor, out) && out.single_on_cpu() && out.matrix(cols);
+}
+
 }  // namespace tilewright

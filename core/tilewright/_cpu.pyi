@@ -138,6 +138,9 @@ class Reads:
     def run(
         self, weight: int, x: int, y: int, samples: int, first_sample: int, threads: int, learn_average: bool
     ) -> int: ...
+    def product(
+        self, weight: Tensor, x: Tensor, y: Tensor, first_sample: int, threads: int, learn_average: bool
+    ) -> int: ...
     def observe(
         self,
         weight: int,

@@ -147,6 +147,17 @@ def test_vectors_of_any_form_are_taken(form):
     assert same(one, other)
 
 
+@pytest.mark.parametrize("form", [as_they_are, with_gaps, turned, in_three_dimensions, with_gradient, from_the_middle])
+def test_products_take_vectors_of_any_form(form):
+    one, other = tile_of(DEVICES["plain"]), tile_of(DEVICES["plain"])
+    x, d = vectors()
+    for _ in range(2):
+        assert torch.equal(one.forward(form(x)).reshape(-1, SHAPE[0]), other.forward(x))
+        assert torch.equal(one.backward(form(d)).reshape(-1, SHAPE[1]), other.backward(d))
+    assert torch.equal(one.forward(x[:3]), other.forward(form(x).reshape(-1, SHAPE[1])[:3]))
+    assert one.position == other.position == [11, 8]
+
+
 @pytest.mark.parametrize(
     ("x", "d", "words"),
     [

@@ -34,7 +34,7 @@ class TileReads:
         keep_saturated: remember which outputs hit the bound of the ADC.
     """
 
-    __slots__ = ("_checked", "_frozen", "_like", "_reads", "_what", "inputs", "outputs", "shape")
+    __slots__ = ("_frozen", "_like", "_product", "_reads", "_what", "inputs", "outputs", "shape")
 
     def __init__(
         self, settings: ReadSettings, shape: tuple[int, int], *, transposed: bool, seed: int, keep_saturated: bool
@@ -43,9 +43,9 @@ class TileReads:
         self.shape = shape
         self.inputs, self.outputs = (rows, cols) if transposed else (cols, rows)
         self._reads = _cpu.Reads(settings, rows, cols, transposed, seed, keep_saturated)
+        self._product = self._reads.product
         self._what = "d" if transposed else "x"
         self._frozen: tuple[int, ...] = (0, 0, 0, 0, 0)
-        self._checked = 0
         self._like = torch.empty(0, self.outputs, dtype=torch.float32)
 
     def freeze(self, values: Sequence[Tensor | None]) -> None:
@@ -62,8 +62,7 @@ class TileReads:
         checked = rows_of(weight, self.shape[1], "weight")
         if checked is not weight or weight.shape[0] != self.shape[0]:
             raise ValueError(f"weight must be a contiguous tensor of shape {self.shape}, found {tuple(weight.shape)}")
-        self._checked = weight.data_ptr()
-        return self._checked
+        return weight.data_ptr()
 
     def __call__(self, weight: Tensor, x: Tensor, first_sample: int, learn: bool = False) -> tuple[Tensor, int]:
         """Product of a batch.
@@ -77,17 +76,16 @@ class TileReads:
         Returns:
             product (batch, outputs of this direction), number of its entries at the bound of the ADC.
         """
-        if x.dtype is not torch.float32 or x.dim() != 2 or not x.is_cpu or not x.is_contiguous():
-            x = rows_of(x, self.inputs, self._what)
-        samples, width = x.shape
-        if width != self.inputs:
-            rows_of(x, self.inputs, self._what)
-        address = weight.data_ptr()
-        if address != self._checked:
-            address = self._check_weight(weight)
-        if samples != self._like.shape[0]:
-            self._like = torch.empty(samples, self.outputs, dtype=torch.float32)
         y = torch.empty_like(self._like)  # half the cost of an allocation by size
+        hits = self._product(weight, x, y, first_sample, torch.get_num_threads(), learn)
+        return (y, hits) if hits >= 0 else self._after_checks(weight, x, first_sample, learn)
+
+    def _after_checks(self, weight: Tensor, x: Tensor, first_sample: int, learn: bool) -> tuple[Tensor, int]:
+        """The same for another number of samples than last time, and for tensors of any form; or an error."""
+        x, address = rows_of(x, self.inputs, self._what), self._check_weight(weight)
+        samples = x.shape[0]
+        self._like = torch.empty(samples, self.outputs, dtype=torch.float32)
+        y = torch.empty_like(self._like)
         return y, self._reads.run(
             address, x.data_ptr(), y.data_ptr(), samples, first_sample, torch.get_num_threads(), learn
         )
