@@ -1,5 +1,5 @@
 // The second half of an update: crosspoints take the pulses of all samples in order. Each belongs to one thread, so that
-// its state is loaded once; neighbouring threads take neighbouring columns, and a thread two rows, which share the inputs.
+// its state is loaded once; neighbouring threads take neighbouring columns.
 #pragma once
 #include "crosspoint.hpp"
 #include "train_bodies.hpp"
@@ -7,13 +7,13 @@
 namespace tilewright::TW_ISA {
 namespace {
 
-constexpr int kThreadRows = 2, kBlockCols = 32, kBlockRows = 8;
+constexpr int kBlockCols = 32, kBlockRows = 8;
 
-// Crosspoints of a thread, copies of lines between samples, and counts: the same for trains and for counted pulses.
-// Derived::sample(cells, column, row, rows, s, call) applies one sample.
+// The crosspoint of a thread, copies of lines between samples, and counts: the same for trains and for counted pulses.
+// Derived::sample(cell, column, row, s, call) applies one sample.
 template <class Derived, class Device, bool Mult>
 struct ArrayBody {
-    static constexpr int kThreads = kBlockCols * kBlockRows / kThreadRows;
+    static constexpr int kThreads = kBlockCols * kBlockRows;
     using Cell = Crosspoint<Device, Mult>;
     struct Shared {
         int64_t pulses;
@@ -41,11 +41,10 @@ struct ArrayBody {
         const UpdateArgs& s = u.job.update;
         const int64_t across = (a.cols + kBlockCols - 1) / kBlockCols;
         const int64_t j = at.block % across * kBlockCols + at.thread % kBlockCols;
-        const int64_t i = at.block / across * kBlockRows + at.thread / kBlockCols * kThreadRows;
-        const int rows = a.rows - i < kThreadRows ? (int)(a.rows - i) : kThreadRows;
-        if (j >= a.cols || rows <= 0) return 0;
+        const int64_t i = at.block / across * kBlockRows + at.thread / kBlockCols;
+        if (j >= a.cols || i >= a.rows) return 0;
         const CallNoise call{make_key(s.seed, kCrosspointNoise), make_key(s.seed, kWriteNoise), u.call()};
-        Cell cells[kThreadRows];
+        Cell cell;
         const Derived& derived = *static_cast<const Derived*>(this);
         const int64_t samples = u.samples();
         int64_t done = 0;
@@ -53,22 +52,14 @@ struct ArrayBody {
             const int64_t until = e < s.snapshots ? s.snapshot_after[e] + 1 : samples;
             const int64_t last = until < samples ? until : samples;
             for (; done < last; ++done)
-                if (u.memory.plan[done].bl > 0) derived.sample(cells, j, i, rows, done, call);
+                if (u.memory.plan[done].bl > 0) derived.sample(cell, j, i, done, call);
             if (e == s.snapshots) break;
-#pragma unroll
-            for (int r = 0; r < kThreadRows; ++r)
-                if (r < rows && s.snapshot_line[e] == (s.snapshot_rows ? i + r : j)) copy(cells[r], e, i + r, j, call);
+            if (s.snapshot_line[e] == (s.snapshot_rows ? i : j)) copy(cell, e, i, j, call);
         }
-        int64_t pulses = 0;
-#pragma unroll
-        for (int r = 0; r < kThreadRows; ++r) {
-            if (r >= rows) continue;
-            const int64_t index = (i + r) * a.cols + j;
-            cells[r].show(a, index, call);
-            cells[r].count(s.counts, index);
-            pulses += cells[r].pulses();
-        }
-        return pulses;
+        const int64_t index = i * a.cols + j;
+        cell.show(a, index, call);
+        cell.count(s.counts, index);
+        return cell.pulses();
     }
 
     // The weight as it stands goes out; the device may be reset right after.
@@ -92,24 +83,17 @@ struct PulsesBody : ArrayBody<PulsesBody<Device, Mult>, Device, Mult> {
     using Base = ArrayBody<PulsesBody<Device, Mult>, Device, Mult>;
     explicit PulsesBody(const UpdateJob& job) { this->u = job; }
 
-    TW_INLINE void sample(typename Base::Cell* cells, int64_t j, int64_t i, int rows, int64_t s,
-                          const CallNoise& call) const {
+    TW_INLINE void sample(typename Base::Cell& cell, int64_t j, int64_t i, int64_t s, const CallNoise& call) const {
         const DeviceArgs& a = this->u.job.array;
         const int words = this->u.memory.words;
         const uint32_t* x = this->u.memory.x_bits + s * words * a.cols + j;
         const uint32_t* d = this->u.memory.d_bits + s * words * a.rows + i;
-        const uint32_t x_sign = x[(words - 1) * a.cols] >> 31;
+        const uint32_t x_last = x[(words - 1) * a.cols], d_last = d[(words - 1) * a.rows];
+        const bool up = (x_last ^ d_last) >> 31 != 0;
+        if (this->u.job.update.raise_only && !up) return;
         for (int w = 0; w < words; ++w) {
-            const uint32_t mask = w == words - 1 ? 0x7fffffffu : 0xffffffffu, inputs = x[w * a.cols] & mask;
-#pragma unroll
-            for (int r = 0; r < kThreadRows; ++r) {
-                if (r >= rows) continue;
-                uint32_t hit = inputs & d[w * a.rows + r];
-                if (hit == 0) continue;
-                const bool up = (x_sign ^ (d[(words - 1) * a.rows + r] >> 31)) != 0;
-                if (this->u.job.update.raise_only && !up) continue;
-                for (; hit; hit &= hit - 1) cells[r].take_pulse(a, (i + r) * a.cols + j, up, call);
-            }
+            uint32_t hit = w == words - 1 ? x_last & d_last & 0x7fffffffu : x[w * a.cols] & d[w * a.rows];
+            for (; hit; hit &= hit - 1) cell.take_pulse(a, i * a.cols + j, up, call);
         }
     }
 };
@@ -119,30 +103,24 @@ struct CountsBody : ArrayBody<CountsBody<Device, Mult>, Device, Mult> {
     using Base = ArrayBody<CountsBody<Device, Mult>, Device, Mult>;
     explicit CountsBody(const UpdateJob& job) { this->u = job; }
 
-    TW_INLINE void sample(typename Base::Cell* cells, int64_t j, int64_t i, int rows, int64_t s,
-                          const CallNoise& call) const {
+    TW_INLINE void sample(typename Base::Cell& cell, int64_t j, int64_t i, int64_t s, const CallNoise& call) const {
         const DeviceArgs& a = this->u.job.array;
         const UpdateArgs& args = this->u.job.update;
         const float x = this->u.memory.x_level[s * a.cols + j], bl = (float)this->u.memory.plan[s].bl;
-#pragma unroll
-        for (int r = 0; r < kThreadRows; ++r) {
-            if (r >= rows) continue;
-            typename Base::Cell& cell = cells[r];
-            const int64_t index = (i + r) * a.cols + j;
-            float product = x * this->u.memory.d_level[s * a.rows + i + r];
-            if (args.raise_only) product = minimum(product, 0.0f);
-            if (args.kind == PulseKind::ExactClipped) {
-                if (product == 0.0f) continue;
-                cell.open(a, index);
-                cell.state() = minimum(maximum(cell.state() - product, cell.parameters().min_bound), cell.parameters().max_bound);
-                cell.touch();
-                continue;
-            }
-            const float exact = magnitude(product);
-            const bool up = product < 0.0f;
-            for (float left = round_even(args.kind == PulseKind::MeanCount ? exact / bl : exact * bl); left > 0.0f; left -= 1.0f)
-                cell.take_pulse(a, index, up, call);
+        const int64_t index = i * a.cols + j;
+        float product = x * this->u.memory.d_level[s * a.rows + i];
+        if (args.raise_only) product = minimum(product, 0.0f);
+        if (args.kind == PulseKind::ExactClipped) {
+            if (product == 0.0f) return;
+            cell.open(a, index);
+            cell.state() = minimum(maximum(cell.state() - product, cell.parameters().min_bound), cell.parameters().max_bound);
+            cell.touch();
+            return;
         }
+        const float exact = magnitude(product);
+        const bool up = product < 0.0f;
+        for (float left = round_even(args.kind == PulseKind::MeanCount ? exact / bl : exact * bl); left > 0.0f; left -= 1.0f)
+            cell.take_pulse(a, index, up, call);
     }
 };
 

@@ -12,6 +12,7 @@ namespace {
 template <int S, int K, bool Plain>
 struct SumsBody {
     static constexpr int kThreads = 128, kOutputs = K, kGroups = kThreads / 16;
+    static constexpr int kAhead = S == 1 ? 8 : S == 4 ? 4 : 2;  // inputs loaded before they are needed
     struct Shared {
         float strands[kOutputs][S][kThreads];
     };
@@ -63,6 +64,7 @@ struct SumsBody {
     TW_INLINE void strands(int64_t first_row, int64_t output, int thread, Shared& shared) const {
         float total[kOutputs][S] = {};
         const int64_t n = p.n_in(), last_row = rows - 1, last_out = p.n_out() - 1;
+#pragma unroll kAhead
         for (int64_t j = thread % 16; j < n; j += 16) {
             float v[S];
 #pragma unroll
@@ -85,7 +87,7 @@ struct SumsBody {
         if (j >= p.n_out()) return;
         float total[S] = {};
         const int64_t last_row = rows - 1;
-#pragma unroll 8
+#pragma unroll (4 * kAhead)
         for (int64_t i = 0; i < p.n_in(); ++i) {
             const float w = weight(first_row, i * p.args().cols + j);
 #pragma unroll
