@@ -17,6 +17,7 @@ from studio.workspace import engine, workspace
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label, plot_losses
 from tilewright.runs import Grid, RunSpec, recommend, recommended_names
+from tilewright.runs.spec import check_data
 
 CURVES = 12
 
@@ -65,11 +66,13 @@ def choose_grid() -> tuple[Grid | None, list[str], PulsedDevice, str]:
     if network is not None and (algorithms or tiles):
         with guarded():
             base = RunSpec(data=data, network=network, epochs=epochs, batch_size=batch, train_limit=limit)
-            grid = Grid(
+            made = Grid(
                 base=base, contenders=contenders_of(algorithms, tiles, device_name, device, rate or None),
                 variations=variations, seeds=seeds, device_instances=instances,
             )  # fmt: skip
-            grid.settings()
+            for setting in made.settings():
+                check_data(setting, summary)
+            grid = made
     return grid, algorithms, device, device_name
 
 

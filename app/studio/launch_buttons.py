@@ -17,6 +17,7 @@ from tilewright.runs import Engine, Grid, fitted_example, headline_grid
 from tilewright.workspace import Workspace
 
 HEADLINE = "headline"
+MANY = 100  # to queue a run takes a hundredth of a second
 A_SWEEP = 4  # from so many runs on they are listed under a name of their own
 
 
@@ -30,7 +31,7 @@ def offer_launch(grid: Grid | None) -> None:
     """Train, or estimate first."""
     count = grid.size if grid else 0
     row = st.columns([2, 1])
-    label = f"Train {count} run{'s' if count != 1 else ''}"
+    label = f"Train {count:,} run{'s' if count != 1 else ''}"
     train = row[0].button(
         label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=not count, key="launch"
     )
@@ -39,7 +40,8 @@ def offer_launch(grid: Grid | None) -> None:
         return
     with guarded():
         if train:
-            engine().submit_all(grid.specs(), f"{count} runs, {_now()}" if count >= A_SWEEP else "")
+            with st.spinner(f"Queueing {count:,} runs …", show_time=count > MANY):
+                engine().submit_all(grid.specs(), f"{count:,} runs, {_now()}" if count >= A_SWEEP else "")
             forget_estimate()
             st.rerun()
         if ask:

@@ -177,8 +177,9 @@ def choose_sweep() -> list[Variation]:
             help="Any field of a run by its path, as its specification shows it.",
         )  # fmt: skip
         text = row[1].text_input("Values", key=f"values{number}", placeholder="0.01, 0.1, 1")
-        if field and text:
-            found.append(Variation(field=field, values=[_value(part) for part in text.split(",") if part.strip()]))
+        values = list(dict.fromkeys(_value(part) for part in text.split(",") if part.strip()))
+        if field and values:
+            found.append(Variation(field=field, values=values))
     return found
 
 

@@ -165,14 +165,17 @@ class Parameters(BaseModel):
             name = str(item["loc"][0]) if item["loc"] else ""
             info = cls.model_fields.get(name)
             meaning = f" ({info.description})" if info is not None and info.description else ""
-            reason = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            reason = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
+            if reason.startswith("Input should be "):
+                reason = f"must be {reason.removeprefix('Input should be ')}"
+            elif item["type"] != "value_error":
+                reason = reason[:1].lower() + reason[1:]
             if item["type"] == "missing":
                 lines.append(f"{cls.__name__}.{path} is required{meaning}")
             elif not path:
                 lines.append(f"{cls.__name__}: {reason}")
             else:
-                allowed = reason if item["type"] == "value_error" else f"must be {reason}"
-                lines.append(f"{cls.__name__}.{path} = {item['input']!r}: {allowed}{meaning}")
+                lines.append(f"{cls.__name__}.{path} = {item['input']!r}: {reason}{meaning}")
         return ParameterError("; ".join(lines))
 
     # --- looking at it --------------------------------------------------------------------------------------------

@@ -258,3 +258,23 @@ def test_a_finished_run_leads_to_its_sweep(swept):
     app.button(key=f"recent-{latest.id}").click().run()
     assert messages(app) == []
     assert app.selectbox(key="sweep").value == "two by two"
+
+
+def test_nothing_is_launched_while_an_error_stands(empty):
+    app = open_page("train", data="digits8x8", algorithms=["fp"], epochs=1, images=20)
+    app.text_input(key="layers.digits8x8").set_value("10-10").run()
+    (message,) = messages(app)
+    assert "10 inputs" in message
+    assert app.button(key="launch").disabled
+    app.text_input(key="layers.digits8x8").set_value("64-10").run()
+    app.selectbox(key="field1").set_value("learning_rate").run()
+    app.text_input(key="values1").set_value("0.1, fast").run()
+    (message,) = messages(app)
+    assert "'fast': must be a valid number" in message
+    assert app.button(key="launch").disabled
+    app.text_input(key="values1").set_value("0.1, 0.1,, 0.2").run()
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 2 runs"
+    app.text_input(key="values1").set_value(", ,").run()
+    assert messages(app) == []
+    assert app.button(key="launch").label == "Train 1 run"

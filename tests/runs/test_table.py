@@ -129,3 +129,9 @@ def test_the_published_sets_are_known_by_their_checksums(shared_data):
         for file, expected in files.items():
             content = (shared_data / "data" / name / file).read_bytes()
             assert hashlib.sha256(content).hexdigest() == expected
+
+
+@pytest.mark.parametrize(("place", "what"), [("/dev/zero", "not a regular file"), ("", "a folder")])
+def test_what_is_no_file_is_not_read(tmp_path, place, what):
+    with pytest.raises(DataError, match=what):
+        load_dataset("csv", table=TableLayout(place or str(tmp_path)))

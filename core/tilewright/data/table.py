@@ -60,9 +60,13 @@ def read_table(layout: TableLayout) -> Dataset:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is {'a folder' if path.is_dir() else 'not a regular file'}; name a CSV file")
         if path.stat().st_size > LARGEST_TABLE:
             raise DataError(f"{path} is larger than {LARGEST_TABLE // 2**20} MiB")
         frame = pd.read_csv(path, sep=None, engine="python", skipinitialspace=True, comment="#")
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
