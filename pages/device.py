@@ -60,8 +60,11 @@ def explore() -> None:
         name, base = choose_device()
         key = slug(name)
         st.caption(origin_of(name))
-        with st.container(height=440, border=False):
-            device = parameter_form(base, key, open_groups=("Step", "Bounds"), skip=("construction_seed",))
+        form, errors = st.container(height=440, border=False), st.container()
+        with form:
+            device = parameter_form(
+                base, key, open_groups=("Step", "Bounds"), skip=("construction_seed",), errors=errors
+            )
         changed = changes_line(base, device)
         if changed:
             st.caption(f"Changed: {changed}")

@@ -114,8 +114,9 @@ def assemble() -> None:
         if reasons:
             with st.expander("Why these settings"):
                 st.markdown("\n".join(f"- {reason}" for reason in reasons))
-        with st.container(height=400, border=False):
-            config = tile_form(base, slug(name))
+        form, errors = st.container(height=400, border=False), st.container()
+        with form:
+            config = tile_form(base, slug(name), errors)
         seed = st.slider("Draw", 1, 20, 1, key="probe", help="Another draw of weights, inputs, devices and noise.")
         suggestion = name.replace("PresetDevice", "")
         wanted, saved = save_as(config, workspace().tiles, "tile", suggestion=suggestion)

@@ -65,11 +65,10 @@ def show_overlay(outcome: Outcome, seconds: float) -> None:
     )
     settings = f"{fit.class_name} fitted to {fit.n_points:,} points in {duration(seconds)}"
     show_figure(plot_fit(outcome.measurement, fit, record), "fit", settings=settings, code=code)
-    facts = st.columns(4)
+    facts = st.columns(3)
     facts[0].metric("R²", f"{fit.r2:.4f}", help="Share of the variance that the model explains.")
     facts[1].metric("Rms residual", significant(fit.rms, 3), help="In normalised weight units.")
-    facts[2].metric("States", f"{fit.device.number_of_states:,.0f}")
-    facts[3].metric("Evaluations", f"{fit.n_evaluations:,}")
+    facts[2].metric("Evaluations", f"{fit.n_evaluations:,}")
     st.info(fit_verdict(outcome), icon=":material/lightbulb:")
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import streamlit as st
 from pydantic.fields import FieldInfo
+from streamlit.delta_generator import DeltaGenerator
 
 from studio.numbers import significant
+from studio.words import plain
 from tilewright.parameters import (
     ParameterError,
     Parameters,
@@ -42,6 +44,7 @@ def parameter_form(
     open_groups: Sequence[str] = (),
     skip: Sequence[str] = (),
     only: Sequence[str] | None = None,
+    errors: DeltaGenerator | None = None,
 ) -> P:
     """Widgets for the fields of ``base``, and a copy with what they say.
 
@@ -53,18 +56,19 @@ def parameter_form(
         open_groups: headings that start open.
         skip: fields to leave out.
         only: when given, just these fields, without headings.
+        errors: where to say what is wrong, for a form that is scrolled; below the form when not given.
     """
     _follow_base(base, key)
     values: dict[str, Any] = {}
     if only is not None:
         for name in only:
             values[name] = _field_widget(base, name, key)
-        return _built(base, values, key)
+        return _built(base, values, key, errors)
     for group, names in _groups(base, skip).items():
         with st.expander(group, expanded=group in open_groups):
             for name in names:
                 values[name] = _field_widget(base, name, key)
-    return _built(base, values, key)
+    return _built(base, values, key, errors)
 
 
 def changes_line(base: Parameters, made: Parameters) -> str:
@@ -112,13 +116,14 @@ def _widget_value(value: Any) -> Any:
     return getattr(value, "value", value)
 
 
-def _built(base: P, values: dict[str, Any], key: str) -> P:
+def _built(base: P, values: dict[str, Any], key: str, errors: DeltaGenerator | None) -> P:
     """The object the widgets describe; when a rule over several fields refuses it, the last one that was allowed."""
     fields = {name: getattr(base, name) for name in type(base).model_fields} | values
     try:
         made = type(base)(**fields)
     except ParameterError as error:
-        st.error(f"{error}. The figures keep the values from before this change.", icon=":material/error:")
+        text = plain(f"{error}. The figures keep the values from before this change.")
+        (errors or st).error(text, icon=":material/error:")
         last = st.session_state.get(f"{key}#valid")
         return last if isinstance(last, type(base)) else base
     st.session_state[f"{key}#valid"] = made

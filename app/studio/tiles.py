@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from studio.devices import as_model
 from studio.forms import parameter_form
@@ -38,8 +39,8 @@ def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> tuple[R
     return build_config(algorithm, model), ()
 
 
-def tile_form(base: RPUConfig, key: str) -> RPUConfig:
-    """The sections of a tile as tabs; returns what they describe."""
+def tile_form(base: RPUConfig, key: str, errors: DeltaGenerator) -> RPUConfig:
+    """The sections of a tile as tabs; returns what they describe, and says in ``errors`` what is wrong."""
     sections = {name: title for name, title in SECTIONS.items() if isinstance(getattr(base, name, None), Parameters)}
     made: dict[str, Parameters] = {}
     for name, tab in zip(sections, st.tabs(list(sections.values())), strict=True):
@@ -48,7 +49,9 @@ def tile_form(base: RPUConfig, key: str) -> RPUConfig:
             if name == "device" and not isinstance(part, UnitCell):
                 st.caption("This algorithm has no settings of its own. The device itself is edited on the Device page.")
                 continue
-            made[name] = parameter_form(part, f"{key}.{name}", open_groups=OPEN[name], skip=("construction_seed",))
+            made[name] = parameter_form(
+                part, f"{key}.{name}", open_groups=OPEN[name], skip=("construction_seed",), errors=errors
+            )
     fields = {name: getattr(base, name) for name in type(base).model_fields}
     return type(base)(**fields | made)
 

@@ -14,7 +14,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Self
 
@@ -116,9 +116,7 @@ class Parameters(BaseModel):
         cls = type(self)
         if cls._abstract:
             known = [name for name, kind in cls._registry.items() if issubclass(kind, cls) and not kind._abstract]
-            raise ParameterError(
-                f"{cls.__name__} only shares fields; use one of {', '.join(known) or 'its subclasses'}"
-            )
+            raise ParameterError(f"{cls.__name__} only shares fields; use one of {some_of(known) or 'its subclasses'}")
         coerced = {name: cls._coerce(name, value) for name, value in data.items()}
         try:
             super().__init__(**coerced)
@@ -374,8 +372,14 @@ def _nested_class(annotation: Any) -> type[Parameters] | None:
 def unknown_name_message(what: str, name: str, known: Any) -> str:
     """ "``what`` 'name'; did you mean ...?" with the nearest known names, or the list when nothing is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(sorted(known))}"
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {some_of(sorted(known))}"
     return f"{what} {name!r}; {hint}"
+
+
+def some_of(names: Sequence[str], most: int = 20) -> str:
+    """Names in a sentence; of very many only the first and their number."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} ... ({len(names)} in all)"
 
 
 # --- text and plain data ----------------------------------------------------------------------------------------------

@@ -549,3 +549,22 @@ def test_links_between_documents_lead_to_their_page():
             linked += 1
             assert (DOCS / f"{target}.md").is_file()
     assert linked > 3
+
+
+def test_an_error_of_a_scrolled_form_stands_outside_it(empty):
+    from tilewright.configs import PiecewiseStepDevice
+
+    empty.devices.save("steps", PiecewiseStepDevice())
+    app = open_page("device", device="steps")
+    app.text_input(key="steps.piecewise_up").set_value("1, fast").run()
+    (message,) = messages(app)
+    assert "must be a valid number" in message
+    holding = [block for block in blocks_of(app.main) if block.error and block.text_input]
+    assert all(any(button.label == "Save" for button in block.button) for block in holding)
+
+
+def blocks_of(block):
+    for child in block.children.values():
+        if hasattr(child, "children"):
+            yield child
+            yield from blocks_of(child)

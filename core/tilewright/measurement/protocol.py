@@ -136,7 +136,8 @@ def _from_turns(response: Samples) -> FoundProtocol:
         word = "rises" if pulses[0] > 0 else "falls"
         return FoundProtocol(pulses, 0.8, (f"The response {word} throughout: taken as one ramp of pulses.",))
     how = "evenly spaced" if snapped else "unevenly spaced"
-    note = f"No pulse column: {len(turns)} turning points were found in the response, {how}."
+    points = "1 turning point was" if len(turns) == 1 else f"{len(turns)} turning points were"
+    note = f"No pulse column: {points} found in the response, {how}."
     return FoundProtocol(pulses, 0.9 if snapped else 0.65, (note,))
 
 

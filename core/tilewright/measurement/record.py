@@ -49,6 +49,8 @@ class AffineMap:
     def formula(self) -> str:
         """The map in words, for captions."""
         unit = f" {self.unit}" if self.unit else ""
+        if (self.offset, self.scale) == (0.0, 1.0):
+            return f"w = g{f' in {self.unit}' if unit else ''}"
         return f"w = (g - {self.offset:.6g}{unit}) / {self.scale:.6g}{unit}"
 
 

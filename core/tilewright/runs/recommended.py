@@ -242,7 +242,7 @@ def _transfer(
     reasons += [
         _AUTO_SCALE,
         _train_reason(device, longest),
-        f"writes of up to {written} pulses, {written * device.granularity:.2g} in weight: "
+        f"writes of up to {written} pulse{'s' if written != 1 else ''}, {written * device.granularity:.2g} in weight: "
         + (
             "a line is written seldom, and single fine steps would not get far." if written > 1 else "a step is enough."
         ),
