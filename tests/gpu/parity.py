@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from kernels.digest import SHAPE, batch
+from kernels.digest import DEVICES, SHAPE, batch
+from torch import nn
 
 from tilewright import configs
+from tilewright.nn import AnalogConv2d, AnalogLinear
+from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
 QUIET = {"dw_min_std": 0.0, "write_noise_std": 0.0}
@@ -62,6 +65,30 @@ def both(tile: AnalogTile, machine: Any, rounds: int = 2) -> None:
     for name, value in theirs.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(ours[name], value), name
+
+
+def mapped_network() -> nn.Module:
+    """Layers as they are trained: scales of a mapping, digital bias, masks of saturated outputs, convolution."""
+    config = configs.SingleRPUConfig(
+        device=quieted(DEVICES["soft"]),
+        forward=configs.IOParameters(out_bound=2.0, bound_management="None"),
+        mapping=configs.MappingParameter(weight_scaling_omega=0.6, learn_out_scaling=True),
+    )
+    torch.manual_seed(5)
+    conv = AnalogConv2d(1, 4, 3, rpu_config=config)
+    return nn.Sequential(conv, nn.ReLU(), nn.Flatten(), AnalogLinear(144, 5, rpu_config=config))
+
+
+def trained(model: nn.Module, put: Any) -> list[torch.Tensor]:
+    """The parameters of that network after three steps."""
+    optimiser = AnalogSGD(model.parameters(), lr=0.05)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        x = put(torch.randn(4, 1, 8, 8, generator=generator))
+        optimiser.zero_grad()
+        (model(x) ** 2).sum().backward()
+        optimiser.step()
+    return [value.detach().cpu() for value in model.parameters()]
 
 
 def quiet_configuration(config: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from devices.recipes import without_spread
-from gpu.parity import assert_same, both, quieted, tile_of, work
+from gpu.parity import assert_same, both, mapped_network, quieted, tile_of, trained, work
 from kernels.digest import DEVICES, PERIPHERIES, SHAPE, UPDATES, batch
 from scipy import stats
 from torch import nn
@@ -20,8 +20,7 @@ from torch import nn
 from tilewright import configs, kernels
 from tilewright.devices import trace_pulses
 from tilewright.kernels import gpu
-from tilewright.nn import AnalogConv2d, AnalogLinear, convert_to_analog
-from tilewright.optim import AnalogSGD
+from tilewright.nn import convert_to_analog
 from tilewright.tile import AnalogTile
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -237,30 +236,11 @@ def test_traces(machine, device):
 
 def test_mapping_scales_and_saturated_errors(machine):
     """Layers as they are trained: scales of a mapping, digital bias, masks of saturated outputs, convolution."""
-    config = configs.SingleRPUConfig(
-        device=quieted(DEVICES["soft"]),
-        forward=configs.IOParameters(out_bound=2.0, bound_management="None"),
-        mapping=configs.MappingParameter(weight_scaling_omega=0.6, learn_out_scaling=True),
-    )
-
-    def train(model: nn.Module, put: Any) -> list[torch.Tensor]:
-        optimiser = AnalogSGD(model.parameters(), lr=0.05)
-        generator = torch.Generator().manual_seed(1)
-        for _ in range(3):
-            x = put(torch.randn(4, 1, 8, 8, generator=generator))
-            optimiser.zero_grad()
-            (model(x) ** 2).sum().backward()
-            optimiser.step()
-        return [value.detach().cpu() for value in model.parameters()]
-
-    torch.manual_seed(5)
-    conv = AnalogConv2d(1, 4, 3, rpu_config=config)
-    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), AnalogLinear(144, 5, rpu_config=config))
+    model = mapped_network()
     other = copy.deepcopy(model)
-    expected = train(model, lambda t: t)
+    expected = trained(model, lambda t: t)
     with machine.running():
-        machine.put(other)
-        found = train(other, machine.put)
+        found = trained(machine.put(other), machine.put)
     if machine.name == "cuda":  # torch's own sums of digital gradients go another way
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b, atol=2e-2, rtol=1e-3)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from every_cell import CONFIGURATIONS
-from gpu.parity import assert_same, quiet_configuration, quieted, tile_of, work
+from gpu import first_run
+from gpu.conftest import Machine
+from gpu.parity import assert_same, mapped_network, quiet_configuration, quieted, tile_of, trained, work
 from gpu.pretended import GPU, pretended_gpu
 from gpu.test_cells import OPTIONS, PAIRS, pair_of, tile_with
 from kernels.digest import DEVICES, PERIPHERIES, SHAPE, UPDATES, batch
-from torch import nn
 
 from tilewright import configs
 from tilewright.devices import trace_pulses
 from tilewright.kernels import gpu
 from tilewright.kernels.device_rate import DeviceRate
-from tilewright.nn import AnalogConv2d, AnalogLinear
-from tilewright.optim import AnalogSGD
 from tilewright.tile import AnalogTile
 
 
@@ -107,32 +107,29 @@ def test_traces(monkeypatch):
 
 
 def test_layers_optimisers_and_checkpoints(monkeypatch):
-    config = configs.SingleRPUConfig(
-        device=quieted(DEVICES["soft"]),
-        forward=configs.IOParameters(out_bound=2.0, bound_management="None"),
-        mapping=configs.MappingParameter(weight_scaling_omega=0.6, learn_out_scaling=True),
-    )
-    torch.manual_seed(5)
-    conv = AnalogConv2d(1, 4, 3, rpu_config=config)
-    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), AnalogLinear(144, 5, rpu_config=config))
+    model = mapped_network()
     other = copy.deepcopy(model)
-
-    def train(one: nn.Module, put: Any) -> list[torch.Tensor]:
-        optimiser = AnalogSGD(one.parameters(), lr=0.05)
-        generator = torch.Generator().manual_seed(1)
-        for _ in range(3):
-            x = put(torch.randn(4, 1, 8, 8, generator=generator))
-            optimiser.zero_grad()
-            (one(x) ** 2).sum().backward()
-            optimiser.step()
-        return [value.detach().cpu() for value in one.parameters()]
-
-    expected = train(model, lambda t: t)
+    expected = trained(model, lambda t: t)
     with pretended_gpu(monkeypatch):
-        found = train(other.to(GPU), lambda t: t.to(GPU))
+        found = trained(other.to(GPU), lambda t: t.to(GPU))
         state = {key: v.cpu() if isinstance(v, torch.Tensor) else v for key, v in other.state_dict().items()}
     assert_same(found, expected)
     model.load_state_dict(state)
+
+
+class Pretended(Machine):
+    """The pretended GPU, as the checks of the first run take a machine."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.name, self.device, self._monkeypatch = "pretended", GPU, monkeypatch
+
+    def running(self) -> AbstractContextManager[Any]:
+        return pretended_gpu(self._monkeypatch)
+
+
+def test_the_first_run(monkeypatch, capsys):
+    assert first_run.run(Pretended(monkeypatch))
+    assert capsys.readouterr().out.count(": agrees") > 60
 
 
 def test_what_is_left_on_the_cpu_is_refused(monkeypatch):
