@@ -177,7 +177,7 @@ struct LevelsBody : LinesBody<LevelsBody> {
     TW_INLINE void line(const Side& side, int64_t sample, int64_t line) const {
         const UpdateArgs& s = u.job.update;
         const Schedule plan = u.memory.plan[sample];
-        const float v = line_value(side, sample, line), lr = u.lr(sample);
+        const float v = plan.bl > 0 ? line_value(side, sample, line) : 0.0f, lr = u.lr(sample);  // what does not count may be unset
         float level = 0;
         if (s.kind == PulseKind::ExactClipped) {
             level = side.errors ? v * lr : v;
