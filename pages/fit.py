@@ -35,12 +35,13 @@ place = heading(
 names = workspace().measurements.names()
 if not names:
     st.info("There is no measurement yet. Bring one, or take an example.", icon=":material/show_chart:")
-    if next_step("Choose a measurement", "measure"):
-        go("measure")
+    with place:
+        if next_step("Choose a measurement", "measure"):
+            go("measure")
     st.stop()
 
 
-settings, view = st.columns([1, 1.75], gap="medium")
+settings, view = st.columns([1.1, 1.75], gap="medium")
 with settings:
     name = named_choice("Measurement", names, "measurement")
     raw = workspace().measurements.load(name)

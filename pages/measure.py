@@ -116,7 +116,7 @@ with settings:
 
 with view:
     if reading is None:
-        st.info("Drop a file on the left, or choose **Example** to see what one looks like.", icon=":material/upload:")
+        st.info("Drop a file (CSV, XLSX, MAT ...) on the left, or look at an **Example**.", icon=":material/upload:")
     if reading is not None and measurement is None:
         show_error(reading.declined)
         st.caption(

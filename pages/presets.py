@@ -10,7 +10,7 @@ from tilewright.preset_table import preset_class
 
 place = heading("Presets", "Every preset in one table: where it comes from and what its device is worth. Pick a row.")
 
-row = st.container(horizontal=True, vertical_alignment="bottom")
+row = st.container(horizontal=True, vertical_alignment="top")
 kind = row.segmented_control(
     "Kind", list(KINDS), default="All", required=True, key="kind", bind="query-params", format_func=str
 )
@@ -30,7 +30,7 @@ st.caption(f"{len(rows)} of {len(table())} presets. Select a row to read about a
 # A key of its own for each set of rows: a selection is kept by place, not by name.
 picked = st.dataframe(
     rows[shown_columns(rows)], hide_index=True, placeholder="–", column_config=FORMATS, on_select="rerun",
-    selection_mode="single-row", key=f"picked-{'-'.join(rows['name'])}", height=min(38 + 35 * len(rows), 460),
+    selection_mode="single-row", key=f"picked-{'-'.join(rows['name'])}", height="content" if len(rows) <= 12 else 460,
 )  # fmt: skip
 if picked.selection.rows:
     st.query_params["preset"] = rows["name"][picked.selection.rows[0]]

@@ -101,10 +101,10 @@ def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
         shown = pd.DataFrame(
             {
                 group_heading(by): table.setting,
-                **({"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]} if several else {}),
-                "Finished": [f"{r.finished} of {r.runs}" for r in table.itertuples()],
                 metric_words(metric).removesuffix(" (%)"): words,
+                "Finished": [f"{r.finished} of {r.runs}" for r in table.itertuples()],
                 "Time (s)": table.seconds.round(1),
+                **({"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]} if several else {}),
             }
         )
         st.dataframe(shown, hide_index=True, placeholder="–")

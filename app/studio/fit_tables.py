@@ -46,7 +46,6 @@ def edit_parameters(device_class: type[PulsedDevice], measurement: Measurement, 
         table,
         hide_index=True,
         key=key,
-        height=38 + 35 * min(len(table), 10),
         disabled=["parameter"],
         column_config={"start": number, "min": number, "max": number, "fit": held, "expression": tied},
     )

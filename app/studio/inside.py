@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import statistics
+
 import streamlit as st
 
 from studio.errors import guarded
@@ -29,6 +32,15 @@ HELP = {
 }
 
 
+def array_words(name: str) -> str:
+    """An array as people call it: ``1 tile 0 fast weight`` is that of layer 1, tile 0."""
+    found = re.fullmatch(r"(\S+)(?: tile ([\d ]+))? (.+)", name)
+    if found is None:
+        return name
+    layer, tile, what = found.groups()
+    return f"Layer {layer}, tile {tile}: {what}" if tile else f"Layer {layer}: {what}"
+
+
 def show_inside(rows: list[RunRow]) -> None:
     """Choose a run and look into it."""
     by_id = {row.id: row for row in rows}
@@ -38,6 +50,9 @@ def show_inside(rows: list[RunRow]) -> None:
     row = by_id[chosen]
     metrics = workspace().runs.metrics(row.id)
     last = {found.name: found.value for found in metrics}
+    paces = [found.value for found in metrics if found.name == "throughput"]
+    if paces:
+        last["throughput"] = statistics.median(paces)  # one step alone tells little of the pace
     losses = [found.value for found in metrics if found.name == "loss"]
     for sentence in concerns(last, losses, row.progress):
         st.warning(sentence, icon=":material/monitor_heart:")
@@ -53,7 +68,8 @@ def show_inside(rows: list[RunRow]) -> None:
         )
         values = [found for found in metrics if found.name == name]
         curve = Curve(row.name, row.algorithm, [v.step for v in values], [v.value for v in values])
-        figure = plot_losses([curve], y_title=READINGS[name][0], x_title="Step", key=f"reading-{name}")
+        smooth = 15 if name == "throughput" else 1
+        figure = plot_losses([curve], y_title=READINGS[name][0], x_title="Step", smooth=smooth, key=f"reading-{name}")
         show_figure(figure, "train-reading", settings=f"{row.name}, {row.spec.data.name}")
 
 
@@ -74,8 +90,12 @@ def _show_arrays(row: RunRow) -> None:
         return
     if st.session_state.get("array") not in arrays:
         st.session_state["array"] = next(iter(arrays))
-    name = bar.selectbox("Array", list(arrays), key="array", width=260)
+    name = bar.selectbox("Array", list(arrays), key="array", width=260, format_func=array_words)
     array = arrays[name]
     figure = plot_snapshot(array.picture, array.counts, array.low, array.high)
     rows, columns = array.picture.shape
-    show_figure(figure, "train-array", settings=f"{name} after epoch {epoch}; {rows} x {columns} of its crosspoints")
+    show_figure(
+        figure,
+        "train-array",
+        settings=f"{array_words(name)} after epoch {epoch}; {rows} x {columns} of its crosspoints",
+    )

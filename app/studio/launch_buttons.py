@@ -30,12 +30,12 @@ def starting() -> bool:
 def offer_launch(grid: Grid | None) -> None:
     """Train, or estimate first."""
     count = grid.size if grid else 0
-    row = st.columns([2, 1])
+    row = st.container(horizontal=True)
     label = f"Train {count:,} run{'s' if count != 1 else ''}"
-    train = row[0].button(
+    train = row.button(
         label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=not count, key="launch"
     )
-    ask = row[1].button("Estimate", icon=":material/timer:", width="stretch", disabled=not count, key="estimate")
+    ask = row.button("Estimate", icon=":material/timer:", disabled=not count, key="estimate")
     if grid is None:
         return
     with guarded():

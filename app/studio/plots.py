@@ -8,6 +8,7 @@ import streamlit as st
 from studio.chart import draw_chart
 from studio.words import plain
 from tilewright.figures import figure_data
+from tilewright.figures.frame import KEPT_HERE
 
 BUTTONS_OUT = [
     "select2d",
@@ -30,7 +31,7 @@ def show_figure(figure: go.Figure, key: str, *, settings: str = "", code: str = 
     """
     image = st.session_state.get(f"{key}.image", "svg")
     config = {
-        "displaylogo": False,
+        **KEPT_HERE,
         "displayModeBar": "hover",
         "modeBarButtonsToRemove": BUTTONS_OUT,
         "scrollZoom": False,

@@ -69,7 +69,7 @@ def _column_table(columns: tuple[ColumnGuess, ...], key: str) -> dict[str, Any]:
     )
     edited = st.data_editor(
         table, key=f"{key}.columns", hide_index=True, width="stretch", disabled=["Column", "Sure", "Why"],
-        height=min(36 * (len(shown) + 1), 220),
+        height="content" if len(shown) <= 5 else 220,
         column_config={
             "Role": st.column_config.SelectboxColumn(options=list(ROLES), required=True, width="small"),
             "Sure": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),

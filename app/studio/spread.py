@@ -39,7 +39,8 @@ def show_numbers(device: PulsedDevice) -> None:
     point = symmetry_point(device)
     up, down = (float(step[0]) for step in device.nominal_steps(np.zeros(1)))
     shift = device.nominal_reference
-    first, second = st.columns(4), st.columns(4)
+    widths = (0.9, 1.1, 1.5, 1.3)
+    first, second = st.columns(widths), st.columns(widths)
     first[0].metric("States", _short(device, number_of_states), help="Range divided by the mean step at weight 0.")
     first[1].metric(
         "Symmetry point",

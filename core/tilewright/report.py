@@ -13,6 +13,7 @@ import plotly
 import plotly.graph_objects as go
 
 from tilewright.figures.comparison import plot_bands, plot_intervals
+from tilewright.figures.frame import KEPT_HERE
 from tilewright.figures.training import Curve
 from tilewright.runs.comparison import SHARES, figures_of
 from tilewright.runs.grouping import SETTING, common_algorithm, group_heading, grouped
@@ -137,7 +138,7 @@ th, td {{ padding: 0.25rem 0.8rem 0.25rem 0; text-align: left; border-bottom: 1p
 
 
 def _section(title: str, text: str, figure: go.Figure | None = None) -> str:
-    config = {"displaylogo": False, "responsive": True}
+    config = {**KEPT_HERE, "responsive": True}
     drawn = "" if figure is None else figure.to_html(full_html=False, include_plotlyjs=False, config=config)
     return f"<section><h2>{html.escape(title)}</h2>{text}{drawn}</section>"
 

@@ -77,6 +77,18 @@ def test_the_whole_path(studio, chromium):
     visitor.close()
 
 
+def test_no_chart_offers_to_send_itself_away(studio, chromium):
+    address, _ = studio
+    visitor = Visitor(chromium, address)
+    visitor.open("/device")
+    buttons = visitor.page.locator(".modebar-btn").evaluate_all("found => found.map(b => b.dataset.title)")
+    assert "Download plot" in buttons
+    assert not [
+        title for title in buttons if any(word in title.lower() for word in ("share", "cloud", "send", "studio"))
+    ]
+    visitor.close()
+
+
 def test_a_wrong_file_is_refused_in_words(studio, chromium):
     visitor = Visitor(chromium, studio[0])
     visitor.open()

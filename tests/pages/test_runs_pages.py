@@ -202,7 +202,7 @@ def test_a_run_is_looked_into(filled):
     assert messages(app) == []
     values = {metric.label: metric.value for metric in app.metric}
     assert values["Saturated weights"].endswith("%")
-    assert {"1 weight", "1 fast weight", "1 buffer"} <= set(app.selectbox(key="array").options)
+    assert {"Layer 1: weight", "Layer 1: fast weight", "Layer 1: buffer"} <= set(app.selectbox(key="array").options)
     app.select_slider(key="snapshot-epoch").set_value(0).run()
     assert messages(app) == []
 

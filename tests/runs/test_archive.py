@@ -113,6 +113,8 @@ def test_what_does_not_belong_is_refused_and_nothing_is_kept(finished, store, tm
 def test_a_report_is_one_file_that_asks_for_nothing(finished):
     source, ids = finished
     text = html_report(source, ids)
+    drawings = text.split("</script>", 1)[1]  # after the library itself
+    assert drawings.count("Plotly.newPlot(") == drawings.count('"showSendToCloud": false') > 0
     assert "<b>" not in re.sub(r"<script.*?</script>", "", text, flags=re.S), "names are text, not markup"
     outside = re.findall(
         r"""(?:src|href)\s*=\s*["'](?!data:|#)[^"']+""", re.sub(r"<script.*?</script>", "", text, flags=re.S)

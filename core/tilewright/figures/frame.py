@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tilewright.figures.palette import AXIS, GRID, GROUND, SEQUENCE
 
 MAX_POINTS = 1500
+# Without these settings plotly offers to upload every chart to its own servers.
+KEPT_HERE: Final[dict[str, Any]] = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
 
 
 def framed(

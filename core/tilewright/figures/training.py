@@ -65,9 +65,10 @@ def plot_losses(
         traces += _curve(curve, literal(shortened(label)), DASHES[turn % len(DASHES)], smooth)
     axes: dict[str, dict[str, Any]] = {
         "xaxis": {**COUNT_AXIS, "title": x_title, "rangemode": "tozero"},
-        "yaxis": {"title": y_title, "type": "log" if log_y else "linear"},
+        "yaxis": {**COUNT_AXIS, "title": y_title, "type": "log" if log_y else "linear"},
     }
-    return framed(traces, axes, key=key, height=400)
+    # The legend stands above the plot, about two names a line.
+    return framed(traces, axes, key=key, height=400 + 20 * max(0, -(-len(drawn) // 2) - 2))
 
 
 def _curve(curve: Curve, label: str, dash: str, smooth: int) -> list[dict[str, Any]]:
