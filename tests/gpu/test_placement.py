@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,12 +17,16 @@ from gpu.parity import assert_same, mapped_network, quiet_configuration, quieted
 from gpu.pretended import GPU, pretended_gpu
 from gpu.test_cells import OPTIONS, PAIRS, pair_of, tile_with
 from kernels.digest import DEVICES, PERIPHERIES, SHAPE, UPDATES, batch
+from torch import nn
 
 from tilewright import configs
 from tilewright.devices import trace_pulses
 from tilewright.kernels import gpu
 from tilewright.kernels.device_rate import DeviceRate
+from tilewright.ledger import ledger
+from tilewright.nn import AnalogLinear, analog_summary, convert_to_digital
 from tilewright.tile import AnalogTile
+from tilewright.weight_access import program_weights, read_weights, remap_weights
 
 
 def keeps_to_its_device(tile: AnalogTile, monkeypatch: pytest.MonkeyPatch, rounds: int = 2) -> None:
@@ -115,6 +120,57 @@ def test_layers_optimisers_and_checkpoints(monkeypatch):
         state = {key: v.cpu() if isinstance(v, torch.Tensor) else v for key, v in other.state_dict().items()}
     assert_same(found, expected)
     model.load_state_dict(state)
+
+
+def test_references_are_programmed(monkeypatch):
+    """To the same bits as on the processor, and with other random orders each time."""
+    tile = tile_of(quieted(DEVICES["reference"]))
+    other = copy.deepcopy(tile)
+
+    def programmed(one: AnalogTile) -> list[torch.Tensor]:
+        given = {"n_pulses": 30, "method": "random", "read_noise": 0.01, "write_noise": 0.01}
+        found = [torch.from_numpy(one.program_reference("W", **given).estimate) for _ in range(2)]
+        return [*found, one.get_weights().cpu(), one.cell.array.reference.cpu()]
+
+    expected = programmed(tile)
+    assert not torch.equal(expected[0], expected[1])
+    with pretended_gpu(monkeypatch):
+        found = programmed(other.to(GPU))
+    assert_same(found, expected)
+
+
+USES = {
+    "read": lambda layer: read_weights(layer.tile),
+    "program": lambda layer: program_weights(layer.tile, torch.rand(9, 20) * 0.1, max_iterations=2),
+    "remap": lambda layer: remap_weights(layer.tile),
+    "summary": lambda layer: str(analog_summary(layer, (3, 20))),
+    "digital": lambda layer: convert_to_digital(nn.Sequential(layer)),
+    "copy": copy.deepcopy,
+    "save": lambda layer: torch.save(layer.state_dict(), io.BytesIO()),
+    "load": lambda layer: layer.load_state_dict(AnalogLinear(20, 9, rpu_config=layer.tile.rpu_config).state_dict()),
+    "set weights": lambda layer: layer.set_weights(torch.zeros(9, 20), torch.zeros(9)),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_what_else_is_done_with_layers(name, monkeypatch):
+    config = configs.SingleRPUConfig(
+        device=quieted(DEVICES["soft"]), mapping=configs.MappingParameter(weight_scaling_omega=0.6)
+    )
+    with pretended_gpu(monkeypatch):
+        layer = AnalogLinear(20, 9, rpu_config=config).to(GPU)
+        USES[name](layer)
+        assert layer.weight.device == GPU
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_ledgers_count_alike(name, monkeypatch):
+    tile = AnalogTile(*SHAPE, quiet_configuration(CONFIGURATIONS[name]), seed=9)
+    other, (x, d) = copy.deepcopy(tile), batch(np.random.default_rng(0))
+    tile.update(x, d, 0.1)
+    with pretended_gpu(monkeypatch):
+        other.to(GPU).update(x.to(GPU), d.to(GPU), 0.1)
+        assert ledger(other).to_json() == ledger(tile).to_json()
 
 
 class Pretended(Machine):

@@ -152,23 +152,24 @@ def program_reference(
             f"{type(array.device).__name__} has no reference to program: use SoftBoundsReferenceDevice or "
             "PowStepReferenceDevice with reference_std above 0 or subtract_symmetry_point, or a ReferenceUnitCell"
         )
-    seed = kernels.derive_seed(array.noise_seed, "symmetry search", array.progress.calls)
+    seed, device = kernels.derive_seed(array.noise_seed, "symmetry search", array.sent.calls), visible.device
     reads = min(n_reads, n_pulses)
     _pulse(array, visible, 0, n_pulses - reads, method, seed)
-    total = torch.zeros(array.shape, dtype=torch.float64)
+    total = torch.zeros(array.shape, dtype=torch.float64, device=device)
     for k in range(reads):
         _pulse(array, visible, n_pulses - reads + k, 1, method, seed)
         total += visible
         if read_noise > 0:
-            total += read_noise * kernels.normal_field(array.shape, kernels.derive_seed(seed, "read"), k)
+            total += read_noise * kernels.normal_field(array.shape, kernels.derive_seed(seed, "read"), k).to(device)
     estimate = (total / reads).to(torch.float32)
     stored = estimate
     if write_noise > 0:
-        stored = estimate + write_noise * kernels.normal_field(array.shape, kernels.derive_seed(seed, "write"))
+        noise = kernels.normal_field(array.shape, kernels.derive_seed(seed, "write"))
+        stored = estimate + write_noise * noise.to(device)
     array.reference = (array.reference + stored).contiguous()
     visible.sub_(stored)
     return SymmetrySearch(
-        method, estimate.numpy().astype(float), np.full(array.shape, np.nan), np.zeros(0), np.zeros((0, 0)),
+        method, estimate.cpu().numpy().astype(float), np.full(array.shape, np.nan), np.zeros(0), np.zeros((0, 0)),
         n_pulses, reads,
     )  # fmt: skip
 
@@ -188,7 +189,8 @@ def _pulse(array: DeviceArray, visible: torch.Tensor, first: int, count: int, me
             x = 1.0 - 2.0 * (kernels.uniform_rows(n, inputs, kernels.derive_seed(seed, "x"), start) < 0.5).float()
             d = 1.0 - 2.0 * (kernels.uniform_rows(n, outputs, kernels.derive_seed(seed, "d"), start) < 0.5).float()
         # A rate of one step over inputs and errors of one fires every line in the one slot.
-        array.update(visible, x.contiguous() * 2, d * 2, torch.tensor([unit], dtype=torch.float32), settings)
+        x, d = ((vectors * 2).contiguous().to(visible.device) for vectors in (x, d))
+        array.update(visible, x, d, torch.tensor([unit], dtype=torch.float32), settings)
 
 
 def _sequence(n_pulses: int, method: Method, seed: int) -> NDArray[np.int8]:
