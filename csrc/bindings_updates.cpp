@@ -65,9 +65,9 @@ class Updates {
     // Samples taken; -1, and nothing done, where the tensors are not as the kernels take them.
     int64_t step(py::handle visible, py::handle x, py::handle d, double lr, int threads) {
         TensorView inputs, errors;
-        const DeviceArgs& device = array_.device();
-        if (!read_matrix(x.ptr(), device.cols, inputs) || !read_matrix(d.ptr(), device.rows, errors)) return -1;
+        if (!read_matrix(x.ptr(), array_.device().cols, inputs) || !read_matrix(d.ptr(), array_.device().rows, errors)) return -1;
         if (inputs.shape[0] != errors.shape[0] || !array_.look(visible.ptr())) return -1;
+        const DeviceArgs device = array_.device();  // a copy: another thread may look next
         const float rate = (float)lr;
         UpdateStats stats;
         UpdateArgs u = settings_;

@@ -27,6 +27,8 @@ class BoundArray {
         device_.visible = v.values();
         std::array<PyObject*, kTensors> found;
         if (!find(found) && !(locate() && find(found))) return false;
+        for (int k = 0; k < kTensors; ++k)
+            if (held_[k].ptr() != found[k]) held_[k] = pybind11::reinterpret_borrow<pybind11::object>(found[k]);
         Plane* const planes[] = {&device_.up,       &device_.down,       &device_.max_bound, &device_.min_bound,
                                  &device_.slope_up, &device_.slope_down, &device_.reference};
         for (int k = 0; k < 7; ++k)
@@ -95,6 +97,7 @@ class BoundArray {
     DeviceArgs device_;
     pybind11::dict tensors_;
     Names names_;
+    std::array<pybind11::object, kTensors> held_;  // what the kernels work on, should another thread replace it meanwhile
     std::vector<int> tensor_at_;  // of each entry: which tensor it is, or -1
     int64_t* counts_ = nullptr;
 };
