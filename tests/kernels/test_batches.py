@@ -46,6 +46,29 @@ def test_a_batch_is_its_samples_in_order(cls, update, size):
     assert torch.equal(together.get_weights(), apart.get_weights())
 
 
+@pytest.mark.parametrize("pulses", [0.03, 1.0, 18.0], ids="{} per crosspoint and sample".format)
+@pytest.mark.parametrize("cls", [*FAMILIES, configs.ExpStepDevice, configs.PowStepDevice, configs.TableStepDevice])
+def test_wide_batches_are_their_samples_in_order_at_any_density(cls, pulses):
+    """Rows long enough for every way through the kernels: lists of columns, several vectors together, queued pulses."""
+    shape, size = (5, 75), 12
+    device = without_noise(cls, dw_min=0.001, up_down=0.1)
+    config = configs.SingleRPUConfig(device=device)
+    together, apart = AnalogTile(*shape, config, seed=3), AnalogTile(*shape, config, seed=3)
+    rng = np.random.default_rng(5)
+    x, d = (
+        torch.tensor(rng.choice([-1, 1], (size, n)) * rng.uniform(0.6, 1, (size, n)), dtype=torch.float32)
+        for n in (shape[1], shape[0])
+    )
+    lr = pulses * device.granularity / 0.64
+    together.update(x, d, lr)
+    for k in range(size):
+        apart.update(x[k : k + 1], d[k : k + 1], lr)
+    sent = together.cell.array.sent.pulses
+    assert sent == apart.cell.array.sent.pulses
+    assert sent / (size * shape[0] * shape[1]) == pytest.approx(pulses, rel=0.3)
+    assert torch.equal(together.get_weights(), apart.get_weights())
+
+
 @pytest.mark.parametrize("io", [{}, {"out_bound": 0.5, "inp_noise": 0.1}, {"mv_type": "PosNegSeparate"}], ids=str)
 def test_products_of_a_batch_are_products_of_its_samples(io):
     """Noise belongs to the sample's number, so splitting a batch changes nothing."""
