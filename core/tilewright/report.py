@@ -112,7 +112,7 @@ def html_report(
         curves = plot_bands(setting_curves(store, rows, metric, by), y_title=metric_words(metric), key="metric")
         parts.append(_section(f"{metric_words(metric)} after each epoch", "", curves))
     parts.append(_section("Paired differences", _differences(rows, metric, by)))
-    parts.append(_section("Every run", _table(runs_table(rows))))
+    parts.append(_section("Every run", _table(_figures_first(rows))))
     parts.append(_section("Specifications", "".join(_specification(row) for row in rows)))
     script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     made = time.strftime("%d %B %Y, %H:%M")
@@ -129,7 +129,9 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem au
 h1 {{ margin-bottom: 0; }} .made {{ opacity: 0.65; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: 0.25rem 0.8rem 0.25rem 0; text-align: left; border-bottom: 1px solid rgba(128,136,148,0.3); }}
-.wide {{ overflow-x: auto; }} pre {{ overflow-x: auto; font-size: 12px; }}
+/* Plotly writes the colour of its texts into them; these follow the ground. */
+.js-plotly-plot :is(.cartesianlayer, .infolayer, [class*="axislayer"]) text {{ fill: CanvasText !important; }}
+.wide {{ overflow-x: auto; }} .wide td:first-child {{ white-space: nowrap; }} pre {{ overflow-x: auto; font-size: 12px; }}
 </style><script>{script}</script></head><body>
 <h1>{title}</h1><p class="made">Tilewright, {made}</p>
 {body}
@@ -170,6 +172,15 @@ def _differences(rows: Sequence[RunRow], metric: str, by: str) -> str:
     if not found:
         return "<p>Groups need two seeds or more in common to be compared in pairs.</p>"
     return _table(pd.DataFrame(found)) + "<p>Pairs are runs with equal seeds for data, weights and devices.</p>"
+
+
+def _figures_first(rows: Sequence[RunRow]) -> pd.DataFrame:
+    """The runs with what came of them before what they were set to; columns that say nothing are left out."""
+    table = runs_table(rows)
+    names = {name for row in rows for name in figures_of(row)}
+    first = ["name", "state", *(name for name in table if name in names)]
+    table = table[[*first, *(name for name in table if name not in first and name != "run"), "run"]]
+    return table[[name for name in table if (table[name].notna() & (table[name] != "")).any()]]
 
 
 def _specification(row: RunRow) -> str:

@@ -90,7 +90,7 @@ def panel(series: Sequence[Series], x_title: str, y_title: str, log_x: bool = Fa
         _, y = box.places(1.0, value)
         parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
-    for value in _ticks(*box.xs):
+    for value in _log_ticks(*box.xs) if log_x else _ticks(*box.xs):
         shown = 10**value if log_x else value
         x, _ = box.places(shown, 0.0)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{shown:.3g}</text>')
@@ -140,6 +140,13 @@ def _ticks(low: float, high: float, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     return [float(round(k * step, 12)) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Logarithms of 1, 2, 5, 10 ... between two logarithms; of the powers of ten alone where there are many."""
+    factors = (1, 2, 5) if high - low < 3 else (1,)
+    places = (power + math.log10(factor) for power in range(math.floor(low), math.ceil(high) + 1) for factor in factors)
+    return [place for place in places if low - 1e-9 <= place <= high + 1e-9]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -250,7 +257,7 @@ def _algorithms(verdict: DeviceVerdict) -> str:
         [
             {
                 "Algorithm": algorithm_label(item.algorithm),
-                "Predicted error": f"{item.error:.0%}",
+                "Predicted error": f"{100 * item.error:.0f} %",
                 "Mostly from": item.mostly_from,
                 "Why": item.reason,
             }
