@@ -97,10 +97,18 @@ def _short(value: Any) -> str:
 
 
 def _follow_base(base: Parameters, key: str) -> None:
-    """When the object behind a form was saved anew, its widgets start again from it."""
-    text, mark = base.to_json(full=True), f"{key}#base"
+    """When the object behind a form was saved anew, its widgets start again from it; else from where they were left.
+
+    Streamlit forgets the widgets of a page that is left. What they said comes back with the page, unless its address
+    says otherwise.
+    """
+    text, mark, last = base.to_json(full=True), f"{key}#base", st.session_state.get(f"{key}#valid")
     if st.session_state.get(mark, text) != text:
         _set_widgets(base, key)
+    elif type(last) is type(base) and not any(name.startswith(f"{key}.") for name in st.query_params):
+        for name in type(base).model_fields:
+            if f"{key}.{name}" not in st.session_state and getattr(last, name) != getattr(base, name):
+                st.session_state[f"{key}.{name}"] = _widget_value(getattr(last, name))
     st.session_state[mark] = text
 
 

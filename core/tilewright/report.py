@@ -131,7 +131,8 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: 0.25rem 0.8rem 0.25rem 0; text-align: left; border-bottom: 1px solid rgba(128,136,148,0.3); }}
 /* Plotly writes the colour of its texts into them; these follow the ground. */
 .js-plotly-plot :is(.cartesianlayer, .infolayer, [class*="axislayer"]) text {{ fill: CanvasText !important; }}
-.wide {{ overflow-x: auto; }} .wide td:first-child {{ white-space: nowrap; }} pre {{ overflow-x: auto; font-size: 12px; }}
+.wide {{ overflow-x: auto; }} .wide td:first-child {{ white-space: nowrap; }}
+pre {{ overflow-x: auto; font-size: 12px; }}
 </style><script>{script}</script></head><body>
 <h1>{title}</h1><p class="made">Tilewright, {made}</p>
 {body}

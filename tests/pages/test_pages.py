@@ -12,6 +12,7 @@ from studio.fits import FitSettings, start_fit
 from studio.lesson_texts import read_lesson
 from tilewright.configs import SoftBoundsDevice
 from tilewright.measurement import load_example
+from tilewright.presets import TutorialRRAMPresetDevice
 from tilewright.runs import Engine, recommended_names
 
 
@@ -568,3 +569,20 @@ def blocks_of(block):
         if hasattr(child, "children"):
             yield child
             yield from blocks_of(child)
+
+
+def test_what_was_changed_comes_back_with_its_page(filled):
+    app = open_page("device", device="mine")
+    app.slider(key="mine.w_max").set_value(1.5).run()
+    assert any("w_max" in text.value and "Changed" in text.value for text in app.caption)
+    app.switch_page(str(ROOT / "pages" / "tile.py")).run()
+    app.switch_page(str(ROOT / "pages" / "device.py")).run()
+    assert messages(app) == []
+    assert app.slider(key="mine.w_max").value == 1.5
+    app.button(key="mine#reset").click().run()
+    app.switch_page(str(ROOT / "pages" / "tile.py")).run()
+    app.switch_page(str(ROOT / "pages" / "device.py")).run()
+    assert app.slider(key="mine.w_max").value == 2.0
+    filled.devices.save("mine", TutorialRRAMPresetDevice(w_max=1.0))
+    app.run()
+    assert app.slider(key="mine.w_max").value == 1.0
