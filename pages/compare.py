@@ -72,7 +72,7 @@ def choose_runs() -> list[RunRow]:
 
 chosen = choose_runs()
 if not chosen:
-    st.info("Choose at least one run above.")
+    st.info("No run is left to compare: choose runs or a sweep above, or clear the choice of algorithms and tags.")
     st.stop()
 task = find_task(FRESH)
 busy = any(row.active for row in chosen) or (task is not None and task.running)

@@ -35,7 +35,7 @@ picked = st.dataframe(
 if picked.selection.rows:
     st.query_params["preset"] = rows["name"][picked.selection.rows[0]]
 name = st.query_params.get("preset")
-if name not in set(table()["name"]):
+if name not in set(rows["name"]):
     st.stop()
 
 page = about(name)

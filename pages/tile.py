@@ -14,7 +14,7 @@ from studio.plots import show_figure
 from studio.saving import keep, save_as
 from studio.tiles import differences, new_tile, pasted, probed, tile_form
 from studio.workspace import workspace
-from tilewright.configs import RPUConfig
+from tilewright.configs import FloatingPointRPUConfig, RPUConfig
 from tilewright.figures import (
     agreement,
     algorithm_label,
@@ -68,7 +68,7 @@ def show_probe(config: RPUConfig, seed: int) -> None:
         show_figure(figure, "tile-products", settings=settings, code=code)
     with updates:
         st.subheader("Update", anchor=False)
-        settings = f"Correlation {agreement(probe.update_wanted, probe.update):.2f}, 500 repeats of one gradient"
+        settings = f"Correlation {agreement(probe.update_wanted, probe.update):.2f}, 500 repeats; bars: spread"
         show_figure(
             plot_update_scatter(probe.update_wanted, probe.update), "tile-update", settings=settings,
             code=code.replace("plot_mvm_scatter", "plot_update_scatter").replace("forward", "update"),
@@ -114,7 +114,8 @@ def assemble() -> None:
         if reasons:
             with st.expander("Why these settings"):
                 st.markdown("\n".join(f"- {reason}" for reason in reasons))
-        form, errors = st.container(height=400, border=False), st.container()
+        exact = isinstance(base, FloatingPointRPUConfig)  # has one short form
+        form, errors = st.container(height="content" if exact else 400, border=False), st.container()
         with form:
             config = tile_form(base, slug(name), errors)
         seed = st.slider("Draw", 1, 20, 1, key="probe", help="Another draw of weights, inputs, devices and noise.")

@@ -42,13 +42,13 @@ def new_tile(algorithm: str, device: PulsedDevice, recommended: bool) -> tuple[R
 def tile_form(base: RPUConfig, key: str, errors: DeltaGenerator) -> RPUConfig:
     """The sections of a tile as tabs; returns what they describe, and says in ``errors`` what is wrong."""
     sections = {name: title for name, title in SECTIONS.items() if isinstance(getattr(base, name, None), Parameters)}
+    if not isinstance(getattr(base, "device", None), UnitCell):
+        sections.pop("device", None)
+        st.caption("This algorithm has no settings of its own. The device itself is edited on the Device page.")
     made: dict[str, Parameters] = {}
     for name, tab in zip(sections, st.tabs(list(sections.values())), strict=True):
         part = getattr(base, name)
         with tab:
-            if name == "device" and not isinstance(part, UnitCell):
-                st.caption("This algorithm has no settings of its own. The device itself is edited on the Device page.")
-                continue
             made[name] = parameter_form(
                 part, f"{key}.{name}", open_groups=OPEN[name], skip=("construction_seed",), errors=errors
             )

@@ -40,11 +40,11 @@ def plot_update_scatter(wanted: Array, delivered: Array) -> go.Figure:
     if wanted.size == 0:
         return empty_figure("No crosspoint was updated.")
     centres, mean, std = _binned(wanted, delivered)
-    traces = _pairs([("Crosspoints", DOWN, wanted, delivered)])
+    traces = _pairs([("Weights", DOWN, wanted, delivered)])
     traces.append(
         {
             "x": centres, "y": mean, "error_y": {"array": std, "thickness": 1.2, "width": 3}, "mode": "markers",
-            "name": "Mean ± spread", "marker": {"size": 9, "color": UP, "symbol": "diamond"},
+            "name": "Mean", "marker": {"size": 9, "color": UP, "symbol": "diamond"},
             "hovertemplate": "asked %{x:.3g}<br>made %{y:.3g} on average<extra></extra>",
         }
     )  # fmt: skip
