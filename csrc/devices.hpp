@@ -1,6 +1,6 @@
 // The step of each device model, written once for vectors of crosspoints, for single ones on a graphics processor, and in
-// double precision. kSums says that steps do
-// not depend on the weight, so that many may be taken as their sum.
+// double precision. kSums says that steps do not depend on the weight, so that many may be taken as their sum; kCostly that a
+// step takes many times longer to compute than to add.
 #pragma once
 #include "elementary.hpp"
 #include "kernel_table.hpp"
@@ -26,21 +26,28 @@ struct Crosspoints {
     V state, up, down, max_bound, min_bound, slope_up, slope_down, inverse_range;
 };
 
+// Steps down as negative ones: a change of sign passes through every step to the last bit, and as a parameter it costs nothing.
+template <class V>
+TW_INLINE Crosspoints<V> downward(Crosspoints<V> c) {
+    c.down = -c.down;
+    return c;
+}
+
 // Moves the state by a step and clips it to the bounds.
 template <class Device, bool Mult, class V, class M, class S>
 TW_INLINE V pulse(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& shape) {
-    const V size = Device::template noisy_size<Mult>(c, up, noise, shape);
-    return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+    const V change = Device::template noisy_size<Mult>(downward(c), up, noise, shape);
+    return minimum(maximum(c.state + change, c.min_bound), c.max_bound);
 }
 template <class Device, class V, class M, class S>
 TW_INLINE V quiet_pulse(const Crosspoints<V>& c, M up, const StepShape<S>& shape) {
-    const V size = Device::size(c, up, shape);
-    return minimum(maximum(c.state + blend(up, size, -size), c.min_bound), c.max_bound);
+    const V change = Device::size(downward(c), up, shape);
+    return minimum(maximum(c.state + change, c.min_bound), c.max_bound);
 }
 
 // Constant step: s (1 + sigma xi).
 struct ConstantStep {
-    static constexpr bool kSlope = false, kRange = false, kSums = true;
+    static constexpr bool kSlope = false, kRange = false, kSums = true, kCostly = false;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         return blend(up, c.up, c.down);
@@ -55,7 +62,7 @@ struct ConstantStep {
 // Step linear in the weight: s (1 - k w), soft bounds being k = 1 / bound. Cycle noise multiplies the current step
 // (Mult) or adds in units of the step at weight 0.
 struct LinearStep {
-    static constexpr bool kSlope = true, kRange = false, kSums = false;
+    static constexpr bool kSlope = true, kRange = false, kSums = false, kCostly = false;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         const V s = blend(up, c.up, c.down), k = blend(up, c.slope_up, c.slope_down);
@@ -68,10 +75,10 @@ struct LinearStep {
     }
 };
 
-// Exponential step: s max(0, 1 - A exp(+-gamma z)) with z linear in the weight. Cycle noise follows the step, plus a
-// constant and a part in proportion to the weight.
+// Exponential step: s max(0, 1 - A exp(+-gamma z)) with z linear in the weight. Cycle noise multiplies the step (Mult), or
+// follows it, plus a constant and a part in proportion to the weight.
 struct ExpStep {
-    static constexpr bool kSlope = false, kRange = true, kSums = false;
+    static constexpr bool kSlope = false, kRange = true, kSums = false, kCostly = true;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>& h) {
         const V none = V{};
@@ -85,13 +92,15 @@ struct ExpStep {
     template <bool Mult, class V, class M, class S>
     static TW_INLINE V noisy_size(const Crosspoints<V>& c, M up, V noise, const StepShape<S>& h) {
         const V now = size(c, up, h);
-        return now + (magnitude(now) + (magnitude(c.state) * h.noise_slope + h.noise_add)) * noise;
+        if (Mult) return now + now * noise;
+        const V spread = magnitude(now) + (magnitude(c.state) * h.noise_slope + h.noise_add);
+        return now + blend(up, spread, -spread) * noise;
     }
 };
 
 // Power step: s (distance to the bound ahead / range) ^ gamma.
 struct PowStep {
-    static constexpr bool kSlope = true, kRange = true, kSums = false;
+    static constexpr bool kSlope = true, kRange = true, kSums = false, kCostly = true;
     template <class V, class M, class S>
     static TW_INLINE V size(const Crosspoints<V>& c, M up, const StepShape<S>&) {
         const V ahead = blend(up, c.max_bound - c.state, c.state - c.min_bound) * c.inverse_range;
@@ -109,7 +118,7 @@ struct PowStep {
 // that picks the deviation of this jump from a second table.
 template <bool Jumps>
 struct TableStep {
-    static constexpr bool kSlope = false, kRange = true, kSums = false;
+    static constexpr bool kSlope = false, kRange = true, kSums = false, kCostly = true;
     template <class V>
     struct Place {
         V node, fraction;
@@ -180,7 +189,8 @@ template <class Body>
 inline __attribute__((always_inline)) void with_device(const DeviceArgs& a, const Body& body) {
     switch (a.kind) {
         case DeviceKind::ConstantStep: return body.template run<ConstantStep, true>();
-        case DeviceKind::ExpStep: return body.template run<ExpStep, true>();
+        case DeviceKind::ExpStep:
+            return a.shape.noise_add != 0 || a.shape.noise_slope != 0 ? body.template run<ExpStep, false>() : body.template run<ExpStep, true>();
         case DeviceKind::PowStep: return body.template run<PowStep, true>();
         case DeviceKind::TableStep:
             return a.shape.n_scores ? body.template run<TableStep<true>, true>() : body.template run<TableStep<false>, true>();

@@ -36,8 +36,8 @@ TW_INLINE V line_of(V v, float slope, float offset) {
     return fused(v, V{} + slope, V{} + offset);
 }
 
-// Binary logarithm of a positive normal number, right to 2e-7 of itself; the terms pair up, which keeps the chain of
-// dependence short.
+// Binary logarithm of a positive normal number, right to 2e-7 of itself; of 0, -127. The terms pair up, which keeps the chain
+// of dependence short.
 template <class V>
 TW_FUSED_INLINE V binary_log(V v) {
     using Bits = typename LaneTypes<V>::Bits;
@@ -66,7 +66,7 @@ TW_FUSED_INLINE V binary_power(V v) {
 // Base >= 0 to an exponent; 0 to a positive exponent is 0.
 template <class V>
 TW_INLINE V power(V base, V exponent) {
-    const V value = binary_power(exponent * binary_log(maximum(base, V{} + 1.17549435e-38f)));
+    const V value = binary_power(exponent * binary_log(base));
     return blend((base <= 0.0f) & (exponent > 0.0f), V{}, value);
 }
 

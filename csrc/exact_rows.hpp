@@ -3,6 +3,7 @@
 // Several vectors of a row travel together, so that the arithmetic of one fills the waits of the others.
 #pragma once
 #include "crosspoints.hpp"
+#include "rounds.hpp"
 #include "snapshots.hpp"
 #include "sparse_rows.hpp"
 #include "summed_rows.hpp"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int64_t kRowBlock = 16;        // rows that share a stream of cycle noise
 constexpr float kSummed = 4;             // expected pulses for each vector of a row from which constant steps are summed
-#define TW_APART __attribute__((noinline))  // long, and called in several places
 
 constexpr int kTogether = 4;             // vectors of a row that take their pulses together
 constexpr int64_t kListedVectors = 256;  // column vectors looked through at a time
@@ -45,11 +45,12 @@ class RowUpdater {
     // `spread`: coincidences that a pulse of a row makes in a vector of inputs, on average.
     RowUpdater(const DeviceArgs& a, const UpdateArgs& u, const Trains& inputs, const VectorSets& sets, const SlotLists* lists,
                float spread, uint64_t part, int64_t block)
-        : a_(a), u_(u), inputs_(inputs), sets_(sets), lists_(lists), spread_(spread), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat_wide(a.cycle_noise)), scattered_(a, u, noise_) {}
+        : a_(a), u_(u), inputs_(inputs), sets_(sets), lists_(lists), spread_(spread), noise_(u.seed, (uint32_t)block, (uint32_t)part, u.call), sigma_(splat_wide(a.cycle_noise)), scattered_(a, u, noise_), rounds_(a, u, inputs, noise_) {}
 
     // Pulses delivered so far: each takes one number of the noise, or is counted where there is none or one for many.
     int64_t pulses() const {
-        return Noisy ? noise_.taken() - rewritten_ - scattered_.rewritten + summed_pulses_ : quiet_pulses_;
+        const int64_t quiet = quiet_pulses_ + rounds_.quiet_pulses, rewritten = rewritten_ + scattered_.rewritten + rounds_.rewritten;
+        return Noisy ? noise_.taken() - rewritten + summed_pulses_ : quiet;
     }
 
     // Brings a row near that is to come.
@@ -154,6 +155,10 @@ class RowUpdater {
                 scattered_.row(i, words, n_words, *lists_);
                 return;
             }
+        }
+        if constexpr (Device::kCostly) {
+            for (int64_t k = 0; k < sets_.n_plain; ++k) rounds_.range(i, sets_.plain[k], words, n_words);
+            return;
         }
         const bool sum = summable(words, n_words);
         for (int64_t k = 0; k < sets_.n_plain; ++k) {
@@ -496,6 +501,7 @@ class RowUpdater {
     NormalStream noise_;
     const f16 sigma_;
     ScatteredPulses<Device, Mult, Noisy> scattered_;
+    RoundsOf<Device, Mult, Noisy> rounds_;
     int64_t quiet_pulses_ = 0, summed_pulses_ = 0;  // summed: less the numbers of the noise they took
     int64_t rewritten_ = 0;                         // crosspoints that drew write noise
 };

@@ -83,11 +83,23 @@ class NormalStream {
 #endif
     }
 
+    // Several times sixteen lanes, in order.
+    template <class V>
+    TW_INLINE V take_several(uint64_t mask) {
+        V v;
+        if constexpr (kLanesOf<V> > kWide) keep_ready();
+        for_sixteens(v, [&](f16& part) {
+            part = take_wide((uint32_t)mask & 0xffffu);
+            mask >>= kWide;
+        });
+        return v;
+    }
+
     // Numbers handed out so far.
     int64_t taken() const { return taken_ + position_; }
 
   private:
-    static constexpr int kSize = 256;
+    static constexpr int kSize = 256, kMost = 4 * (int)kWide;
     static TW_INLINE u8 rotate(u8 v, int k) { return (v << k) | (v >> (32 - k)); }
     static TW_INLINE u8 next(u8* state) {
         const u8 result = rotate(state[0] + state[3], 7) + state[0];
@@ -104,27 +116,46 @@ class NormalStream {
         const f8 first = take(mask & 0xffu);
         return joined(first, take(mask >> kLanes));
     }
-    __attribute__((noinline)) void refill() {
+    __attribute__((noinline)) void refill() { refill_after(0); }
+    // As many numbers as are taken at once, none of those at hand being dropped.
+    TW_INLINE void keep_ready() {
+        if (__builtin_expect(position_ > size_ - kMost, 0)) replenish();
+    }
+    __attribute__((noinline)) void replenish() {
+        const int rest = size_ - position_;
+        float kept[kMost];
+        std::memcpy(kept, values_ + position_, sizeof kept);
+        std::memcpy(values_, kept, sizeof kept);
+        refill_after(rest);
+    }
+    TW_INLINE void refill_after(int rest) {
         u8 state[4] = {state_[0], state_[1], state_[2], state_[3]};  // in registers
-        size_ = size_ < kSize ? 2 * size_ : kSize;  // few at first: many streams need no more
-        for (int i = 0; i < size_; i += 2 * (int)kWide) {
-            u8 words[4];
+        made_ = made_ < kSize ? 2 * made_ : kSize;  // few at first: many streams need no more
+        size_ = rest + made_;
+        for (int i = rest; i < size_; i += kMost) {  // in two halves, one of which fills the waits of the other
+            u8 words[8];
             for (u8& word : words) word = next(state);
-            f16 a, b;
-            quick_normal_pair(joined(words[0], words[2]), joined(words[1], words[3]), a, b);
-            store(values_ + i, low(a));
-            store(values_ + i + 8, low(b));
-            store(values_ + i + 16, high(a));
-            store(values_ + i + 24, high(b));
+            Two<f16> a, b;
+            const Two<u16> first(joined(words[0], words[2]), joined(words[4], words[6]));
+            const Two<u16> second(joined(words[1], words[3]), joined(words[5], words[7]));
+            quick_normal_pair(first, second, a, b);
+            for (int half = 0; half < 2; ++half) {
+                const f16 one = half ? a.second : a.first, other = half ? b.second : b.first;
+                float* to = values_ + i + half * 2 * (int)kWide;
+                store(to, low(one));
+                store(to + 8, low(other));
+                store(to + 16, high(one));
+                store(to + 24, high(other));
+            }
         }
         for (int i = 0; i < 4; ++i) state_[i] = state[i];
         taken_ += position_;
         position_ = 0;
     }
     u8 state_[4];
-    int position_, size_ = 32;
+    int position_, made_ = 32, size_ = made_;
     int64_t taken_;
-    alignas(32) float values_[kSize + kWide];
+    alignas(32) float values_[kSize + 2 * kMost];
 };
 
 }  // namespace

@@ -8,6 +8,8 @@
 namespace tilewright::TW_ISA {
 namespace {
 
+#define TW_APART __attribute__((noinline))  // long, and called in several places
+
 // One word of a row's train that holds pulses.
 struct RowWord {
     int64_t word;
@@ -146,11 +148,15 @@ TW_INLINE void fetch_row(const float* row, int64_t cols) {
     for (int64_t j = 0; j < cols; j += kLine) __builtin_prefetch(row + j, 0, 1);
 }
 
-// The values of a parameter at sixteen columns of a row.
+// The values of a parameter at columns of a row, wherever they lie.
+template <class U>
 struct ColumnsAt {
     int64_t row;  // its first crosspoint
-    u16 column;
-    TW_INLINE f16 operator()(const Plane& p) const { return p.uniform ? splat_wide(*p.data) : load_at(p.data + row, column); }
+    U column;
+    TW_INLINE auto operator()(const Plane& p) const {
+        using F = typename LaneTypes<U>::Number;
+        return p.uniform ? F{} + *p.data : load_at(p.data + row, column);
+    }
 };
 
 // Pulses at sixteen crosspoints of a row wherever they lie.
@@ -158,7 +164,7 @@ template <class Device, bool Mult, bool Noisy>
 class ScatteredPulses {
   public:
     ScatteredPulses(const DeviceArgs& a, const UpdateArgs& u, NormalStream& noise)
-        : a_(a), u_(u), noise_(noise), sigma_(splat_wide(a.cycle_noise)) {}
+        : a_(a), u_(u), noise_(noise) {}
 
     // Applies the pulses of a row slot by slot, or run by run.
     void row(int64_t i, const RowWord* words, int64_t n_words, const SlotLists& lists) {
@@ -168,8 +174,11 @@ class ScatteredPulses {
                 const int bit = __builtin_ctz(bits);
                 const int64_t slot = words[k].word * 32 + bit, end = lists.start[slot + 1];
                 const uint32_t sign = (words[k].signs >> bit) << 31;
-                for (int64_t e = lists.start[slot]; e < end; e += kWide)
-                    sixteen(i * a_.cols, load_u_wide(lists.entries + e), sign, end - e);
+                int64_t e = lists.start[slot];
+                if (pairs_) for (; end - e > kWide; e += 2 * kWide) {
+                    if constexpr (kPairs) some<2>(i * a_.cols, lists.entries + e, sign, end - e);
+                }
+                for (; e < end; e += kWide) some<1>(i * a_.cols, lists.entries + e, sign, end - e);
             }
     }
 
@@ -208,40 +217,46 @@ class ScatteredPulses {
         send();
     }
 
-    __attribute__((noinline)) void sixteen_apart(int64_t row, const uint32_t* entries, int64_t lanes) {
-        sixteen(row, load_u_wide(entries), 0, lanes);
-    }
+    TW_APART void sixteen_apart(int64_t row, const uint32_t* entries, int64_t lanes) { some<1>(row, entries, 0, lanes); }
 
-    // Entries past the end of the list name columns too, if not those of this slot: they are read and not written.
-    TW_INLINE void sixteen(int64_t row, u16 entries, uint32_t sign, int64_t lanes) {
-        const u16 column = entries & ~kSignBit;
-        const i16 up = (i16)(entries ^ sign) >> 31;
-        const uint32_t mask = lanes >= kWide ? 0xffffu : (1u << lanes) - 1u;
+    // N times sixteen. Entries past the end of the list name columns too, if not those of this slot: they are read and not written.
+    template <int N>
+    TW_INLINE void some(int64_t row, const uint32_t* list, uint32_t sign, int64_t lanes) {
+        using F = typename Several<N>::F;
+        typename Several<N>::U entries;
+        load_several(entries, list);
+        const auto column = entries & ~kSignBit;
+        const auto up = (typename Several<N>::I)(entries ^ sign) >> 31;
+        const int64_t n = lanes < N * kWide ? lanes : N * kWide;
+        const uint64_t mask = (1ull << n) - 1u;
         float* states = (a_.persistent ? a_.persistent : a_.visible) + row;
-        const ColumnsAt at{row, column};
-        const Crosspoints<f16> c = crosspoints_of<Device>(a_, load_at(states, column), at);
-        f16 moved;
-        if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, sigma_ * noise_.take_wide(mask), a_.shape);
-        else moved = quiet_pulse<Device>(c, up, a_.shape);
-        store_at(states, column, moved, lanes);
-        if (a_.persistent) {
-            if (a_.write_noise > 0) rewritten += __builtin_popcount(mask);
-            store_at(a_.visible + row, column, visible_weight(a_, moved, at, mask, noise_), lanes);
+        const ColumnsAt<typename Several<N>::U> at{row, column};
+        const Crosspoints<F> c = crosspoints_of<Device>(a_, load_at(states, column), at);
+        const StepShape<float> shape = a_.shape;
+        F moved;
+        if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, noise_.template take_several<F>(mask) * a_.cycle_noise, shape);
+        else moved = quiet_pulse<Device>(c, up, shape);
+        store_at(states, column, moved, n);
+        if constexpr (N == 1) {
+            if (a_.persistent) {
+                if (a_.write_noise > 0) rewritten += n;
+                store_at(a_.visible + row, column, visible_weight(a_, moved, at, (uint32_t)mask, noise_), n);
+            }
         }
-        if (u_.counts) count(row, entries ^ sign, lanes);
+        if (u_.counts) count(row, list, sign, n);
     }
 
-    void count(int64_t row, u16 entries, int64_t lanes) const {
-        uint32_t entry[kWide];
-        store_u_wide(entry, entries);
-        for (int64_t l = 0; l < kWide && l < lanes; ++l)
-            u_.counts[row + (entry[l] & ~kSignBit)] += entry[l] & kSignBit ? kUpPulse : kDownPulse;
+    void count(int64_t row, const uint32_t* list, uint32_t sign, int64_t n) const {
+        for (int64_t l = 0; l < n; ++l)
+            u_.counts[row + (list[l] & ~kSignBit)] += (list[l] ^ sign) & kSignBit ? kUpPulse : kDownPulse;
     }
 
     const DeviceArgs& a_;
     const UpdateArgs& u_;
     NormalStream& noise_;
-    const f16 sigma_;
+    // Twice sixteen at once: the gathers and the long arithmetic of one fill the waits of the other.
+    static constexpr bool kPairs = Device::kCostly && Device::kSlope;
+    const bool pairs_ = kPairs && !a_.persistent;
 };
 
 }  // namespace
