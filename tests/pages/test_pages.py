@@ -586,3 +586,11 @@ def test_what_was_changed_comes_back_with_its_page(filled):
     filled.devices.save("mine", TutorialRRAMPresetDevice(w_max=1.0))
     app.run()
     assert app.slider(key="mine.w_max").value == 1.0
+
+
+def test_an_algorithm_without_settings_shows_the_periphery_first(empty):
+    app = open_page("tile", algorithm="sgd")
+    assert messages(app) == []
+    assert app.tabs[0].label == "Forward"
+    assert any("no settings of its own" in text.value for text in app.caption)
+    assert open_page("tile", algorithm="ttv2").tabs[0].label == "Algorithm"
