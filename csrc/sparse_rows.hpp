@@ -157,6 +157,12 @@ struct ColumnsAt {
         using F = typename LaneTypes<U>::Number;
         return p.uniform ? F{} + *p.data : load_at(p.data + row, column);
     }
+    // One parameter where the lanes are negative, another elsewhere: half of the elements of both.
+    TW_INLINE auto either(const Plane& negative, const Plane& other, U sign) const {
+        using F = typename LaneTypes<U>::Number;
+        if (negative.uniform || other.uniform) return blend((typename LaneTypes<F>::Whole)sign < 0, (*this)(negative), (*this)(other));
+        return load_either(negative.data + row, other.data + row, sign, column);
+    }
 };
 
 // Pulses at sixteen crosspoints of a row wherever they lie.
@@ -231,7 +237,9 @@ class ScatteredPulses {
         const uint64_t mask = (1ull << n) - 1u;
         float* states = (a_.persistent ? a_.persistent : a_.visible) + row;
         const ColumnsAt<typename Several<N>::U> at{row, column};
-        const Crosspoints<F> c = crosspoints_of<Device>(a_, load_at(states, column), at);
+        Crosspoints<F> c = crosspoints_of<Device>(a_, load_at(states, column), at);
+        c.up = c.down = at.either(a_.up, a_.down, entries ^ sign);  // no lane needs both
+        if constexpr (Device::kCostly && Device::kSlope) c.slope_up = c.slope_down = at.either(a_.slope_up, a_.slope_down, entries ^ sign);
         const StepShape<float> shape = a_.shape;
         F moved;
         if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, noise_.template take_several<F>(mask) * a_.cycle_noise, shape);

@@ -127,6 +127,16 @@ TW_INLINE void store_at(float* p, u16 index, f16 v, int64_t n) {
     const __mmask16 lanes = (__mmask16)(n >= kWide ? 0xffffu : (1u << n) - 1u);
     _mm512_mask_i32scatter_ps(p, lanes, (__m512i)index, (__m512)v, 4);
 }
+// Elements of one array where the sign is set, of another elsewhere, by their addresses.
+TW_INLINE f16 load_either(const float* negative, const float* other, u16 sign, u16 index) {
+    const __mmask16 first = _mm512_movepi32_mask((__m512i)sign);
+    const __m512i yes = _mm512_set1_epi64((long long)negative), no = _mm512_set1_epi64((long long)other);
+    const auto eight = [&](u8 i, __mmask8 mask) {
+        const __m512i from = _mm512_mask_mov_epi64(no, mask, yes);
+        return (f8)_mm512_i64gather_ps(_mm512_add_epi64(from, _mm512_slli_epi64(_mm512_cvtepu32_epi64((__m256i)i), 2)), nullptr, 1);
+    };
+    return joined(eight(low(index), (__mmask8)first), eight(high(index), (__mmask8)(first >> 8)));
+}
 TW_INLINE uint32_t lane_mask(i16 mask) { return (uint32_t)_mm512_movepi32_mask((__m512i)mask); }
 TW_INLINE uint32_t lanes_not_zero(u16 v) { return (uint32_t)_mm512_test_epi32_mask((__m512i)v, (__m512i)v); }
 TW_INLINE bool any(u16 v) { return _mm512_test_epi32_mask((__m512i)v, (__m512i)v) != 0; }
@@ -142,6 +152,10 @@ TW_INLINE u16 blend(Chosen c, u16 yes, u16 no) { return (u16)_mm512_mask_mov_epi
 TW_INLINE uint32_t max_lanes_u(u16 v) { return _mm512_reduce_max_epu32((__m512i)v); }
 TW_INLINE uint32_t min_lanes_u(u16 v) { return _mm512_reduce_min_epu32((__m512i)v); }
 #else
+// Elements of one array where the sign is set, of another elsewhere.
+TW_INLINE f8 load_either(const float* negative, const float* other, u8 sign, u8 index) {
+    return blend((i8)((i8)sign < 0), load_at(negative, index), load_at(other, index));
+}
 using f16 = Two<f8>;
 using i16 = Two<i8>;
 using u16 = Two<u8>;
@@ -229,6 +243,11 @@ TW_INLINE Two<T> gather(const float* table, const Two<T>& place) {
 template <class U>
 TW_INLINE auto load_at(const float* p, const Two<U>& index) {
     return Two<decltype(load_at(p, index.first))>(load_at(p, index.first), load_at(p, index.second));
+}
+template <class U>
+TW_INLINE auto load_either(const float* negative, const float* other, const Two<U>& sign, const Two<U>& index) {
+    using F = decltype(load_at(other, index.first));
+    return Two<F>(load_either(negative, other, sign.first, index.first), load_either(negative, other, sign.second, index.second));
 }
 template <class V>
 constexpr int64_t kLanesOf = sizeof(V) / sizeof(float);
