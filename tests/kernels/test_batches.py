@@ -46,11 +46,12 @@ def test_a_batch_is_its_samples_in_order(cls, update, size):
     assert torch.equal(together.get_weights(), apart.get_weights())
 
 
-@pytest.mark.parametrize("pulses", [0.03, 1.0, 18.0], ids="{} per crosspoint and sample".format)
+@pytest.mark.parametrize(("pulses", "size"), [(0.001, 500), (0.03, 12), (1.0, 12), (18.0, 12)])
 @pytest.mark.parametrize("cls", [*FAMILIES, configs.ExpStepDevice, configs.PowStepDevice, configs.TableStepDevice])
-def test_wide_batches_are_their_samples_in_order_at_any_density(cls, pulses):
-    """Rows long enough for every way through the kernels: lists of columns, several vectors together, queued pulses."""
-    shape, size = (5, 75), 12
+def test_wide_batches_are_their_samples_in_order_at_any_density(cls, pulses, size):
+    """Rows long enough for every way through the kernels: lists of columns, short ones joined while no column comes
+    twice, several vectors together, queued pulses."""
+    shape = (5, 75)
     device = without_noise(cls, dw_min=0.001, up_down=0.1)
     config = configs.SingleRPUConfig(device=device)
     together, apart = AnalogTile(*shape, config, seed=3), AnalogTile(*shape, config, seed=3)
