@@ -184,6 +184,29 @@ TW_INLINE Crosspoints<V> crosspoints_of(const DeviceArgs& a, V state, const At& 
     return c;
 }
 
+// The same, of only the direction in which each lane is pulsed next: up where the sign is set. at.either(a, b, sign) gives
+// the values of one plane in these lanes, of the other elsewhere.
+template <class Device, class V, class U, class At>
+TW_INLINE Crosspoints<V> crosspoints_towards(const DeviceArgs& a, V state, U sign, const At& at) {
+    Crosspoints<V> c;
+    c.state = state;
+    c.up = c.down = at.either(a.up, a.down, sign);
+    c.max_bound = at(a.max_bound);
+    c.min_bound = at(a.min_bound);
+    c.slope_up = c.slope_down = V{};
+    if (Device::kRange) c.inverse_range = inverse_or_zero(c.max_bound - c.min_bound, c.max_bound > c.min_bound);
+    if (Device::kSlope) {
+        if (a.kind == DeviceKind::SoftBounds) {
+            const auto up = (typename LaneTypes<V>::Whole)sign < 0;
+            const V bound = blend(up, c.max_bound, c.min_bound);
+            c.slope_up = c.slope_down = inverse_or_zero(bound, (up & (bound > 0.0f)) | (~up & (bound < 0.0f)));
+        } else {
+            c.slope_up = c.slope_down = at.either(a.slope_up, a.slope_down, sign);
+        }
+    }
+    return c;
+}
+
 // Calls body<Device, mult_noise>() for the array's model.
 template <class Body>
 inline __attribute__((always_inline)) void with_device(const DeviceArgs& a, const Body& body) {

@@ -237,9 +237,7 @@ class ScatteredPulses {
         const uint64_t mask = (1ull << n) - 1u;
         float* states = (a_.persistent ? a_.persistent : a_.visible) + row;
         const ColumnsAt<typename Several<N>::U> at{row, column};
-        Crosspoints<F> c = crosspoints_of<Device>(a_, load_at(states, column), at);
-        c.up = c.down = at.either(a_.up, a_.down, entries ^ sign);  // no lane needs both
-        if constexpr (Device::kCostly && Device::kSlope) c.slope_up = c.slope_down = at.either(a_.slope_up, a_.slope_down, entries ^ sign);
+        const Crosspoints<F> c = crosspoints_towards<Device>(a_, load_at(states, column), entries ^ sign, at);
         const StepShape<float> shape = a_.shape;
         F moved;
         if constexpr (Noisy) moved = pulse<Device, Mult>(c, up, noise_.template take_several<F>(mask) * a_.cycle_noise, shape);

@@ -130,7 +130,20 @@ def results() -> dict[str, list[torch.Tensor]]:
         unit_cell_devices=[DEVICES["reference"]], refresh_every=1, refresh_upper_thres=0.1, refresh_lower_thres=0.0
     )
     found["one-sided"] = exercise(AnalogTile(*SHAPE, configs.UnitCellRPUConfig(device=pair), seed=9), 3)
+    found["full-trains"] = full_trains()
     return found | large_work()
+
+
+def full_trains() -> list[torch.Tensor]:
+    """Every slot of many words meets in every crosspoint, which is more than a byte can count; half of them up."""
+    x, d = torch.ones(48, SHAPE[1]), torch.ones(48, SHAPE[0])
+    d[::2] = -1
+    device = configs.ConstantStepDevice(dw_min=1e-4, construction_seed=5)
+    tile = AnalogTile(*SHAPE, configs.SingleRPUConfig(device=device), seed=9)
+    tile.update(x, d, 31e-4)
+    sent = tile.cell.array.sent.pulses
+    assert sent == 48 * 31 * SHAPE[0] * SHAPE[1], sent
+    return [tile.get_weights()]
 
 
 def large_work() -> dict[str, list[torch.Tensor]]:
