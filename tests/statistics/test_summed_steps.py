@@ -87,6 +87,29 @@ def test_the_sum_is_normal():
     assert kstest(scores, "norm").pvalue > FALSE_ALARM
 
 
+@pytest.mark.parametrize("side", [1, -1], ids=["upper", "lower"])
+def test_noise_that_reaches_a_bound_is_not_summed(side):
+    """100 pulses end two steps before a bound on average, with noise of 30: paths meet it and lose what goes beyond.
+
+    Mean and std against a loop over pulses, n = 4800 each.
+    """
+    noise, pulses = 3.0, 100
+    config, shape = config_of(dw_min_std=noise, up_down=0.0), (40, COLUMNS)
+    start = side * (BOUND - (pulses + 2) * STEP)
+    found = []
+    for seed in range(5):
+        tile = AnalogTile(*shape, config, seed=seed)
+        tile.set_weights(torch.full(shape, start))
+        tile.update(torch.ones(4, COLUMNS), torch.full((4, shape[0]), -float(side)), pulses / 4 * STEP)
+        assert tile.cell.totals.pulses == pulses * shape[0] * COLUMNS
+        found.append(tile.get_weights().numpy().ravel())
+    rng = np.random.default_rng(4)
+    expected = np.full(len(found) * found[0].size, start)
+    for _ in range(pulses):
+        expected = np.clip(expected + side * STEP * (1 + noise * rng.standard_normal(expected.size)), -BOUND, BOUND)
+    assert_same_distribution(np.concatenate(found)[:, None], expected[:, None], "weight", rounding=1e-6)
+
+
 def test_counters_and_single_pulses_agree():
     """Pulse counters add up to the pulses delivered, and a device without noise moves by whole steps."""
     config = config_of(up_down=0.0, dw_min_std=0.0, count_pulses=True)
