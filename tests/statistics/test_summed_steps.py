@@ -89,11 +89,11 @@ def test_the_sum_is_normal():
 
 @pytest.mark.parametrize("side", [1, -1], ids=["upper", "lower"])
 def test_noise_that_reaches_a_bound_is_not_summed(side):
-    """100 pulses end two steps before a bound on average, with noise of 30: paths meet it and lose what goes beyond.
+    """100 pulses end two steps before a bound on average, with noise of 100: paths meet it and lose what goes beyond.
 
     Mean and std against a loop over pulses, n = 4800 each.
     """
-    noise, pulses = 3.0, 100
+    noise, pulses = 10.0, 100
     config, shape = config_of(dw_min_std=noise, up_down=0.0), (40, COLUMNS)
     start = side * (BOUND - (pulses + 2) * STEP)
     found = []
