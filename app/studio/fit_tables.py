@@ -11,7 +11,7 @@ from studio.numbers import percent
 from tilewright.devices.pulsed import PulsedDevice
 from tilewright.figures import algorithm_label
 from tilewright.figures.measurement import MOST_RECORDS, record_names
-from tilewright.fitting import DeviceFit, DeviceVerdict, Ranking, default_ranges, started_device, value_with_error
+from tilewright.fitting import DeviceFit, DeviceVerdict, Ranking, default_ranges, started_device
 from tilewright.measurement import Measurement
 from tilewright.parameters import field_extra
 
@@ -92,7 +92,7 @@ def ranking_table(ranking: Ranking) -> pd.DataFrame:
         {
             "Place": f"{row.place} (tie)" if row.place == 1 and tied else str(row.place),
             "Model": row.class_name,
-            "Rms on samples left out": value_with_error(row.held_out_rms, row.held_out_stderr),
+            "Rms on samples left out": row.held_out_text,
             "Rms": f"{row.fit.rms:.3g}",
             "BIC": f"{row.bic:.0f}",
             "Fitted": row.fit.n_varied,

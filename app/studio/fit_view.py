@@ -79,8 +79,9 @@ def show_details(outcome: Outcome, verdict: DeviceVerdict, device: PulsedDevice,
         _parameters(outcome, name)
     with worth, guarded():
         facts = st.columns(4)
-        facts[0].metric("Symmetry point", significant(verdict.symmetry_point, 2))
-        facts[1].metric("Its spread", significant(verdict.symmetry_spread, 2), help="Over devices, in weight units.")
+        point, width = round(verdict.symmetry_point, 6), round(verdict.symmetry_spread, 6)
+        facts[0].metric("Symmetry point", significant(point, 2), help="Median over 400 devices drawn from the model.")
+        facts[1].metric("Its spread", significant(width, 2), help="Standard deviation over them, in weight units.")
         facts[2].metric("Asymmetry G/F", significant(verdict.asymmetry, 2), help="Root mean square over the weights.")
         facts[3].metric("Noise to signal", significant(verdict.noise_to_signal, 2), help="One read after one pulse.")
         show_figure(

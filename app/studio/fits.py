@@ -312,6 +312,9 @@ def _doubts(outcome: Outcome, typical: bool) -> Sequence[str]:
         found.append(f"The data does not determine {', '.join(undetermined)}.")
     if outcome.noise is None:
         found.append("The noise is not known.")
+    for spread in outcome.population.spreads if outcome.population else []:
+        if spread.lost:
+            found.append(f"The spread of {spread.name} between devices is not in the model.")
     if outcome.population is None:
         assumed = "that of a preset" if typical else "none"
         found.append(f"The spread between devices was not measured; {assumed} is assumed.")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,16 @@ def test_a_measurement_is_drawn_by_branch_with_its_unit():
     assert sum(len(trace.x) for trace in figure.data[:3]) == 100
     assert list(figure.data[3].x) == [3, 4]
     assert "µS" in figure.layout.yaxis.title.text
+
+
+def test_a_measurement_is_drawn_in_a_unit_without_powers_of_ten():
+    given = a_measurement()
+    small = replace(given, unit="A", records=tuple(replace(r, response=1e-12 * r.response) for r in given.records))
+    finding = Finding("info", "Noise.", marks=((0, (3,)),), size=2e-12, check="noise")
+    figure = plot_measurement(small, [finding])
+    assert figure.layout.yaxis.title.text == "Response (pA)"
+    np.testing.assert_allclose(figure.data[0].y, plot_measurement(given).data[0].y)
+    assert figure.data[-1].error_y.value == pytest.approx(1.0)
 
 
 def test_ramps_in_records_of_their_own_keep_the_colours():

@@ -12,7 +12,7 @@ import pytest
 from recurrences import measurement_of
 from truths import SOFT, TRUTHS, TUTORIAL, fitted_to, noise_free, noisy
 
-from tilewright.configs import ConstantStepDevice, SoftBoundsDevice, SoftBoundsReferenceDevice
+from tilewright.configs import ConstantStepDevice, SoftBoundsDevice, SoftBoundsPmaxDevice, SoftBoundsReferenceDevice
 from tilewright.devices import trace_pulses
 from tilewright.figures.report import extraction_report
 from tilewright.fitting import (
@@ -188,6 +188,7 @@ def test_spread_over_devices_goes_into_the_fields():
     assert [item.name for item in typical.parameters] == list(SOFT)
     assert len(typical.model) == len(found.fits)
     noise = population_noise(array, found)
+    assert "from one device" not in " ".join(noise.explanation)
     assert noise.dw_min_std == pytest.approx(0.2, abs=0.1)
     assert noise.write_noise_std == pytest.approx(0.5, rel=0.2)
     with pytest.raises(FitError, match="at least two devices"):
@@ -308,7 +309,8 @@ def test_the_verdict_follows_the_physics():
     for item in off.advice:
         assert sum(item.parts.values()) == pytest.approx(item.error)
         assert list(item.parts.values()) == sorted(item.parts.values(), reverse=True)
-    assert fine.states == pytest.approx(2000, rel=0.1)
+    # The number that the Device page shows, not that of the drawn ones, which stop where their bounds lie.
+    assert [v.states for v in (fine, off, on)] == [d.number_of_states for d in (symmetric, shifted, centred)]
     assert device_verdict(shifted, doubts=("Something.",)).confidence < off.confidence
     assert off.sentence().count("Start with") == 1
 
@@ -328,6 +330,7 @@ def test_odd_devices_get_a_verdict_too(device):
     assert all(0 < item.error <= 0.9 for item in verdict.advice)
     assert 0.5 <= verdict.confidence <= 1
     assert not {"nan", "inf"} & set(verdict.sentence().split())
+    assert (device.corrupt_devices_prob == 1.0) == ("takes no steps" in verdict.sentence())
 
 
 def test_the_report_stands_alone(fitted):
@@ -340,4 +343,26 @@ def test_the_report_stands_alone(fitted):
     assert not re.search(r"(src|href)\s*=|url\(|@import|https?://", text)
     assert text.count("<svg") == 3
     assert fit["dw_min"].text in text
+    assert "-0.00" not in text
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text.lower()) or not math.isfinite(noise.correlation_pulses)
+
+
+def test_a_spread_that_the_class_cannot_hold_is_said_with_a_remedy():
+    traces = [trace_pulses(SoftBoundsDevice(**(SOFT | {"w_max": top, "dw_min_std": 0.2})), TUTORIAL, w0=-0.3)[:-1, 0]
+              for top in (1.0, 1.3, 1.6)]  # fmt: skip
+    array = Measurement("three", "", tuple(Record(TUTORIAL, t, device=f"d{k}") for k, t in enumerate(traces)))
+    found = fit_population(array, SoftBoundsPmaxDevice)
+    assert [spread.name for spread in found.spreads if spread.lost] == ["alpha", "range_min", "range_max"]
+    (note,) = (note for note in found.notes if note.startswith("range_max"))
+    assert "SoftBoundsDevice" in note
+
+
+@pytest.mark.parametrize(("step", "write", "shown"), [(0.0, 2.0, False), (5.0, 0.5, True)])
+def test_wider_errors_are_explained_without_numbers_that_contradict(step, write, shown):
+    """A correlation of residuals is named where it is one; errors allow for what residuals hide too."""
+    notes = fitted_to(NAME, noisy(NAME, 4, step=step, write=write)).notes
+    (note,) = (note for note in notes if note.startswith("Standard errors"))
+    assert "allow for noise that stays in the device" in note
+    named = [float(value) for value in re.findall(r"correlation of ([-+.\d]+\d)", note)]
+    assert bool(named) is shown
+    assert all(value > 0.1 for value in named)

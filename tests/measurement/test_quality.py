@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from tilewright.figures import plot_measurement
 from tilewright.measurement import AffineMap, Measurement, Record, quality_report
+from tilewright.measurement.units import readable_unit
 
 CYCLE = np.r_[np.ones(100), -np.ones(100)]
 PULSES = np.r_[np.tile(CYCLE, 4), np.tile([1, -1], 20)].astype(np.int8)
@@ -209,3 +212,52 @@ def test_pulses_in_turn_alone_are_judged_by_their_own_steps():
     findings = quality_report(Measurement("pairs", "", (Record(pulses, response),)))
     assert all(finding.severity in {"good", "info"} for finding in findings)
     assert any("Low noise" in finding.text for finding in findings)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_curve_over_time_is_not_taken_for_pulses_without_a_warning(noise):
+    """Whoever reads a file sets the confidence: .95 and more where its pulses are stated, .9 for those found."""
+    k = np.arange(160)
+    rng = np.random.default_rng(0)
+    waves = {
+        "wave": (np.sin(2 * np.pi * k / 80 - np.pi / 2), np.where(k % 80 < 40, 1, -1)),
+        "epidemic": (1 / np.cosh((k - 80) / 20) ** 2, np.where(k < 80, 1, -1)),
+    }
+    for values, pulses in waves.values():
+        found = replace(measured(values + noise * rng.standard_normal(160), pulses.astype(np.int8)), confidence=0.9)
+        assert finding(found, "course").severity == "warning"
+        assert "state its pulses" in finding(found, "course").text
+        assert "course" not in checks(replace(found, confidence=0.95))
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.03, 0.1])
+def test_devices_turn_sharply(rate):
+    assert "course" not in checks(replace(measured(states(rate=rate)), confidence=0.9))
+
+
+def test_pulses_guessed_from_uneven_turns_are_called_a_guess():
+    assert "a guess" in finding(replace(measured(), confidence=0.65), "course").text
+
+
+def test_steps_that_grow_from_one_bound_turn_gently_there_only():
+    """Steps in proportion to the conductance, both ways: slow on both sides of the lower turns, fast at the upper."""
+    pulses = np.where(np.arange(300) % 100 < 50, 1, -1).astype(np.int8)
+    growing = 10 * np.exp(0.04 * np.cumsum(np.append(0, pulses[:-1])))
+    assert "course" not in checks(replace(measured(growing, pulses), confidence=0.9))
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "factor", "found"),
+    [
+        (6e4, "nS", 1e-3, "µS"), (9e-12, "A", 1e12, "pA"), (25.0, "µS", 1.0, "µS"), (0.058, "µS", 1.0, "µS"),
+        (2.5e-4, "mS", 1e6, "nS"), (1e12, "GΩ", 1.0, "GΩ"), (1e6, "", 1.0, ""), (0.0, "S", 1.0, "S"),
+        (1e6, "%", 1.0, "%"), (math.nan, "S", 1.0, "S"), (-5e3, "µA", 1e-3, "mA"),
+    ],
+)  # fmt: skip
+def test_a_unit_is_found_whose_numbers_read_well(size, unit, factor, found):
+    assert readable_unit(size, unit) == (pytest.approx(factor), found)
+
+
+def test_findings_are_worded_without_powers_of_ten():
+    nano = measured(1000 * states(noise=0.3), unit="nS")
+    assert re.search(r"Noise from sample to sample is \d{3} nS|Low noise: \d{3} nS", finding(nano, "noise").text)

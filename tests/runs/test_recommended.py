@@ -43,6 +43,8 @@ def test_the_settings_of_a_noisy_device():
 def test_a_quiet_device_may_write_earlier():
     quiet = SoftBoundsReferenceDevice(dw_min=0.01, dw_min_std=0.3)
     assert recommended_config("ttv2", quiet).device.auto_granularity == 200.0
+    silent = recommend("ttv2", SoftBoundsReferenceDevice(dw_min=0.01, dw_min_std=0.0)).reasons
+    assert not [reason for reason in silent if "inf" in reason.split()]
 
 
 def test_fine_steps_get_longer_trains():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from tilewright.figures.frame import COUNT_AXIS, empty_figure, framed, thinned
 from tilewright.figures.palette import DOWN, MARK, MEASURED, MIXED, MODEL, SEQUENCE, UP, WARNING, translucent
+from tilewright.measurement.units import readable_unit
 
 if TYPE_CHECKING:
     from tilewright.fitting import DeviceFit
@@ -35,6 +37,7 @@ MARK_STYLE = {
     "mirrored": ("Against its pulses", "triangle-down-open"),
     "negative": ("Below 0", "triangle-up-open"),
     "index": ("Uneven index", "star-open"),
+    "course": ("Gentle turns", "diamond-wide-open"),
     "drift": ("Ends that drift", "hexagon-open"),
 }
 BRANCH_STYLE = {1: ("Up pulses", UP), -1: ("Down pulses", DOWN), 0: ("Alternating pulses", MIXED)}
@@ -61,6 +64,7 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
     """
     if not measurement.records:
         return empty_figure("This measurement holds no record.")
+    measurement, findings = _in_readable_unit(measurement, findings)
     drawn = thinned(len(measurement.records), MOST_LINES).tolist()
     records = [measurement.records[number] for number in drawn]
     if all(_is_ramp(record) for record in records) or len(records) == 1:
@@ -75,6 +79,16 @@ def plot_measurement(measurement: Measurement, findings: Sequence[Finding] = ())
         "yaxis": {"title": response_title(measurement)},
     }
     return framed(traces, axes, key=f"measurement-{measurement.name}", height=430, legend=len(traces) <= 14)
+
+
+def _in_readable_unit(measurement: Measurement, findings: Sequence[Finding]) -> tuple[Measurement, Sequence[Finding]]:
+    """The same in a unit whose numbers need no powers of ten."""
+    factor, unit = readable_unit(float(np.max(np.abs(measurement.all_samples()))), measurement.unit)
+    if unit == measurement.unit:
+        return measurement, findings
+    records = tuple(replace(record, response=factor * record.response) for record in measurement.records)
+    shown = replace(measurement, unit=unit, records=records)
+    return shown, [replace(finding, size=factor * finding.size) for finding in findings]
 
 
 def _is_ramp(record: Record) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 from tilewright.measurement import Measurement
 
 WIDTH, HEIGHT = 460, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 38
+LEFT, RIGHT, TOP, BOTTOM = 66, 10, 12, 38
 MOST_DOTS = 700
 
 STYLE = """
@@ -197,8 +197,8 @@ def extraction_report(
         f'<p class="soft">rms {fit.rms:.3g}, R² {fit.r2:.4f}, {fit.n_varied} varied; ± one standard error, '
         "which allows for noise that lasts from pulse to pulse.</p></div>",
         f"<div><h2>Algorithms on this device</h2>{_algorithms(verdict)}<p>{verdict.task} {verdict.not_judged}</p>",
-        f'<p class="soft">Confidence {100 * verdict.confidence:.0f} %. G/F {verdict.asymmetry:.2f}, symmetry point '
-        f"{verdict.symmetry_point:.2f} ± {verdict.symmetry_spread:.2f} over devices.</p></div></div>",
+        f'<p class="soft">Confidence {100 * verdict.confidence:.0f} %. G/F {verdict.asymmetry:.2f}, '
+        f"{_symmetry(verdict)}.</p></div></div>",
     ]
     if noise is not None:
         parts.append(
@@ -211,6 +211,13 @@ def extraction_report(
     if fit.notes or verdict.doubts:
         parts.append(f"<h2>To mind</h2>{_listed([*fit.notes, *verdict.doubts])}")
     return "\n".join([*parts, "</body></html>"])
+
+
+def _symmetry(verdict: DeviceVerdict) -> str:
+    if not math.isfinite(verdict.symmetry_point):
+        return "no symmetry point in the range"
+    point, spread = round(verdict.symmetry_point, 2) + 0.0, round(verdict.symmetry_spread, 2)
+    return f"symmetry point {point:.2f}" + (f" ± {spread:.2f} over devices" if spread else "")
 
 
 def _overlay(measurement: Measurement, fit: DeviceFit) -> str:
@@ -272,7 +279,7 @@ def _models(ranking: Ranking) -> str:
             {
                 "Place": "tie" if row.place == 1 and len(ranking.ties) > 1 else row.place,
                 "Model": row.class_name,
-                "Rms left out": f"{row.held_out_rms:.4g} ± {row.held_out_stderr:.2g}",
+                "Rms left out": row.held_out_text,
                 "Rms": f"{row.fit.rms:.4g}",
                 "BIC": f"{row.bic:.0f}",
                 "Varied": row.fit.n_varied,

@@ -115,6 +115,9 @@ def estimate_noise(
         correlation_pulses=noise.time, lags=lags, measured=measured, modelled=_expected(noise, shapes, lags),
     )  # fmt: skip
     estimate.explanation.extend(_explain(estimate, fit))
+    if len(measurement.devices) == 1:
+        text = "Spread from device to device cannot be known from one device: keep a preset's values."
+        estimate.explanation.append(text)
     return estimate
 
 
@@ -150,5 +153,4 @@ def _explain(estimate: NoiseEstimate, fit: DeviceFit) -> list[str]:
         sentences.append("The step noise is not significant in this data.")
     if not fit.device.supports_write_noise and estimate.write_noise_std > 0:
         sentences.append(f"{fit.class_name} has no write noise: only dw_min_std can be set.")
-    sentences.append("Spread from device to device cannot be known from one device: keep a preset's values.")
     return sentences

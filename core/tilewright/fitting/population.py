@@ -52,6 +52,11 @@ class Spread:
     values: Samples
 
     @property
+    def lost(self) -> bool:
+        """Whether devices differ in it and the class has no field that says so."""
+        return not self.field and self.value > 2 * self.error > 0
+
+    @property
     def text(self) -> str:
         """The spread with its error."""
         return value_with_error(self.value, self.error)
@@ -81,7 +86,7 @@ class PopulationFit:
             [
                 {
                     "parameter": s.name,
-                    "mean": s.mean,
+                    "mean": float(f"{s.mean:.4g}"),
                     "spread": s.text,
                     "field": s.field or "none in this class",
                     "distribution": "log-normal" if s.log_normal else "normal",
@@ -211,6 +216,15 @@ def _mean_row(items: Sequence[FittedParameter], first: FittedParameter) -> Fitte
     )
 
 
+def _on_lost(spread: Spread, class_name: str) -> str:
+    text = (
+        f"{spread.name} spreads by {spread.text}, but {class_name} has no field for it: drawn devices are alike in it."
+    )
+    if spread.name.startswith("range_"):
+        text += " SoftBoundsDevice, the same steps in other terms, has w_max_dtod and w_min_dtod: fit that."
+    return text
+
+
 def _summary(fits: dict[str, DeviceFit], failed: dict[str, str], rng: np.random.Generator) -> PopulationFit:
     first = next(iter(fits.values()))
     fields = type(first.device).model_fields
@@ -233,8 +247,8 @@ def _summary(fits: dict[str, DeviceFit], failed: dict[str, str], rng: np.random.
     if len(fits) < FEW:
         notes.append(f"Only {len(fits)} devices: the spreads are rough.")
     for spread in spreads:
-        if not spread.field and spread.value > 2 * spread.error > 0:
-            notes.append(f"{spread.name} spreads by {spread.text}, but {type(device).__name__} has no field for it.")
+        if spread.lost:
+            notes.append(_on_lost(spread, type(device).__name__))
         if spread.field and spread.log_normal and spread.name != "dw_min":
             notes.append(f"{spread.name} looks log-normal; its field draws it from a normal distribution.")
     if failed:

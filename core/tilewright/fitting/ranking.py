@@ -16,7 +16,7 @@ from tilewright.devices.soft_bounds import SoftBoundsDevice, SoftBoundsReference
 from tilewright.fitting.device_fit import FITTABLE_CLASSES, fit_device
 from tilewright.fitting.objective import Cancelled, Progress
 from tilewright.fitting.problem import problem_of
-from tilewright.fitting.result import DeviceFit
+from tilewright.fitting.result import DeviceFit, value_with_error
 from tilewright.fitting.search import downhill, values_of
 from tilewright.fitting.specification import rebuilt
 from tilewright.measurement.record import Measurement
@@ -53,6 +53,11 @@ class RankingRow:
     block_errors: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
     place: int = 1
     bic: float = math.nan
+
+    @property
+    def held_out_text(self) -> str:
+        """The error on samples left out with its standard error."""
+        return value_with_error(self.held_out_rms, self.held_out_stderr)
 
     @property
     def at_bound(self) -> list[str]:

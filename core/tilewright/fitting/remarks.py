@@ -13,6 +13,8 @@ from tilewright.fitting.uncertainty import Uncertainty, autocorrelation, strongl
 from tilewright.measurement.quality import long_ramps
 from tilewright.measurement.record import Measurement
 
+PLAINLY_CORRELATED = 0.1  # neighbouring residuals
+
 
 def remarks(
     measurement: Measurement,
@@ -47,11 +49,7 @@ def remarks(
             "one of them fixed to know the rest."
         )
     if uncertainty.inflation > 1.2:
-        notes.append(
-            f"Residuals are correlated over stretches of pulses ({autocorrelation(residuals):+.2f} at lag 1, "
-            f"{autocorrelation(residuals, 10):+.2f} at lag 10): standard errors were widened, typically by a factor of "
-            f"{uncertainty.inflation:.1f}."
-        )
+        notes.append(_on_widened(uncertainty.inflation, autocorrelation(residuals)))
     directions = {direction for record in measurement.records for _, _, direction in long_ramps(record)}
     followed = {item.name for item in parameters if item.name.startswith("gamma") and item.value < 0}
     for direction, word in ((1, "up"), (-1, "down")):
@@ -70,6 +68,17 @@ def remarks(
             f"Only {here} pulses were measured: up_down and {bound} are assumptions, the {missing} step is unknown."
         )
     return notes
+
+
+def _on_widened(factor: float, between_neighbours: float) -> str:
+    """Why standard errors are larger than those for independent residuals, which the residuals need not show."""
+    text = (
+        f"Standard errors are about {factor:.1f} times those for independent residuals: they allow for noise that "
+        "stays in the device from one pulse to the next"
+    )
+    if between_neighbours > PLAINLY_CORRELATED:
+        return f"{text}, as the correlation of {between_neighbours:.2f} between neighbouring residuals shows."
+    return f"{text}. A fitted curve follows such noise, so residuals cannot rule it out that look independent."
 
 
 def _joined(pairs: Sequence[tuple[str, str, float]]) -> list[list[str]]:

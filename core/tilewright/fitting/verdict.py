@@ -86,7 +86,8 @@ class DeviceVerdict:
     """What a device is worth.
 
     Attributes:
-        states: range over the mean step at weight 0.
+        states: range over the mean step at weight 0, of the nominal device; NaN where most drawn devices
+            take no steps.
         symmetry_point: visible weight where up and down steps are equal, median over devices; NaN where there is none.
         symmetry_spread: its standard deviation over devices.
         asymmetry: root mean square of G / F over the weights a layer uses, and over devices.
@@ -206,7 +207,7 @@ def device_verdict(
     points = seen.symmetry_points[np.isfinite(seen.symmetry_points)]
     snr = _median(seen.snr)
     return DeviceVerdict(
-        states=_median(seen.states),
+        states=device.number_of_states if math.isfinite(_median(seen.states)) else math.nan,
         symmetry_point=float(np.median(points)) if 2 * len(points) >= DEVICES else math.nan,
         symmetry_spread=float(np.std(points)) if 2 * len(points) >= DEVICES else math.nan,
         asymmetry=numbers.asymmetry,

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from tilewright.measurement.normalisation import alternating_section
 from tilewright.measurement.record import AffineMap, Measurement, Record, runs_of
-from tilewright.measurement.units import quantity_of_unit
+from tilewright.measurement.units import quantity_of_unit, readable_unit
 
 Severity = Literal["good", "info", "warning", "problem"]
 Marks = tuple[tuple[int, tuple[int, ...]], ...]
 
 MOST_RECORDS = 100
+STATED, GUESSED = 0.95, 0.66  # confidence of a reading whose pulses the file states, and below which they are guessed
+GENTLE = 0.4  # of the steepest slope of a ramp: less than that at its end is a gentle turn
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Finding:
 def quality_report(measurement: Measurement) -> list[Finding]:
     """Remarks on a measurement, most serious first.
 
-    Looked for: directions covered, noise against the step size, read-out grid, outliers, missing readings, clipping,
-    branches that do not meet, a mirrored branch, negative conductance, uneven index, drift between cycles. Of more
-    than ``MOST_RECORDS`` records, as many are looked at, evenly chosen.
+    Looked for: pulses that may be none, directions covered, noise against the step size, read-out grid, outliers,
+    missing readings, clipping, branches that do not meet, a mirrored branch, negative conductance, uneven index, drift
+    between cycles. Of more than ``MOST_RECORDS`` records, as many are looked at, evenly chosen.
     """
     chosen = np.unique(np.linspace(0, len(measurement.records) - 1, MOST_RECORDS).astype(int))
     if len(chosen) == len(measurement.records):
@@ -107,7 +109,11 @@ def mean_step(measurement: Measurement) -> float:
 
 
 def _with_unit(value: float, measurement: Measurement, digits: int = 3) -> str:
-    return f"{value:.{digits}g} {measurement.unit}".strip()
+    factor, unit = readable_unit(value, measurement.unit)
+    text = f"{value * factor:.{digits}g}"
+    if "e" in text and 0.001 <= abs(value * factor) < 1e6:
+        text = f"{float(text):.12g}"  # 220 instead of 2.2e+02
+    return f"{text} {unit}".strip()
 
 
 def _name(measurement: Measurement, number: int) -> str:
@@ -485,7 +491,52 @@ def _many_drift(found: list[Finding]) -> Finding:
     )
 
 
+def _course(measurement: Measurement) -> list[Finding]:
+    """Whether pulses that no column tells, but the course of the values alone, may be none at all."""
+    if measurement.confidence >= STATED:
+        return []
+    remedy = "If it is one, state its pulses under How to read it; if not, a fit means nothing."
+    if measurement.confidence < GUESSED:
+        text = f"The pulses are a guess from where the values turn: this may be no response to pulses. {remedy}"
+        return [Finding("warning", text, check="course")]
+    noise = read_noise(measurement)
+    turns = [
+        (number, before[1] - 1, gentle)
+        for number, record in enumerate(measurement.records)
+        for before, after in itertools.pairwise(long_ramps(record, 16))
+        if before[1] == after[0]
+        and (gentle := _turns_gently(record.response, before[:2], after[:2], noise)) is not None
+    ]
+    gentle_ones = [(number, sample) for number, sample, gentle in turns if gentle]
+    if not gentle_ones or len(gentle_ones) < 0.8 * len(turns):
+        return []
+    text = (
+        "The values turn gently, as a signal over time does; most devices answer with a large step when pulses change "
+        f"direction. {remedy}"
+    )
+    marks = tuple((n, tuple(s for m, s in gentle_ones if m == n)) for n in dict.fromkeys(n for n, _ in gentle_ones))
+    return [Finding("warning", text, _places(measurement, marks), marks, check="course")]
+
+
+def _turns_gently(
+    response: NDArray[np.float64], before: tuple[int, int], after: tuple[int, int], noise: float
+) -> bool | None:
+    """Whether the values move slowly both before and after a turn, against the steepest part of their ramps; None
+    where noise hides it."""
+    found = []
+    for (start, stop), edge in ((before, -1), (after, 0)):
+        width = max((stop - start) // 16, 4)
+        places = np.arange(width) - (width - 1) / 2
+        windows = np.lib.stride_tricks.sliding_window_view(response[start:stop], width)
+        slopes = np.abs(windows @ places) / float(places @ places)
+        if noise / math.sqrt(float(places @ places)) > 0.1 * slopes.max():
+            return None
+        found.append(bool(slopes[edge] < GENTLE * slopes.max()))
+    return all(found)
+
+
 _CHECKS: tuple[Callable[[Measurement], list[Finding]], ...] = (
+    _course,
     _coverage,
     _noise,
     _resolution,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _PREFIX = {sign: sign for sign in ("", "f", "p", "n", "µ", "m", "k", "M", "G")} | {"u": "µ", "μ": "µ"}
@@ -70,6 +71,18 @@ def split_number_and_unit(text: str) -> tuple[float, str] | None:
 def prefix_factor(unit: str) -> float:
     """What one of ``unit`` is in the unit without prefix: 1e-6 for µS."""
     return 10.0 ** _EXPONENT[unit[:-1]]
+
+
+def readable_unit(size: float, unit: str) -> tuple[float, str]:
+    """A unit in which a number of that size in ``unit`` reads well, and what to multiply numbers with: µS for 6e4 nS.
+
+    The unit itself where that is so already, where it is none of ours, or where no prefix is small or large enough.
+    """
+    if not quantity_of_unit(unit) or not size or not math.isfinite(size) or 0.001 <= abs(size) < 1000:
+        return 1.0, unit
+    power = math.floor(math.log10(abs(size))) + _EXPONENT[unit[:-1]]
+    prefix = next((sign for sign, exponent in _EXPONENT.items() if 0 <= power - exponent < 3), unit[:-1])
+    return 10.0 ** (_EXPONENT[unit[:-1]] - _EXPONENT[prefix]), prefix + unit[-1]
 
 
 _POWER = re.compile(

@@ -246,8 +246,7 @@ def _transfer(
         + (
             "a line is written seldom, and single fine steps would not get far." if written > 1 else "a step is enough."
         ),
-        f"auto_granularity {granularity:g}: a train on the fast array stands {_clearness(device, longest):.1f} times "
-        "above its own noise; the less clear it is, the longer the buffer has to average.",
+        _clearness_reason(device, longest, granularity),
         _ROWS,
         _NO_SCALING,
         _SETTLES,
@@ -309,6 +308,15 @@ def _clearness(device: PulsedDevice, pulses: int) -> float:
     """A train of pulses over its noise."""
     noise = pulse_noise(device)
     return math.sqrt(pulses) / noise if noise > 0 else math.inf
+
+
+def _clearness_reason(device: PulsedDevice, pulses: int, granularity: float) -> str:
+    clear = _clearness(device, pulses)
+    height = f"stands {clear:.1f} times above its own noise" if math.isfinite(clear) else "carries no noise of pulses"
+    return (
+        f"auto_granularity {granularity:g}: a train on the fast array {height}; the less clear it is, the longer the "
+        "buffer has to average."
+    )
 
 
 def _granularity(device: PulsedDevice, pulses: int) -> float:
