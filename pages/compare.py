@@ -74,7 +74,7 @@ chosen = choose_runs()
 if not chosen:
     st.info("No run is left to compare: choose runs or a sweep above, or clear the choice of algorithms and tags.")
     st.stop()
-task = find_task(FRESH)
+task = find_task(FRESH, own=True)
 busy = any(row.active for row in chosen) or (task is not None and task.running)
 bar = st.container(horizontal=True, vertical_alignment="center")
 view = bar.segmented_control(

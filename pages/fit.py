@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from studio.background import is_own
 from studio.errors import live, show_error
+from studio.fit_code import fit_code
 from studio.fit_options import fit_options
 from studio.fit_tables import edit_parameters, ranges_of
 from studio.fit_view import show_details, show_overlay, show_running
@@ -22,6 +24,7 @@ from studio.forms import named_choice
 from studio.numbers import percent
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
+from studio.saving import keep_beside
 from studio.workspace import workspace
 from tilewright.figures import algorithm_label, plot_overlay
 from tilewright.figures.measurement import MOST_RECORDS
@@ -60,18 +63,19 @@ with settings:
         show_error(error)
         st.stop()
     st.caption(f"{NORMALISATIONS[rule]}: {measurement.affine.formula()}")
-    free_start, weights, jointly = fit_options(measurement)
+    free_start, factors, jointly = fit_options(measurement)
     task = find_fit(name)
-    busy = task is not None and task.running
+    running = task is not None and task.running
+    busy = running and is_own(task)
     buttons = st.container(horizontal=True)
-    chosen = FitSettings(classes[model], ranges_of(table), method, free_start, weights, jointly)
+    chosen = FitSettings(classes[model], ranges_of(table), method, free_start, factors, jointly, rule)
     if buttons.button("Fit", type="primary", icon=":material/play_arrow:", disabled=busy, key="fit"):
         start_fit(measurement, name, chosen)
         st.rerun()
     if buttons.button("Fit all models", disabled=busy, key="fit-all", help="Ranks the models by held-out error."):
         start_fit_of_all(measurement, name, chosen)
         st.rerun()
-    if buttons.button("Cancel", icon=":material/stop:", disabled=not busy, key="cancel-fit") and task:
+    if buttons.button("Cancel", icon=":material/stop:", disabled=not running, key="cancel-fit"):
         task.cancel()
 
 
@@ -87,7 +91,7 @@ def show_progress() -> None:
 def show_outcome(outcome: Outcome, seconds: float) -> None:
     """The fit, what the device is worth, and the way on with it."""
     top = st.container()
-    show_overlay(outcome, seconds)
+    show_overlay(outcome, seconds, fit_code(outcome, name))
     row = st.columns([1, 1.2, 1.2], vertical_alignment="bottom")
     title = row[0].text_input("Name of the device", value=name, key=f"device-name.{name}", max_chars=60)
     noisy = row[1].toggle("With the noise found", value=True, disabled=outcome.noise is None, key="noisy")
@@ -107,10 +111,14 @@ def show_outcome(outcome: Outcome, seconds: float) -> None:
     show_details(outcome, verdict, device, name)
     with place:
         if next_step("Save and explore this device", "device"):
-            go("device", device=workspace().devices.save(title, device))
+            kept = keep_beside(device, workspace().devices, "device", title)
+            if kept:
+                go("device", device=kept)
         label = f"Put it in a tile: {algorithm_label(verdict.recommended)}"
         if st.button(label, key="verdict-tile", icon=":material/grid_on:", width="stretch", help=verdict.sentence()):
-            go("tile", device=workspace().devices.save(title, device), algorithm=verdict.recommended)
+            kept = keep_beside(device, workspace().devices, "device", title)
+            if kept:
+                go("tile", device=kept, algorithm=verdict.recommended)
 
 
 with view:

@@ -6,7 +6,7 @@ from studio.errors import show_error
 from studio.forms import named_choice
 from studio.places import go, heading, next_step
 from studio.plots import show_figure
-from studio.reading import show_guesses, understood
+from studio.reading import saved_code, show_guesses, understood
 from studio.words import plain
 from studio.workspace import workspace
 from tilewright.assets import asset_path
@@ -37,8 +37,8 @@ place = heading(
 )
 
 
-def pick() -> tuple[str, Reading | None]:
-    """Name of the source and how it was read; None before a file was chosen."""
+def pick() -> tuple[str, Reading | None, list[str]]:
+    """Name of the source, how it was read, and the Python that reads it; None before a file was chosen."""
     saved = workspace().measurements.names()
     source = st.segmented_control(
         "Take it from", SOURCES if saved else SOURCES[:2], default="Example", required=True, key="source",
@@ -46,19 +46,21 @@ def pick() -> tuple[str, Reading | None]:
     )  # fmt: skip
     if source == "Saved":
         name = named_choice("Saved measurement", saved, "measurement") or ""
-        return name, Reading(workspace().measurements.load(name), None)
+        code = ["from tilewright.workspace import Workspace", "", saved_code(name)]
+        return name, Reading(workspace().measurements.load(name), None), code
     if source == "Example":
         name = named_choice("Example", example_names(), "example", format_func=lambda n: n.replace("-", " ")) or ""
-        return name, understood(asset_path("examples", f"{name}.csv").read_bytes(), name)
+        path = asset_path("examples", f"{name}.csv")
+        return name, *understood(path.read_bytes(), name, f'asset_path("examples", {path.name!r})')
     upload = st.file_uploader(
         "Measurement file", type=KINDS, key="upload",
         help="A column of responses, or several; with or without pulses. CSV, TSV, TXT, XLSX, MAT, NPY, NPZ; "
         "up to 64 MB and a few million readings.",
     )  # fmt: skip
     if not upload:
-        return "", None
+        return "", None, []
     name = upload.name.rsplit(".", 1)[0]
-    return name, understood(upload.getvalue(), name)
+    return name, *understood(upload.getvalue(), name, repr(upload.name))
 
 
 def counted(number: int, word: str) -> str:
@@ -102,7 +104,7 @@ def keep(measurement: Measurement, name: str) -> str:
 
 settings, view = st.columns([1, 2.3], gap="medium")
 with settings:
-    name, reading = pick()
+    name, reading, read = pick()
     measurement = reading.measurement if reading else None
     if measurement is not None:
         rule = st.selectbox(
@@ -133,12 +135,11 @@ with view:
         except MeasurementError as error:
             show_error(error)
     findings = quality_report(measurement)
-    code = (
-        "from tilewright.figures import plot_measurement\n"
-        "from tilewright.measurement import quality_report, read_measurement\n\n"
-        f'measurement = read_measurement("{name}.csv")\n'
-        "plot_measurement(measurement, quality_report(measurement)).show()"
-    )
+    drawn = "measurement" if rule == "measured" else f"measurement.normalised({rule!r})"
+    code = "\n".join(
+        ["from tilewright.figures import plot_measurement", "from tilewright.measurement import quality_report", *read,
+         f"plot_measurement({drawn}, quality_report(measurement)).show()"]
+    )  # fmt: skip
     show_verdict(measurement, findings)
     show_figure(plot_measurement(shown, findings), "measurement", settings=f"{name}: {shown.protocol}", code=code)
     show_findings(measurement, findings)

@@ -5,21 +5,24 @@ Training does not run here but in the engine's own processes; these tasks are fi
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """A piece of work in its own thread.
 
     Attributes:
         name: what it is found by.
+        visitor: who started it.
         state: ``running``, ``done``, ``cancelled`` or ``failed``.
         progress: what the work last reported; free form.
         result: what it returned, once done.
@@ -27,6 +30,7 @@ class Task:
     """
 
     name: str
+    visitor: str = ""
     state: str = "running"
     progress: dict[str, Any] = field(default_factory=dict)
     result: Any = None
@@ -58,28 +62,60 @@ class Task:
         self.progress = {**self.progress, **progress}
 
 
+MOST_KEPT = 60  # tasks that are over, of all visitors together
+VISITOR = "#visitor"
+
+
 @st.cache_resource(show_spinner=False)
-def _tasks() -> dict[str, Task]:
-    return {}
+def _tasks() -> list[Task]:
+    """All tasks, the latest last; those of every visitor."""
+    return []
 
 
-def find_task(name: str) -> Task | None:
-    """The last task of that name, running or over."""
-    return _tasks().get(name)
+def _visitor() -> str:
+    """Tells apart the browsers that look at this studio; another one after a reload."""
+    return str(st.session_state.setdefault(VISITOR, secrets.token_hex(8)))
+
+
+def is_own(task: Task) -> bool:
+    """Whether this visitor started it, and has not reloaded the page since."""
+    return task.visitor == _visitor()
+
+
+def find_task(name: str, *, own: bool = False) -> Task | None:
+    """The last task of that name, running or over: this visitor's, else, unless ``own``, that of another one."""
+    found = [task for task in list(_tasks()) if task.name == name]
+    mine = [task for task in found if is_own(task)]
+    return (mine or ([] if own else found) or [None])[-1]
 
 
 def forget_task(name: str) -> None:
-    """Drop a task that is over."""
-    _tasks().pop(name, None)
+    """Drop this visitor's tasks of that name."""
+    mine = [task for task in list(_tasks()) if task.name == name and is_own(task)]
+    for task in mine:
+        _drop(task)
 
 
-def start_task(name: str, work: Callable[[Task], Any]) -> Task:
-    """Start ``work(task)`` in a thread; one that already runs under that name is returned instead."""
-    running = find_task(name)
+def _drop(task: Task) -> None:
+    with suppress(ValueError):  # another visitor's page was quicker
+        _tasks().remove(task)
+
+
+def start_task(name: str, work: Callable[[Task], Any], *, own: bool = False) -> Task:
+    """Start ``work(task)`` in a thread; one that already runs under that name is returned instead.
+
+    With ``own`` each visitor may have one running, so that nobody gets what another one asked for.
+    """
+    running = find_task(name, own=own)
     if running is not None and running.running:
         return running
-    task = Task(name)
-    _tasks()[name] = task
+    forget_task(name)
+    task = Task(name, _visitor())
+    kept = _tasks()
+    kept.append(task)
+    over = [other for other in list(kept) if not other.running]
+    for other in over[: max(len(over) - MOST_KEPT, 0)]:
+        _drop(other)
     threading.Thread(target=_run, args=(task, work), name=f"tilewright {name}", daemon=True).start()
     return task
 

@@ -12,7 +12,7 @@ import streamlit as st
 from studio.background import find_task, start_task
 from studio.errors import guarded, show_error
 from studio.plots import show_figure
-from studio.workspace import workspace
+from studio.workspace import workspace, workspace_code
 from tilewright.figures import algorithm_label, plot_against, plot_bands, plot_heat_map, plot_parallel
 from tilewright.report import interval_figure, metric_words, scale_of, setting_curves
 from tilewright.runs import RunRow, figures_of, fresh_accuracies
@@ -54,7 +54,7 @@ def code_of(chosen: Sequence[str]) -> str:
     """The Python that gives the same figures."""
     return (
         "from tilewright.runs import compare\nfrom tilewright.workspace import Workspace\n\n"
-        f"comparison = compare(Workspace().runs, {list(chosen)!r})\nprint(comparison.table)"
+        f"comparison = compare({workspace_code()}.runs, {list(chosen)!r})\nprint(comparison.table)"
     )
 
 
@@ -214,7 +214,7 @@ def show_list(rows: list[RunRow]) -> None:
 
 def offer_fresh_devices(rows: list[RunRow]) -> None:
     """One button: the trained weights of every finished run on newly drawn devices."""
-    task = find_task(FRESH)
+    task = find_task(FRESH, own=True)
     ready = [row for row in rows if row.state == "finished" and row.algorithm != "digital"]
     if task is not None and task.running:
         done = task.progress.get("done", 0)
@@ -230,7 +230,7 @@ def offer_fresh_devices(rows: list[RunRow]) -> None:
     )  # fmt: skip
     if pressed:
         store, ids = workspace().runs, [row.id for row in ready]
-        start_task(FRESH, lambda task: _test_fresh(task, store, ids))
+        start_task(FRESH, lambda task: _test_fresh(task, store, ids), own=True)
         st.rerun()
 
 

@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from studio.fits import branch_weights
 from tilewright.measurement import Measurement
 
 STARTS = {"automatic": None, "free": True, "first sample": False}
 
 
-def fit_options(measurement: Measurement) -> tuple[bool | None, tuple | None, bool]:
-    """How starts are treated, the weights of the branches, and whether one set of parameters is for all devices."""
+def fit_options(measurement: Measurement) -> tuple[bool | None, dict[int, float] | None, bool]:
+    """How starts are treated, the factors of the branches, and whether one set of parameters is for all devices."""
     jointly = False
     with st.expander("Start, weights, devices"):
         if len(measurement.devices) > 1:
@@ -25,4 +24,4 @@ def fit_options(measurement: Measurement) -> tuple[bool | None, tuple | None, bo
             for k, (kind, label) in enumerate(words.items())
         }
     weighted = any(factor != 1.0 for factor in factors.values())
-    return STARTS[start], branch_weights(measurement, factors) if weighted else None, jointly
+    return STARTS[start], factors if weighted else None, jointly

@@ -54,15 +54,10 @@ def show_running(task: Task, measurement: Measurement) -> None:
     show_figure(plot_overlay(records, models, model_name="Best so far"), "fit", settings="It goes on if you leave.")
 
 
-def show_overlay(outcome: Outcome, seconds: float) -> None:
+def show_overlay(outcome: Outcome, seconds: float, code: str) -> None:
     """Measurement and model, and the numbers that judge the fit."""
     fit = outcome.fit
     record = choose_record(outcome.measurement)
-    code = (
-        "from tilewright.figures import plot_fit\nfrom tilewright.fitting import fit_device\n"
-        f"from tilewright.configs import {fit.class_name}\n\nfit = fit_device(measurement, {fit.class_name})\n"
-        "plot_fit(measurement, fit).show()"
-    )
     settings = f"{fit.class_name} fitted to {fit.n_points:,} points in {duration(seconds)}"
     show_figure(plot_fit(outcome.measurement, fit, record), "fit", settings=settings, code=code)
     facts = st.columns(3)

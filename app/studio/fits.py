@@ -54,7 +54,8 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fit task gives back: the measurement as it was fitted, the fit, and what was found round it."""
+    """What a fit task gives back: the measurement as it was fitted, the fit, what was found round it, and how it was
+    made: the settings, and what was asked for ``then``."""
 
     measurement: Measurement
     fit: DeviceFit
@@ -64,18 +65,25 @@ class Outcome:
     population: PopulationFit | None = None
     other_models: dict[str, Outcome] = field(default_factory=dict, compare=False)
     quality: tuple[str, ...] = ()
+    settings: FitSettings | None = None
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What the page asks a fit to do."""
+    """What the page asks a fit to do: how it starts, what deviations of a branch count, how the data was normalised."""
 
     device_class: type[PulsedDevice]
     ranges: dict[str, Any]
     method: str = "auto"
     free_start: bool | None = None
-    weights: tuple[NDArray[np.float64], ...] | None = None
+    factors: dict[int, float] | None = None
     jointly: bool = False
+    rule: str = "auto"
+
+    def weights(self, measurement: Measurement) -> tuple[NDArray[np.float64], ...] | None:
+        """The factor of each sample; None where all count alike."""
+        return None if self.factors is None else branch_weights(measurement, self.factors)
 
 
 def task_name(measurement: str) -> str:
@@ -84,7 +92,7 @@ def task_name(measurement: str) -> str:
 
 
 def find_fit(measurement: str) -> Task | None:
-    """The last fit of a measurement."""
+    """The last fit of a measurement: this visitor's, else that of another one, as after a reload."""
     return find_task(task_name(measurement))
 
 
@@ -107,15 +115,16 @@ def start_fit(measurement: Measurement, name: str, settings: FitSettings) -> Tas
         method = "auto" if settings.method == CHAIN else settings.method
         fit = fit_device(
             measurement, settings.device_class, parameters=settings.ranges, method=method, progress=_reporter(task),
-            cancelled=task.cancelled, free_start=settings.free_start, weights=settings.weights,
+            cancelled=task.cancelled, free_start=settings.free_start, weights=settings.weights(measurement),
         )  # fmt: skip
         if settings.method == CHAIN:
             task.report(stage="Walking the Markov chain")
             fit = markov_chain(measurement, fit, steps=1000, cancelled=task.cancelled, share=_share(task)).fit
-            return Outcome(measurement, fit, noise_of(measurement, fit), quality=_faults(measurement))
-        return _completed(measurement, fit, task)
+            made = Outcome(measurement, fit, noise_of(measurement, fit), quality=_faults(measurement))
+            return replace(made, settings=settings, then=(CHAIN,))
+        return replace(_completed(measurement, fit, task), settings=settings)
 
-    return start_task(task_name(name), work)
+    return start_task(task_name(name), work, own=True)
 
 
 def _completed(measurement: Measurement, fit: DeviceFit, task: Task | None = None) -> Outcome:
@@ -136,8 +145,8 @@ def _each_device(measurement: Measurement, settings: FitSettings, task: Task) ->
 
     share(0.0)
     population = fit_population(
-        measurement, settings.device_class, _edited(measurement, settings), cancelled=task.cancelled, share=share,
-        weights=settings.weights, method="auto" if settings.method == CHAIN else settings.method,
+        measurement, settings.device_class, edited_ranges(measurement, settings), cancelled=task.cancelled, share=share,
+        weights=settings.weights(measurement), method="auto" if settings.method == CHAIN else settings.method,
         free_start=settings.free_start,
     )  # fmt: skip
     task.report(stage="Finding the noise")
@@ -147,7 +156,8 @@ def _each_device(measurement: Measurement, settings: FitSettings, task: Task) ->
     except ValueError:
         noise = None
     fit = typical_fit(fitted, population)
-    return Outcome(fitted, fit, noise, population=population, quality=_faults(measurement))
+    faults = _faults(measurement)
+    return Outcome(fitted, fit, noise, population=population, quality=faults, settings=settings)
 
 
 def _faults(measurement: Measurement) -> tuple[str, ...]:
@@ -156,7 +166,7 @@ def _faults(measurement: Measurement) -> tuple[str, ...]:
     return tuple(found.text for found in findings if found.severity in ("warning", "problem"))[:MOST_FAULTS]
 
 
-def _edited(measurement: Measurement, settings: FitSettings) -> dict[str, Any] | None:
+def edited_ranges(measurement: Measurement, settings: FitSettings) -> dict[str, Any] | None:
     """What the visitor changed the parameters to, if anything; None where each device may have ranges of its own."""
     given = default_ranges(settings.device_class, measurement)
     untouched = {name: start if low == high else (start, low, high) for name, (start, low, high) in given.items()}
@@ -172,17 +182,17 @@ def start_fit_of_all(measurement: Measurement, name: str, settings: FitSettings)
             task.report(device_class=device_class, values={}, stage=f"Fitting {device_class.__name__}")
 
         ranking = fit_all_devices(
-            measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun, weights=settings.weights,
-            free_start=settings.free_start,
+            measurement, progress=_reporter(task), cancelled=task.cancelled, begun=begun,
+            weights=settings.weights(measurement), free_start=settings.free_start,
         )  # fmt: skip
         best = ranking.recommended
         if len(measurement.devices) > 1:
             task.report(device_class=None)
             chosen = replace(settings, device_class=type(best.fit.device), ranges={})
             return replace(_each_device(measurement, chosen, task), ranking=ranking)
-        return replace(_completed(measurement, best.fit, task), ranking=ranking)
+        return replace(_completed(measurement, best.fit, task), ranking=ranking, settings=settings)
 
-    return start_task(task_name(name), work)
+    return start_task(task_name(name), work, own=True)
 
 
 def start_more(outcome: Outcome, name: str, what: str) -> Task:
@@ -191,11 +201,11 @@ def start_more(outcome: Outcome, name: str, what: str) -> Task:
     def work(task: Task) -> Outcome:
         task.report(stage=what.capitalize())
         try:
-            return _MORE[what](outcome, task)
+            return replace(_MORE[what](outcome, task), then=(*outcome.then, what))
         except FitCancelled:  # the fit that there was stays
             return outcome
 
-    return start_task(task_name(name), work)
+    return start_task(task_name(name), work, own=True)
 
 
 def _bootstrapped(outcome: Outcome, task: Task) -> Outcome:
@@ -255,7 +265,7 @@ def of_model(outcome: Outcome, class_name: str) -> Outcome:
             made = Outcome(measurement, fit, noise_of(measurement, fit), quality=outcome.quality)
         else:
             made = _completed(measurement, fit)
-        outcome.other_models[class_name] = replace(made, ranking=outcome.ranking)
+        outcome.other_models[class_name] = replace(made, ranking=outcome.ranking, settings=outcome.settings)
     return outcome.other_models[class_name]
 
 

@@ -59,7 +59,11 @@ def show_network(config: RPUConfig) -> None:
     counts = {name: whole for name in ("Analog parameters", "Digital parameters", *list(_COLUMNS.values())[-4:])}
     st.dataframe(table, hide_index=True, placeholder="", column_config=counts)
     st.caption("One image, forward. The Mapping section sets the size of the arrays.")
+    sizes = layer_sizes(layers)
     st.code(
-        "from tilewright.nn import analog_summary\n\nprint(analog_summary(model, (1, 784), rpu_config))",
+        f"{config.to_python('rpu_config')}\n"
+        "from tilewright.nn import analog_summary\nfrom tilewright.runs import Perceptron\n\n"
+        f"model = Perceptron(layer_sizes={sizes}, activation='Sigmoid').build()  # or a network of your own\n"
+        f"print(analog_summary(model, (1, {sizes[0]}), rpu_config))",
         language="python",
     )

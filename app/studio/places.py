@@ -8,6 +8,8 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from studio.words import plain
+
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
 LOGO = ASSETS / "logo.svg"
@@ -66,12 +68,21 @@ def go(page: str, **carried: Any) -> None:
     st.switch_page(script_of(page), query_params={k: v for k, v in carried.items() if k not in known})
 
 
+NEWS = "#news"
+
+
+def tell(text: str) -> None:
+    """Say beside the next heading, once, what was done on the way there. It covers nothing, as a toast would."""
+    st.session_state[NEWS] = text
+
+
 def heading(title: str, sentence: str) -> DeltaGenerator:
     """Title of a page and one line that says what it is for; returns the place of the next step, at the right."""
     words, step = st.columns([3.2, 1], vertical_alignment="center")
+    news = st.session_state.pop(NEWS, "")
     with words.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.title(title, anchor=False, width="content")
-        st.caption(sentence, width="stretch")
+        st.caption(f":green[:material/check: {plain(news)}]" if news else sentence, width="stretch")
     return step
 
 

@@ -20,7 +20,12 @@ NAME = "estimate"
 def start_estimate(grid: Grid) -> None:
     """Try a few steps of each setting, and one batch of the first, in the background."""
     specs, folder = grid.specs(), workspace().folder
-    start_task(NAME, lambda task: _work(task, specs, folder)).report(plan=grid.to_yaml(full=True))
+    before = find_task(NAME, own=True)
+    if before is not None:  # of other settings
+        before.cancel()
+        forget_task(NAME)
+    task = start_task(NAME, lambda task: _work(task, specs, folder), own=True)
+    task.report(plan=grid.to_yaml(full=True))
 
 
 def _work(task: Task, specs: list[RunSpec], folder: object) -> tuple[Estimate, DryRun]:
@@ -35,7 +40,7 @@ def _work(task: Task, specs: list[RunSpec], folder: object) -> tuple[Estimate, D
 
 def estimating() -> bool:
     """Whether an estimate is being made."""
-    task = find_task(NAME)
+    task = find_task(NAME, own=True)
     return task is not None and task.running
 
 
@@ -47,7 +52,7 @@ def forget_estimate() -> None:
 
 def show_estimate(grid: Grid | None) -> None:
     """The estimate of these runs, or how far it is; one of other settings is not shown."""
-    task = find_task(NAME)
+    task = find_task(NAME, own=True)
     if task is None or grid is None or task.progress.get("plan") != grid.to_yaml(full=True):
         return
     if task.running:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from studio.forms import parameter_form, slug
 from studio.words import plain
+from studio.workspace import workspace_code
 from tilewright.measurement import ColumnGuess, Reading, ReadOptions, inspect_file
 from tilewright.measurement.roles import ROLES
 
@@ -25,15 +26,36 @@ def inspected(content: bytes, name: str, options: str) -> Reading:
     return inspect_file(io.BytesIO(content), name=name, options=ReadOptions.from_yaml(options))
 
 
-def understood(content: bytes, name: str) -> Reading:
-    """Read a file as found, and again with what the visitor corrects."""
+def saved_code(name: str) -> str:
+    """The Python that loads a measurement of the workspace."""
+    return f"measurement = {workspace_code()}.measurements.load({name!r})"
+
+
+def _code(path: str, options: ReadOptions) -> list[str]:
+    """The Python that reads a file; ``path`` as Python."""
+    imports = ["from tilewright.measurement import read_measurement"]
+    if path.startswith("asset_path"):
+        imports.insert(0, "from tilewright.assets import asset_path")
+    if options == ReadOptions():
+        return [*imports, "", f"measurement = read_measurement({path})"]
+    return [*imports, options.to_python("options"), f"measurement = read_measurement({path}, options=options)"]
+
+
+def understood(content: bytes, name: str, path: str) -> tuple[Reading, list[str]]:
+    """Read a file as found, and again with what the visitor corrects; with the Python that does so.
+
+    Args:
+        content: of the file.
+        name: of the measurement.
+        path: of the file, as Python.
+    """
     first = inspected(content, name, ReadOptions().to_yaml(full=True))
     unsure = first.measurement is None or first.measurement.confidence < 0.75
     with st.expander(f"How to read it{' — please check' if unsure else ''}", expanded=unsure, icon=":material/rule:"):
         options = _corrections(first, f"read.{slug(name)}")
     if options == ReadOptions():
-        return first
-    return inspected(content, name, options.to_yaml(full=True))
+        return first, _code(path, options)
+    return inspected(content, name, options.to_yaml(full=True)), _code(path, options)
 
 
 def _corrections(first: Reading, key: str) -> ReadOptions:

@@ -18,6 +18,7 @@ from tilewright.parameters import ParameterError
 from tilewright.runs import RunRow, RunSpec, StoreError, read_plan
 
 PAGE = 10
+TROUBLE = "#trouble-"
 SAID = ("cancelled", "cancelled before it began")  # messages that only repeat the state
 
 
@@ -65,6 +66,9 @@ def show_run(row: RunRow) -> None:
             _button("Resume", ":material/replay:", row, engine().resume)
         with st.popover("", icon=":material/more_horiz:", key=f"more-{row.id}", type="tertiary"):
             _more(row)
+    trouble = st.session_state.pop(f"{TROUBLE}{row.id}", "")
+    if trouble:
+        st.error(plain(trouble), icon=":material/error:")
     if row.message and not row.active and row.message not in SAID:
         st.caption(f":red[{plain(row.message[:1].upper() + row.message[1:])}]")
 
@@ -101,7 +105,7 @@ def _guarded(action: Callable[..., None], *arguments: Any) -> None:
     try:
         action(*arguments)
     except StoreError as error:  # somebody else was quicker, or the index cannot be written
-        st.toast(str(error), icon=":material/error:")
+        st.session_state[f"{TROUBLE}{arguments[0]}"] = str(error)
 
 
 def _more(row: RunRow) -> None:

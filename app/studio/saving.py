@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from studio.errors import show_error
+from studio.places import tell
 
 
 def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = "") -> tuple[str, str | None]:
@@ -33,11 +36,24 @@ def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = ""
 
 
 def keep(thing: Any, shelf: Any, kind: str, name: str) -> str | None:
-    """Save under a name; returns the name it is kept under, or None after saying why it could not be."""
+    """Save under a name, which the next heading says; returns the name it is kept under, or None after saying why it
+    could not be."""
     try:
         kept = str(shelf.save(name, thing))
     except ValueError as error:
         show_error(error)
         return None
-    st.toast(f"Saved {kind} “{kept}”.", icon=":material/check:")
+    tell(f"Saved the {kind} “{kept}”.")
     return kept
+
+
+def keep_beside(thing: Any, shelf: Any, kind: str, name: str) -> str | None:
+    """Save under a name of its own: ``name``, or one with a number where something else has it already."""
+    with suppress(ValueError):  # an unusable name is refused below
+        numbered = re.compile(re.escape(shelf.path(name).stem) + r"(-\d+)?")
+        for kept in filter(numbered.fullmatch, shelf.names()):
+            with suppress(ValueError):  # a damaged one is something else
+                if shelf.load(kept) == thing:
+                    return str(kept)
+        name = shelf.free_name(name)
+    return keep(thing, shelf, kind, name)

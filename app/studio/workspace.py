@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +14,13 @@ from tilewright.workspace import Workspace
 def workspace() -> Workspace:
     """The workspace that ``TILEWRIGHT_WORKSPACE`` names, or the default one."""
     return _opened(os.environ.get("TILEWRIGHT_WORKSPACE", ""))
+
+
+def workspace_code() -> str:
+    """The Python that opens it, from any folder and with any environment."""
+    folder = workspace().folder
+    usual = folder == Path("~/tilewright").expanduser().resolve()
+    return "Workspace()" if usual else f"Workspace({str(folder)!r})"
 
 
 @st.cache_resource(show_spinner=False)

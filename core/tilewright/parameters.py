@@ -497,7 +497,7 @@ def _collect_imports(value: Any, modules: dict[str, set[str]]) -> None:
         for item in value.changed().values():
             _collect_imports(item, modules)
     elif isinstance(value, Choice):
-        modules.setdefault("tilewright.configs", set()).add(type(value).__name__)
+        modules.setdefault(public_module(type(value)), set()).add(type(value).__name__)
     elif isinstance(value, list):
         for item in value:
             _collect_imports(item, modules)
@@ -506,8 +506,9 @@ def _collect_imports(value: Any, modules: dict[str, set[str]]) -> None:
 def public_module(cls: type) -> str:
     """The module users import a class from."""
     module = cls.__module__
-    if module.startswith("tilewright.runs"):
-        return "tilewright.runs"
+    for room in ("tilewright.runs", "tilewright.measurement"):
+        if module.startswith(room):
+            return room
     if module.startswith(("tilewright.presets", "tilewright.tile_presets")):
         return "tilewright.presets"
     return "tilewright.configs" if module.startswith("tilewright.") else module

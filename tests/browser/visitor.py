@@ -70,8 +70,6 @@ class Visitor:
 
     def press(self, name, then=None):
         """Press a button; ``then`` is the title of the page it leads to."""
-        self.page.mouse.move(2, 400)  # a message covers the buttons of the head, and stays while the mouse is on it
-        self.page.get_by_test_id("stToast").first.wait_for(state="detached")
         self.page.get_by_role("button", name=name, exact=True).first.click()
         if then:
             self.page.get_by_role("heading", name=then, exact=True).wait_for()

@@ -1,5 +1,6 @@
 """Driving the studio's pages by Streamlit's own test driver."""
 
+import time
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -41,3 +42,25 @@ def messages(app):
     """Every text that reports an error, unexpected ones included."""
     assert not app.exception, [item.value for item in app.exception]
     return [item.value for item in app.error]
+
+
+def settled(app, seconds=30):
+    """The fit page once no task of this process is running."""
+    finish(seconds)
+    return go_on(app, "fit")
+
+
+def finish(seconds=30):
+    """Wait until no task of this process is running."""
+    from studio.background import _tasks
+
+    end = time.monotonic() + seconds
+    while any(task.running for task in list(_tasks())):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def go_on(app, page):
+    """The page that a button of the page before has switched to; the driver itself would stay where it was."""
+    app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+    return app

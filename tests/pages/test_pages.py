@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from studio_driver import PAGES, ROOT, messages, open_page, small_run
+from studio_driver import PAGES, ROOT, finish, go_on, messages, open_page, settled, small_run
 
 from studio.experiments import EXPERIMENTS
 from studio.fits import FitSettings, start_fit
@@ -14,28 +14,6 @@ from tilewright.configs import SoftBoundsDevice
 from tilewright.measurement import load_example
 from tilewright.presets import TutorialRRAMPresetDevice
 from tilewright.runs import Engine, recommended_names
-
-
-def settled(app, seconds=30):
-    """The fit page once no task of this process is running."""
-    finish(seconds)
-    return go_on(app, "fit")
-
-
-def finish(seconds=30):
-    """Wait until no task of this process is running."""
-    from studio.background import _tasks
-
-    end = time.monotonic() + seconds
-    while any(task.running for task in _tasks().values()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def go_on(app, page):
-    """The page that a button of the page before has switched to; the driver itself would stay where it was."""
-    app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
-    return app
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,7 +13,7 @@ def wait_for_tasks(seconds=60):
     from studio.background import _tasks
 
     end = time.monotonic() + seconds
-    while any(task.running for task in _tasks().values()):
+    while any(task.running for task in list(_tasks())):
         assert time.monotonic() < end
         time.sleep(0.05)
 
