@@ -133,6 +133,10 @@ with view:
             ranked = [row.class_name for row in shown.ranking]
             shown = of_model(shown, named_choice("Show", ranked, "ranked") or ranked[0])
         show_outcome(shown, task.seconds)
+        if not is_own(task):
+            st.caption(
+                "This fit was made before the page was loaded, here or in another window. Press Fit for your own."
+            )
     elif task.state == "cancelled" or isinstance(task.error, FitCancelled):
         st.info("Cancelled. Change what you like and press Fit.", icon=":material/info:")
     elif task.error is not None:

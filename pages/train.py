@@ -85,8 +85,8 @@ def show_plan(algorithms: list[str], device: PulsedDevice) -> None:
 def show_runs(live_until_now: bool) -> None:
     rows = workspace().runs.list()
     busy = sum(row.active for row in rows)
-    if live_until_now and not (busy or estimating() or starting()):
-        st.rerun()  # draws the page once more, without the clock
+    if live_until_now != bool(busy or estimating() or starting()):
+        st.rerun()  # draws the page once more: without the clock when all is over, with it when a run was resumed
     show_estimate(grid)
     if not rows:
         show_plan(algorithms, device)

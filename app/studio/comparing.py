@@ -32,6 +32,7 @@ COSTS = ("pulses", "line_reads", "update_slots", "digital_operations", "cpu_seco
 USUAL = ("test_accuracy", "fresh_test_accuracy", "validation_accuracy", "test_error", "loss")
 FRESH = "fresh devices"
 SMOOTH = 15
+SECONDS = st.column_config.NumberColumn(format="%.1f")
 NOTE = (
     "95 % intervals: Student's t over runs that differ in their seeds only; where every seed ran on every device draw, "
     "both count as random (Satterthwaite)."
@@ -107,7 +108,7 @@ def show_settings(rows: list[RunRow], metric: str, by: str) -> None:
                 **({"Algorithm": [algorithm_label(n) or "Several" for n in table.algorithm]} if several else {}),
             }
         )
-        st.dataframe(shown, hide_index=True, placeholder="–")
+        st.dataframe(shown, hide_index=True, placeholder="–", column_config={"Time (s)": SECONDS})
         st.caption(NOTE if by == SETTING else GROUP_NOTE)
     with right:
         show_figure(interval_figure(rows, metric, by), "compare-settings", settings="Diamond: mean; dots: each run")
@@ -190,7 +191,13 @@ def show_list(rows: list[RunRow]) -> None:
         }
     )  # fmt: skip
     number = st.column_config.NumberColumn
-    formats = {"Test accuracy (%)": "%.1f", "Training loss": "%.3g", "Pulses": "compact", "Learning rate": "%.3g"}
+    formats = {
+        "Test accuracy (%)": "%.1f",
+        "Time (s)": "%.1f",
+        "Training loss": "%.3g",
+        "Pulses": "compact",
+        "Learning rate": "%.3g",
+    }
     editable = ("Run", "Tags", "Notes")
     edited = st.data_editor(
         shown, hide_index=True, placeholder="–", key=f"runs-{hash(tuple(row.id for row in rows))}",

@@ -70,10 +70,8 @@ def _show(found: Estimate, tried: DryRun) -> None:
         boxes[1].metric(f"Time, {found.workers} at once", duration(found.seconds))
         boxes[2].metric("Memory", f"{found.memory / 2**20:,.0f} MiB")
         boxes[3].metric("Disk", f"{found.disk / 2**20:,.1f} MiB")
-        for text in found.warnings:
-            st.warning(plain(text), icon=":material/warning:")
-        for text in tried.warnings:
-            st.warning(plain(text), icon=":material/warning:")
+        for text in (*found.warnings, *tried.warnings):
+            st.warning(plain(text[:1].upper() + text[1:]), icon=":material/warning:")
         with st.expander(
             f"One batch of “{plain(tried.name)}” tried: loss {tried.loss:.3g}, afterwards {tried.loss_after:.3g}"
         ):

@@ -93,4 +93,5 @@ def _spread_of_points(device: PulsedDevice) -> str:
     low, high = device_distribution(device, 500, weights=np.zeros(1)).quantiles("symmetry_points", (0.05, 0.95))
     if not math.isfinite(low):
         return "none"
-    return f"{significant(round(low, 4), 2)} … {significant(round(high, 4), 2)}"
+    ends = [significant(round(end, 4) + 0.0, 2) for end in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " … ".join(ends)

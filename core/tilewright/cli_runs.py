@@ -190,7 +190,8 @@ class _Display:
         if row.state == "finished":
             print(f"{words}: {_result(row)}", flush=True)
         else:
-            print(f"{words}: {row.message}\ngo on with: tilewright run --resume {row.id}", flush=True)
+            why = f": {row.message}" if row.message and row.message != row.state else ""
+            print(f"{words}{why}\ngo on with: tilewright run --resume {row.id}", flush=True)
 
     def _draw(self, rows: Sequence[RunRow]) -> None:
         active = [row for row in rows if row.state == "running"]

@@ -60,6 +60,10 @@ def test_the_whole_path(studio, chromium):
     page.get_by_role("button", name="Resume").wait_for()
     assert runs.get(long.id).state == "cancelled"
     assert runs.get(long.id).step > long.step
+    visitor.press("Resume")  # on a page that had come to rest
+    page.get_by_text(re.compile(r"\d %, .* left")).first.wait_for()
+    visitor.press("Cancel")
+    page.get_by_role("button", name="Resume").wait_for()
 
     (device,) = [name for name in Workspace(folder).devices.names() if name != "tutorial-rram"]
     visitor.choose("Device", device)
