@@ -30,16 +30,12 @@ class Pieces {
 
 UpdateMemory deal(Pieces& pieces, const UpdateArgs& u, int64_t rows, int64_t cols, int64_t longest) {
     UpdateMemory m{};
-    m.words = (int)(longest / 32 + 1);  // one bit is the sign's
-    m.plan = pieces.take<Schedule>(u.samples);
-    m.start = pieces.take<int64_t>(2);
-    if (u.kind == PulseKind::Stochastic) {
-        m.x_bits = pieces.take<uint32_t>(u.samples * m.words * cols);
-        m.d_bits = pieces.take<uint32_t>(u.samples * m.words * rows);
-    } else {
-        m.x_level = pieces.take<float>(u.samples * cols);
-        m.d_level = pieces.take<float>(u.samples * rows);
-    }
+    const bool trains = u.kind == PulseKind::Stochastic;
+    m.words = trains ? (int)blocks_for(longest, kWordSlots) : 1;
+    m.start = pieces.take<int64_t>(1);
+    m.x = pieces.take<uint32_t>(u.samples * m.words * cols);
+    m.d = pieces.take<uint32_t>(u.samples * m.words * rows);
+    if (!trains) m.bl = pieces.take<float>(u.samples);
     return m;
 }
 
@@ -62,23 +58,21 @@ ProductMemory deal(Pieces& pieces, const ProductArgs& p) {
     return m;
 }
 
+template <class Items>
 struct LaunchPulses {
     const UpdateJob& job;
     void* stream;
     template <class Device, bool Mult>
     void run() const {
-        const PulsesBody<Device, Mult> body(job);
-        launch(body, body.blocks(job.job.array), stream);
+        using Few = FewBody<Items, Device, Mult>;
+        if (Few::takes(job)) go(Few(job));
+        else go(ManyBody<Items, Device, Mult>(job));
     }
-};
 
-struct LaunchCounts {
-    const UpdateJob& job;
-    void* stream;
-    template <class Device, bool Mult>
-    void run() const {
-        const CountsBody<Device, Mult> body(job);
-        launch(body, body.blocks(job.job.array), stream);
+  private:
+    template <class Body>
+    void go(const Body& body) const {
+        launch(body, body.blocks(), stream);
     }
 };
 
@@ -138,16 +132,15 @@ int64_t product_memory(const ProductArgs& p) {
 void update(const DeviceUpdate& job, int64_t longest, void* stream) {
     if (job.update.samples == 0) return launch(AdvanceBody(job.clock, 0, 1, job.live), 1, stream);
     Pieces pieces(job.memory);
-    const UpdateJob work{job, deal(pieces, job.update, job.array.rows, job.array.cols, longest)};
-    launch(PlanBody{work}, job.update.samples, stream);
+    const UpdateJob work{job, deal(pieces, job.update, job.array.rows, job.array.cols, longest), UpdateKeys(job.update.seed)};
     if (job.update.kind == PulseKind::Stochastic) {
         const TrainsBody trains(work);
         launch(trains, trains.blocks(), stream);
-        with_device(job.array, LaunchPulses{work, stream});
+        with_device(job.array, LaunchPulses<TrainItems>{work, stream});
     } else {
         const LevelsBody levels(work);
         launch(levels, levels.blocks(), stream);
-        with_device(job.array, LaunchCounts{work, stream});
+        with_device(job.array, LaunchPulses<LevelItems>{work, stream});
     }
 }
 

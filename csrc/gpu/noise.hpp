@@ -20,16 +20,29 @@ TW_INLINE float normal_at(Key key, uint64_t index, uint32_t c1, uint64_t c23) {
     return which & 1 ? odd : even;
 }
 
-// Normal numbers of one crosspoint in one call, one after the other; four come from each call of the generator.
+// Normal numbers of one crosspoint in one call: four of them come from each call of the generator.
+struct FourNormals {
+    float first, second, third, fourth;
+};
+TW_INLINE FourNormals crosspoint_noise(Key key, uint64_t crosspoint, uint32_t four, uint64_t call) {
+    const WordsOf<uint32_t> words = philox(key, (uint32_t)crosspoint, (uint32_t)(crosspoint >> 32) << 24 | four, call);
+    FourNormals n;
+    quick_normal_pair(words.w[0], words.w[1], n.first, n.second);
+    quick_normal_pair(words.w[2], words.w[3], n.third, n.fourth);
+    return n;
+}
+
+// The same, one after the other.
 class CrosspointNoise {
   public:
     TW_INLINE float take(Key key, uint64_t crosspoint, uint64_t call) {
         float value;
         if ((drawn_ & 3) == 0) {
-            const uint32_t high = (uint32_t)(crosspoint >> 32) << 24;
-            const WordsOf<uint32_t> words = philox(key, (uint32_t)crosspoint, high | (drawn_ >> 2), call);
-            quick_normal_pair(words.w[0], words.w[1], value, next_);
-            quick_normal_pair(words.w[2], words.w[3], second_, third_);
+            const FourNormals drawn = crosspoint_noise(key, crosspoint, drawn_ >> 2, call);
+            value = drawn.first;
+            next_ = drawn.second;
+            second_ = drawn.third;
+            third_ = drawn.fourth;
         } else {
             value = next_;
             next_ = second_;

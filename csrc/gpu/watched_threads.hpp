@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "kept.hpp"
 #include "place.hpp"
 
 #define TW_UNWATCHED __attribute__((noinline, no_sanitize_thread))
@@ -54,24 +55,25 @@ TW_UNWATCHED Fiber* fiber_of(int64_t block, int thread) {
     return fiber;
 }
 
-template <class Body>
+template <class Body, class Own>
 struct WatchedPhase {
     const Body* body;
     int p;
     Place place;
     typename Body::Shared* shared;
+    Own* own;
     void *begin, *before, *after, *end;  // of the launch, and barriers
     bool answer;
 };
-template <class Body>
-__attribute__((noinline)) bool watched_work(const Body* body, int p, Place place, typename Body::Shared* shared) {
-    return body->phase(p, place, *shared);
+template <class Body, class Own>
+__attribute__((noinline)) bool watched_work(const Body* body, int p, Place place, typename Body::Shared* shared, Own* own) {
+    return Kept<Body>::phase(*body, p, place, *shared, *own);
 }
-template <class Body>
+template <class Body, class Own>
 TW_UNWATCHED void do_phase(void* given) {
-    WatchedPhase<Body>* const phase = (WatchedPhase<Body>*)given;
+    WatchedPhase<Body, Own>* const phase = (WatchedPhase<Body, Own>*)given;
     __tsan_acquire(phase->p == 0 ? phase->begin : phase->before);
-    phase->answer = watched_work(phase->body, phase->p, phase->place, phase->shared);
+    phase->answer = watched_work(phase->body, phase->p, phase->place, phase->shared, phase->own);
     __tsan_release(phase->answer ? phase->after : phase->end);
 }
 
@@ -84,12 +86,12 @@ class WatchedLaunch {
     }
     TW_UNWATCHED ~WatchedLaunch() { __tsan_acquire(&orders_[1]); }
 
-    template <class Body>
-    TW_UNWATCHED bool turn(const Body& body, int p, Place place, typename Body::Shared& shared) {
+    template <class Body, class Own>
+    TW_UNWATCHED bool turn(const Body& body, int p, Place place, typename Body::Shared& shared, Own& own) {
         static_assert(Body::kThreads <= kFibersOfBlock);
         int64_t* const barriers = orders_.data() + 2 + 2 * place.block;
-        WatchedPhase<Body> phase{&body, p, place, &shared, &orders_[0], barriers + (p + 1) % 2, barriers + p % 2, &orders_[1], false};
-        current_turn = {fiber_of(place.block, place.thread), do_phase<Body>, &phase};
+        WatchedPhase<Body, Own> phase{&body, p, place, &shared, &own, &orders_[0], barriers + (p + 1) % 2, barriers + p % 2, &orders_[1], false};
+        current_turn = {fiber_of(place.block, place.thread), do_phase<Body, Own>, &phase};
         __tsan_switch_to_fiber(current_turn.fiber->known, __tsan_switch_to_fiber_no_sync);
         swapcontext(&host_fiber.context, &current_turn.fiber->context);
         return phase.answer;

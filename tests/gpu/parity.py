@@ -25,9 +25,11 @@ def quieted(device: Any) -> Any:
     return device.model_copy(update=off, deep=True)
 
 
-def tile_of(device: Any, update: dict[str, Any] | None = None, **config: Any) -> AnalogTile:
+def tile_of(
+    device: Any, update: dict[str, Any] | None = None, shape: tuple[int, int] = SHAPE, **config: Any
+) -> AnalogTile:
     whole = configs.SingleRPUConfig(device=device, update=configs.UpdateParameters(**(update or {})), **config)
-    return AnalogTile(*SHAPE, whole, seed=9)
+    return AnalogTile(*shape, whole, seed=9)
 
 
 def work(tile: AnalogTile, put: Any, rounds: int = 2) -> list[torch.Tensor]:

@@ -43,7 +43,7 @@ MEMORY_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
-GPU_TESTS = ("tests/gpu/test_parity.py", "tests/gpu/test_cells.py")
+GPU_TESTS = ("tests/gpu/test_parity.py", "tests/gpu/test_cells.py", "tests/gpu/test_updates.py")
 ON_HOST: dict[str, Any] = {
     "build": (
         "-Ccmake.define.TILEWRIGHT_CUDA_ON_HOST=ON",
