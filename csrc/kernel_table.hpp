@@ -141,6 +141,9 @@ struct ProductStats {
     }
 };
 
+// Rows whose sums a product of columns takes by themselves; those of all stretches are then added in order.
+constexpr int64_t kStretch = 128;
+
 struct ProductArgs {
     const float* weight = nullptr;  // (rows, cols)
     int64_t rows = 0, cols = 0;

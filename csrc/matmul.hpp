@@ -1,5 +1,6 @@
 // Matrix products. Every sum runs in one order, whatever the batch, the threads and the build: products of rows in sixteen
-// strands that meet in a fixed tree, products of columns one row after the other. How many sums are under way at once is
+// strands that meet in a fixed tree, products of columns one row after the other in stretches of 128 rows, whose sums are
+// then added up in order. How many sums are under way at once is
 // a matter of the registers there are, and shows in nothing but the speed.
 // Products are fused with the sums they enter; processors without the instruction (from before 2013, and plain ones since)
 // compute the same bits the long way.
@@ -95,15 +96,13 @@ void multiply(const float* w, int64_t rows, int64_t cols, const float* v, int64_
 
 // --- columns: y = W^T d ------------------------------------------------------------------------------------------------
 
-constexpr int64_t kPanelRows = 128;  // rows of a packed panel: it stays in the first cache while all samples use it
+// Rows that are summed at a stretch. Packed, they stay in the first cache while all samples use them.
+constexpr int64_t kPanelRows = kStretch;
 
-// S samples on V vectors of columns whose rows lie packed; sums go on from y unless this is the first panel.
+// S samples on V vectors of columns whose rows lie packed; their sums are added to y unless this is the first panel.
 template <int V, int S>
 TW_INLINE void panel_block(const float* panel, int64_t rows, const float* d, int64_t d_stride, float* y, int64_t y_stride, bool first) {
     f16 sum[S][V] = {};
-    if (!first)
-        for (int s = 0; s < S; ++s)
-            for (int c = 0; c < V; ++c) sum[s][c] = load_wide(y + s * y_stride + c * kWide);
     for (int64_t i = 0; i < rows; ++i) {
         f16 row[V];
         for (int c = 0; c < V; ++c) row[c] = load_wide(panel + (i * V + c) * kWide);
@@ -113,7 +112,10 @@ TW_INLINE void panel_block(const float* panel, int64_t rows, const float* d, int
         }
     }
     for (int s = 0; s < S; ++s)
-        for (int c = 0; c < V; ++c) store_wide(y + s * y_stride + c * kWide, sum[s][c]);
+        for (int c = 0; c < V; ++c) {
+            float* out = y + s * y_stride + c * kWide;
+            store_wide(out, first ? sum[s][c] : load_wide(out) + sum[s][c]);
+        }
 }
 
 // All samples on V vectors of columns, `used` columns of them real.
@@ -136,39 +138,63 @@ TW_INLINE void panel_columns(const float* w, int64_t stride, int64_t rows, int64
     }
 }
 
-// One or two samples: rows stream past once, R at a time, and the sums stay in the first cache.
-template <int R, int S>
+// Up to two samples: rows stream past once, R at a time, and the sums stay in the first cache. The first rows of a stretch
+// find no sums yet.
+template <int R, int S, bool First>
 TW_INLINE void stream_rows(const float* w, int64_t stride, int64_t cols, const float* d, int64_t d_stride, float* y, int64_t y_stride) {
     f16 ds[R][S];
     for (int r = 0; r < R; ++r)
         for (int s = 0; s < S; ++s) ds[r][s] = splat_wide(d[s * d_stride + r]);
-    int64_t j = 0;
-    for (; j + kWide <= cols; j += kWide) {
+    const auto add = [&](int64_t j, auto row_at) {
         f16 sum[S];
-        for (int s = 0; s < S; ++s) sum[s] = load_wide(y + s * y_stride + j);
+        for (int s = 0; s < S; ++s) sum[s] = First ? splat_wide(0.0f) : load_wide(y + s * y_stride + j);
         for (int r = 0; r < R; ++r) {
-            const f16 row = load_wide(w + r * stride + j);
+            const f16 row = row_at(w + r * stride + j);
             for (int s = 0; s < S; ++s) sum[s] = fused(row, ds[r][s], sum[s]);
         }
         for (int s = 0; s < S; ++s) store_wide(y + s * y_stride + j, sum[s]);
-    }
-    if (j == cols) return;
-    for (int s = 0; s < S; ++s) {
-        f16 sum = load_wide(y + s * y_stride + j);
-        for (int r = 0; r < R; ++r) sum = fused(load_first_wide(w + r * stride + j, cols - j), ds[r][s], sum);
-        store_wide(y + s * y_stride + j, sum);
-    }
+    };
+    int64_t j = 0;
+    for (; j + kWide <= cols; j += kWide) add(j, [](const float* at) { return load_wide(at); });
+    if (j < cols) add(j, [&](const float* at) { return load_first_wide(at, cols - j); });
 }
+
+// A stretch of rows.
+template <int S>
+TW_INLINE void stream_stretch(const float* w, int64_t stride, int64_t rows, int64_t cols, const float* d, int64_t d_stride, float* y,
+                              int64_t y_stride) {
+    constexpr int kTogether = kDotRows == 4 ? 8 : 4;
+    int64_t i = 0;
+    if (rows >= kTogether) {
+        stream_rows<kTogether, S, true>(w, stride, cols, d, d_stride, y, y_stride);
+        i = kTogether;
+    } else {
+        stream_rows<1, S, true>(w, stride, cols, d, d_stride, y, y_stride);
+        i = 1;
+    }
+    for (; i + kTogether <= rows; i += kTogether)
+        stream_rows<kTogether, S, false>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
+    for (; i < rows; ++i) stream_rows<1, S, false>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
+}
+
+constexpr int64_t kStreamed = 2048;  // columns at a time
 
 template <int S>
 TW_INLINE void stream_columns(const float* w, int64_t stride, int64_t rows, int64_t cols, const float* d, int64_t d_stride, float* y,
                               int64_t y_stride) {
-    for (int s = 0; s < S; ++s) std::memset(y + s * y_stride, 0, (size_t)padded(cols) * sizeof(float));
-    constexpr int kTogether = kDotRows == 4 ? 8 : 4;
-    int64_t i = 0;
-    for (; i + kTogether <= rows; i += kTogether)
-        stream_rows<kTogether, S>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
-    for (; i < rows; ++i) stream_rows<1, S>(w + i * stride, stride, cols, d + i, d_stride, y, y_stride);
+    const int64_t n = padded(cols);
+    alignas(64) float sums[S * kStreamed];
+    for (int64_t k = 0; k < rows; k += kStretch) {
+        const int64_t stretch = rows - k < kStretch ? rows - k : kStretch;
+        if (k == 0) {
+            stream_stretch<S>(w, stride, stretch, cols, d, d_stride, y, y_stride);
+            continue;
+        }
+        stream_stretch<S>(w + k * stride, stride, stretch, cols, d + k, d_stride, sums, kStreamed);
+        for (int s = 0; s < S; ++s)
+            for (int64_t j = 0; j < n; j += kWide)
+                store_wide(y + s * y_stride + j, load_wide(y + s * y_stride + j) + load_wide(sums + s * kStreamed + j));
+    }
 }
 
 // y[s, j] = sum_i d[s, i] w[i, j]; the rows of y hold whole wide vectors.
@@ -176,8 +202,8 @@ void multiply_transposed(const float* w, int64_t rows, int64_t cols, const float
                          int64_t y_stride, int64_t samples, int threads) {
     const int workers = threads_for(rows * cols * samples, kParallelProducts, threads);
     if (samples <= 2) {
-        const int64_t widest = 2048, share = workers > 1 ? ((cols + workers - 1) / workers + 63) / 64 * 64 : widest;
-        const int64_t width = share < widest ? share : widest;
+        const int64_t share = workers > 1 ? ((cols + workers - 1) / workers + 63) / 64 * 64 : kStreamed;
+        const int64_t width = share < kStreamed ? share : kStreamed;
         for_blocks((cols + width - 1) / width, workers, [&](int64_t b) {
             const int64_t j = b * width, used = cols - j < width ? cols - j : width;
             if (samples == 2) stream_columns<2>(w + j, cols, rows, used, d, d_stride, y + j, y_stride);

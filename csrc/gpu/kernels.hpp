@@ -46,9 +46,12 @@ ProductMemory deal(Pieces& pieces, const ProductArgs& p) {
     const int64_t vectors = p.samples * (p.io.mode >= ProductMode::PosNegSeparate ? 2 : 1);
     m.inputs = pieces.take<float>(vectors * n_in);
     m.state = pieces.take<SampleState>(p.samples);
+    m.input_sums = pieces.take<InputSums>(p.samples);
+    m.clipped = pieces.take<int32_t>(p.samples);
+    m.over = pieces.take<int32_t>(p.samples);
     m.start = pieces.take<int64_t>(1);
     const bool drops = p.io.ir_drop > 0, reads = p.io.w_noise_kind == WeightNoise::PCMRead && p.io.w_noise > 0;
-    const bool needed[4] = {true, reads, drops, drops};
+    const bool needed[4] = {false, reads, drops, drops};
     for (int kind = 0; kind < 4; ++kind)
         if (needed[kind]) m.sums[kind] = pieces.take<float>(vectors * n_out);
     if (p.io.noise_management == NoiseManagement::AverageAbsMax) {
@@ -86,26 +89,53 @@ struct LaunchTrace {
 };
 
 // So many blocks fill the multiprocessors even where each thread has many sums.
-constexpr int64_t kManyBlocks = 1024;
+constexpr int64_t kManyBlocks = 256;
+// Inputs of which a sample has so many are shared out among more threads.
+constexpr int64_t kLongVector = 1024;
 
-void launch_sums(const ProductJob& job, Sum sum, const float* inputs, float* out, int64_t rows, float factor, void* stream) {
-    const bool skewed = job.split() && job.io().asymmetry_values;
-    const bool plain = sum == Sum::Current && !skewed;
-    const auto given = [&](auto body) {
-        body.p = job;
-        body.sum = sum;
-        body.inputs = inputs;
-        body.out = out;
-        body.rows = rows;
-        body.factor = factor;
-        return body;
-    };
+template <class Sums>
+SumsBody<Sums> sums_body(const Operands& of, float* out) {
+    SumsBody<Sums> body;
+    body.of = of;
+    body.out = out;
+    return body;
+}
+
+// The small body where samples are few, and the large one where its blocks are many; the last one for all that is not plain.
+template <class One, class Some, class Many, class Other>
+void launch_sums(const Operands& of, float* out, bool plain, void* stream) {
     const auto go = [&](auto body) { launch(body, body.blocks(), stream); };
-    if (!plain) return go(given(SumsBody<1, 2, false>{}));
-    if (rows == 1) return go(given(SumsBody<1, 2, true>{}));
-    const auto many = given(SumsBody<8, 4, true>{});
-    if (many.blocks() >= kManyBlocks) go(many);
-    else go(given(SumsBody<4, 2, true>{}));
+    const auto many = sums_body<Many>(of, out);
+    if (!plain) go(sums_body<Other>(of, out));
+    else if (of.rows == 1) go(sums_body<One>(of, out));
+    else if (many.blocks() >= kManyBlocks) go(many);
+    else go(sums_body<Some>(of, out));
+}
+
+// `out` is for sums that are no currents.
+void launch_sums(const Operands& of, float* out, void* stream) {
+    const bool plain = of.sum == Sum::Current && !(of.p.split() && of.p.io().asymmetry_values);
+    if (of.p.args().transposed)
+        launch_sums<ColumnSums<256, 1, 1, true>, ColumnSums<256, 4, 1, true>, ColumnSums<256, 16, 2, true>,
+                    ColumnSums<256, 2, 1, false>>(of, out, plain, stream);
+    else
+        launch_sums<RowSums<128, 1, 1, 1, true>, RowSums<128, 4, 2, 1, true>, RowSums<128, 8, 8, 2, true>,
+                    RowSums<128, 2, 1, 1, false>>(of, out, plain, stream);
+}
+
+template <class Sums>
+void launch_repeats(const Operands& of, void* stream) {
+    RepeatBody<Sums> body;
+    body.of = of;
+    launch(body, of.p.args().samples, stream);
+}
+
+// A block has a sample, and its sums the parts of it. Products backward have no bound management.
+void launch_repeats(const Operands& of, void* stream) {
+    if (of.p.args().transposed) throw std::logic_error("a product of columns is not repeated");
+    if (!of.p.split()) launch_repeats<RowSums<512, 1, 8, 1, true>>(of, stream);
+    else if (of.p.io().asymmetry_values) launch_repeats<RowSums<512, 2, 8, 1, false>>(of, stream);
+    else launch_repeats<RowSums<512, 2, 8, 1, true>>(of, stream);
 }
 
 }  // namespace
@@ -152,20 +182,21 @@ void product(const DeviceProduct& job, void* stream) {
     Pieces pieces(job.memory);
     const ProductMemory m = deal(pieces, p);
     const ProductJob first{job, m, job.clock.samples}, then{job, m, m.start};
-    if (p.io.mode == ProductMode::Perfect) {
-        launch_sums(then, Sum::Current, p.x, p.y, p.samples, p.io.out_scale, stream);
-        const int64_t outputs = p.samples * then.n_out();
-        launch(PerfectBody(then), p.saturated || p.alpha ? blocks_for(outputs > p.samples ? outputs : p.samples, 128) : 1, stream);
-        return;
-    }
+    if (p.io.mode == ProductMode::Perfect) return launch_sums(Operands{then, Sum::Current, p.x, p.samples}, nullptr, stream);
     if (m.average) {
         launch(MaximaBody{first}, p.samples, stream);
         launch(AverageBody(first), 1, stream);
     }
-    launch(PrepareBody{first}, p.samples, stream);
-    for (int kind = 0; kind < 4; ++kind)
-        if (m.sums[kind]) launch_sums(then, (Sum)kind, m.inputs, m.sums[kind], p.samples * then.parts(), 1, stream);
-    launch(FinishBody{then}, p.samples, stream);
+    if (then.n_in() < kLongVector) launch(PrepareBody<128>{first}, p.samples, stream);
+    else launch(PrepareBody<512>{first}, p.samples, stream);
+    Operands of{then, Sum::Current, m.inputs, p.samples * then.parts()};
+    for (const Sum kind : {Sum::Variance, Sum::Load, Sum::Loss}) {
+        of.sum = kind;
+        if (m.sums[(int)kind]) launch_sums(of, m.sums[(int)kind], stream);
+    }
+    of.sum = Sum::Current;
+    launch_sums(of, nullptr, stream);
+    if (then.bounded()) launch_repeats(of, stream);
 }
 
 void accumulate(const AccumulateArgs& a, const float* rate, void* stream) {

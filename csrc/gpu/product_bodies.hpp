@@ -1,8 +1,8 @@
 // The analog product around its sums. One block has a sample's vectors; samples that have to be repeated are, in a block each
 // and until they pass, so that nothing has to be known on the host.
 #pragma once
+#include "block_sums.hpp"
 #include "launch.hpp"
-#include "product_job.hpp"
 
 namespace tilewright::TW_ISA {
 namespace {
@@ -48,42 +48,80 @@ struct AverageBody : OnePhase<AverageBody, 1> {
     }
 };
 
+// Sums over a sample's inputs, in strands that a thread each takes.
+struct InputStrands {
+    float plain[2][8], squares[2][8];
+
+    TW_INLINE void take(const ProductJob& p, int64_t sample, int thread) {
+        if (thread >= 8 * p.parts()) return;
+        const int part = thread / 8, strand = thread % 8;
+        const float* v = p.inputs_of(sample, part);
+        float sum = 0, square = 0;
+        for (int64_t j = strand; j < p.n_in(); j += 8) {
+            sum += v[j];
+            square += v[j] * v[j];
+        }
+        plain[part][strand] = sum;
+        squares[part][strand] = square;
+    }
+    TW_INLINE InputSums meet(const ProductJob& p) const {
+        InputSums sums{};
+        for (int part = 0; part < p.parts(); ++part) {
+            sums.plain[part] = tree(plain[part]);
+            sums.squares[part] = tree(squares[part]);
+        }
+        return sums;
+    }
+};
+
 // Scale and inputs of the first pass; samples without a scale, or with inputs that are no numbers, are done.
+template <int Threads>
 struct PrepareBody {
-    static constexpr int kThreads = 128;
+    static constexpr int kThreads = Threads;
     struct Shared {
         uint32_t largest, top;
         float positive[8], negative[8];
         int32_t clipped, lost;
         SampleState state;
+        InputStrands strands;
     };
     ProductJob p;
 
     TW_INLINE bool phase(int step, Place at, Shared& shared) const {
         const int64_t sample = at.block, n = p.n_in();
         const float* x = p.args().x + sample * n;
-        if (step == 0) {
-            if (at.thread == 0) {
-                shared.largest = shared.top = 0;
-                shared.clipped = shared.lost = 0;
-            }
-        } else if (step == 1) {
-            measure(x, n, at, shared);
-        } else if (step == 2) {
-            if (at.thread == 0) settle(sample, shared);
-        } else if (step == 3) {
-            if (shared.state.active) {
-                const int32_t clipped = p.convert_inputs(sample, shared.state, 0, at);
-                if (clipped) add_to(&shared.clipped, clipped);
-            } else {
-                fill(sample, shared.lost ? __builtin_nanf("") : 0.0f, at);
-            }
-        } else {
-            if (at.thread == 0) p.count(kClippedInputs, shared.clipped);
-            if (at.index() == 0) *p.memory.start = p.start ? *p.start : 0;
-            return false;
+        switch (step) {
+            case 0:
+                if (at.thread == 0) {
+                    shared.largest = shared.top = 0;
+                    shared.clipped = shared.lost = 0;
+                }
+                return true;
+            case 1: measure(x, n, at, shared); return true;
+            case 2:
+                if (at.thread == 0) settle(sample, shared);
+                return true;
+            case 3:
+                if (shared.state.active) {
+                    const int32_t clipped = p.convert_inputs(sample, shared.state, 0, at);
+                    if (clipped) add_to(&shared.clipped, clipped);
+                } else {
+                    fill(sample, shared.lost ? __builtin_nanf("") : 0.0f, at);
+                }
+                return true;
+            case 4:
+                if (at.thread == 0) {
+                    p.count(kClippedInputs, shared.clipped);
+                    p.memory.clipped[sample] = p.memory.over[sample] = 0;
+                }
+                if (at.index() == 0) *p.memory.start = p.start ? *p.start : 0;
+                if (!p.needs_input_sums()) return false;
+                shared.strands.take(p, sample, at.thread);
+                return true;
+            default:
+                if (at.thread == 0) p.memory.input_sums[sample] = shared.strands.meet(p);
+                return false;
         }
-        return true;
     }
 
   private:
@@ -139,65 +177,59 @@ struct PrepareBody {
     }
 };
 
-// From the sums to digital results, and, where bound management asks for them, all further passes of a sample.
-struct FinishBody {
-    static constexpr int kThreads = 256;
+// All further passes of samples that have outputs at their bound, where bound management asks for them; for the others
+// nothing is left but to say so. A block sums the vectors of its sample as blocks of the first pass do, piece by piece.
+template <class Sums>
+struct RepeatBody {
+    static constexpr int kThreads = Sums::kThreads, kResident = 1;
     struct Shared {
+        typename Sums::Shared sums;
         SampleState state;
-        float plain[2][8], squares[2][8];
-        ProductJob::InputSums sums;
-        int32_t clipped_inputs, clipped, flags;
+        InputStrands strands;
+        InputSums inputs;
+        int32_t clipped_inputs, clipped, over;
     };
-    ProductJob p;
+    Operands of;
 
     TW_INLINE bool phase(int step, Place at, Shared& shared) const {
+        const ProductJob& p = of.p;
         const int64_t sample = at.block;
         if (step == 0) {
-            if (at.thread == 0) {
-                shared.state = p.memory.state[sample];
-                shared.clipped_inputs = 0;
-            }
-            if (at.index() == 0) p.job.clock.advance(p.args().samples, 0);
+            if (at.thread == 0) first_pass(sample, shared);
             return true;
         }
-        const uint32_t round = (uint32_t)(step - 1) / 5;  // of the first one inputs and sums are there
-        switch ((step - 1) % 5) {
-            case 0:
-                if (!shared.state.active) return false;
-                if (round > 0) repeat_inputs(sample, round, at, shared);
-                break;
-            case 1:
-                sum_inputs(sample, at, shared);
-                if (round > 0) sum_outputs(sample, at);
-                break;
-            case 2:
-                if (at.thread == 0) meet(shared);
-                break;
-            case 3: p.convert_outputs(sample, shared.state, round, shared.sums, at, &shared.clipped, &shared.flags); break;
-            default:
-                if (at.thread == 0) p.conclude(sample, shared.state, shared.flags & ProductJob::kOver, shared.clipped);
+        const int wide = Sums::outputs_of(of);
+        const int64_t pieces = (p.n_out() + wide - 1) / wide;
+        const int64_t of_piece = Sums::steps(of) + 1, of_pass = 4 + pieces * of_piece;
+        const uint32_t round = (uint32_t)((step - 1) / of_pass) + 1;
+        const int64_t now = (step - 1) % of_pass;
+        if (now == 0) {
+            if (!shared.state.active) return false;
+            const int32_t clipped = p.convert_inputs(sample, shared.state, round, at);
+            if (clipped) add_to(&shared.clipped_inputs, clipped);
+        } else if (now == 1) {
+            if (p.needs_input_sums()) shared.strands.take(p, sample, at.thread);
+            sum_errors(sample, at);
+        } else if (now == 2) {
+            if (at.thread == 0) meet(shared);
+        } else if (now == of_pass - 1) {
+            if (at.thread == 0) p.conclude(sample, shared.state, shared.over, shared.clipped);
+        } else {
+            const int64_t piece = (now - 3) / of_piece, part_of_it = (now - 3) % of_piece;
+            if (part_of_it < of_piece - 1) Sums::step(of, (int)part_of_it, sample * p.parts(), piece * wide, at.thread, shared.sums);
+            else convert(sample, piece * wide, round, at, shared);
         }
         return true;
     }
 
   private:
-    TW_INLINE void repeat_inputs(int64_t sample, uint32_t round, Place at, Shared& shared) const {
-        const int32_t clipped = p.convert_inputs(sample, shared.state, round, at);
-        if (clipped) add_to(&shared.clipped_inputs, clipped);
+    TW_INLINE void first_pass(int64_t sample, Shared& shared) const {
+        shared.state = of.p.memory.state[sample];
+        shared.clipped_inputs = 0;
+        if (shared.state.active) of.p.conclude(sample, shared.state, of.p.memory.over[sample], of.p.memory.clipped[sample]);
     }
-    TW_INLINE void sum_inputs(int64_t sample, Place at, Shared& shared) const {
-        if (!p.needs_input_sums() || at.thread >= 8 * p.parts()) return;
-        const int part = at.thread / 8, strand = at.thread % 8;
-        const float* v = p.inputs_of(sample, part);
-        float plain = 0, squares = 0;
-        for (int64_t j = strand; j < p.n_in(); j += 8) {
-            plain += v[j];
-            squares += v[j] * v[j];
-        }
-        shared.plain[part][strand] = plain;
-        shared.squares[part][strand] = squares;
-    }
-    TW_INLINE void sum_outputs(int64_t sample, Place at) const {
+    TW_INLINE void sum_errors(int64_t sample, Place at) const {
+        const ProductJob& p = of.p;
         const int64_t items = p.parts() * p.n_out();
         for (int kind = 0; kind < 4; ++kind) {
             if (!p.memory.sums[kind]) continue;
@@ -208,28 +240,20 @@ struct FinishBody {
     }
     // What threads have summed and counted, and a clean sheet for the outputs.
     TW_INLINE void meet(Shared& shared) const {
-        p.count(kClippedInputs, shared.clipped_inputs);
-        shared.clipped_inputs = shared.clipped = shared.flags = 0;
-        if (!p.needs_input_sums()) return;
-        for (int part = 0; part < p.parts(); ++part) {
-            shared.sums.plain[part] = tree(shared.plain[part]);
-            shared.sums.squares[part] = tree(shared.squares[part]);
-        }
+        of.p.count(kClippedInputs, shared.clipped_inputs);
+        shared.clipped_inputs = shared.clipped = shared.over = 0;
+        if (of.p.needs_input_sums()) shared.inputs = shared.strands.meet(of.p);
     }
-};
-
-// A perfect product has no passes to speak of.
-struct PerfectBody : OnePhase<PerfectBody, 128> {
-    ProductJob p;
-    explicit PerfectBody(const ProductJob& job) : p(job) {}
-
-    TW_INLINE void each(Place at) const {
-        const int64_t item = at.index();
-        if (p.args().saturated && item < p.args().samples * p.n_out()) p.args().saturated[item] = 0;
-        if (item < p.args().samples) p.report(item, 1, 1, 1);
-        if (item != 0) return;
-        p.count(kPasses, p.args().samples);
-        p.job.clock.advance(p.args().samples, 0);
+    TW_INLINE void convert(int64_t sample, int64_t first_out, uint32_t round, Place at, Shared& shared) const {
+        const ProductJob& p = of.p;
+        for (int output = at.thread; output < Sums::outputs_of(of) && first_out + output < p.n_out(); output += at.threads) {
+            const float low = Sums::total(of, 0, output, shared.sums);
+            const float high = p.split() ? Sums::total(of, 1, output, shared.sums) : 0;
+            const ProductJob::Converted y = p.convert_output(sample, shared.state, first_out + output, low, high, round, &shared.inputs);
+            p.store(sample, first_out + output, y.value, y.clipped > 0);
+            if (y.clipped) add_to(&shared.clipped, y.clipped);
+            if (y.over) mark(&shared.over, 1);
+        }
     }
 };
 

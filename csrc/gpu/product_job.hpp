@@ -16,10 +16,17 @@ struct SampleState {
 
 enum class Sum : int { Current = 0, Variance = 1, Load = 2, Loss = 3 };  // weights and inputs, their sizes and squares, ...
 
+// Sums over all inputs of a part.
+struct InputSums {
+    float plain[2], squares[2];
+};
+
 struct ProductMemory {
     float* inputs;       // (samples, parts, inputs)
-    float* sums[4];      // by Sum: (samples, parts, outputs); null where it is not needed
+    float* sums[4];      // by Sum: (samples, parts, outputs); null where it is not needed, and for currents
     SampleState* state;  // (samples)
+    InputSums* input_sums;      // (samples); null where they are not needed
+    int32_t *clipped, *over;    // (samples) of the first pass: outputs clipped, and whether one asks for a smaller input
     int64_t* start;      // the clock as the product found it; its last kernel moves the clock on
     float* average;      // scale of AverageAbsMax, and the largest inputs it is made of (samples)
     float* maxima;
@@ -73,13 +80,18 @@ struct ProductJob {
         return memory.inputs + (sample * parts() + part) * n_in();
     }
 
-    // One output by one thread, in the order of the processor: sixteen strands of a row, or down a column.
+    // One sum by one thread, in the order of the processor: sixteen strands of a row, or stretches of a column.
     TW_INLINE float sum_alone(Sum sum, int64_t sample, int part, int64_t i) const {
         const float* v = inputs_of(sample, part);
         const int64_t n = n_in();
         if (args().transposed) {
             float total = 0;
-            for (int64_t r = 0; r < n; ++r) total = fused(weight(sum, part, r * args().cols + i), input(sum, v, r), total);
+            for (int64_t first = 0; first < n; first += kStretch) {
+                float stretch = 0;
+                for (int64_t r = first; r < n && r < first + kStretch; ++r)
+                    stretch = fused(weight(sum, part, r * args().cols + i), input(sum, v, r), stretch);
+                total = first > 0 ? total + stretch : stretch;
+            }
             return total;
         }
         float strand[16] = {};
@@ -143,24 +155,19 @@ struct ProductJob {
 
     // --- errors of the array, and ADC ------------------------------------------------------------------------------------
 
-    // Sums over all inputs of a part.
-    struct InputSums {
-        float plain[2], squares[2];
-    };
     TW_INLINE bool needs_input_sums() const { return offsets() || adds_noise(); }
 
     // The current of an output with what wires, references and read noise make of it.
-    TW_INLINE float current(int64_t sample, int part, int64_t i, uint32_t round, const InputSums& inputs) const {
+    TW_INLINE float current(float y, int64_t sample, int part, int64_t i, uint32_t round, const InputSums* inputs) const {
         const ReadArgs& r = io();
         const int64_t k = (sample * parts() + part) * n_out() + i;
-        float y = memory.sums[(int)Sum::Current][k];
         if (r.ir_drop > 0) {
             const float h = (float)n_in() / r.ir_drop_g_ratio * memory.sums[(int)Sum::Load][k];
             y -= r.ir_drop * (h * (0.05f * h * h - 0.2f * h + 0.5f)) * memory.sums[(int)Sum::Loss][k];
         }
-        if (offsets()) y = offset(y, r.offset_values ? r.offset_values[i] : 0.0f, -r.v_offset_w_min * inputs.plain[part]);
+        if (offsets()) y = offset(y, r.offset_values ? r.offset_values[i] : 0.0f, -r.v_offset_w_min * inputs->plain[part]);
         if (reads_noise() || adds_noise()) {
-            const float spread = square_root(reads_noise() ? memory.sums[(int)Sum::Variance][k] : inputs.squares[part]);
+            const float spread = square_root(reads_noise() ? memory.sums[(int)Sum::Variance][k] : inputs->squares[part]);
             y = y + r.w_noise * spread * normal_at(make_key(args().seed, kWeightNoise), (uint64_t)i, round * 2 + (uint32_t)part, number(sample));
         }
         return y;
@@ -176,10 +183,14 @@ struct ProductJob {
         return (1.0f - o) * loaded(a + reference) - (1.0f + o) * loaded(reference);
     }
 
-    enum Flag : int32_t { kOver = 1 };
+    struct Converted {
+        float value;
+        int32_t clipped;  // how often the ADC did
+        bool over;        // asks for a smaller input
+    };
 
     // Nonlinearity, asymmetry, noise, ADC and its bound.
-    TW_INLINE float digital(float a, int64_t i, float factor, Draw draw, int32_t& clipped, int32_t& flags, bool& at_bound) const {
+    TW_INLINE Converted digital(float a, int64_t i, float factor, Draw draw) const {
         const ReadArgs& r = io();
         float noise = 0;
         if (r.nonlinearity_values) a = a * r.nonlinearity_gain / (1.0f + r.nonlinearity_values[i] * magnitude(a));
@@ -187,40 +198,36 @@ struct ProductJob {
             noise = (r.out_noise_values ? r.out_noise_values[i] : r.out_noise) *
                     normal_at(make_key(args().seed, kOutputNoise), (uint64_t)i, draw.pass, draw.sample);
         a = digitised(r, a, noise, make_key(args().seed, kOutputRounding), i, draw);
-        if (r.out_bound > 0 && magnitude(a) > r.out_bound) {
-            if (r.test_negative_bound || a > r.out_bound) flags |= kOver;
-            ++clipped;
-            at_bound = true;
-            a = within(a, r.out_bound);
-        }
-        return a * factor;
+        if (!(r.out_bound > 0 && magnitude(a) > r.out_bound)) return {a * factor, 0, false};
+        return {within(a, r.out_bound) * factor, 1, r.test_negative_bound || a > r.out_bound};
     }
 
-    // Outputs of a thread.
-    TW_INLINE void convert_outputs(int64_t sample, const SampleState& state, uint32_t round, const InputSums& inputs, Place at,
-                                   int32_t* clipped, int32_t* flags) const {
+    // An output of a pass, from the sums of its parts.
+    TW_INLINE Converted convert_output(int64_t sample, const SampleState& state, int64_t i, float low, float high, uint32_t round,
+                                       const InputSums* inputs) const {
         const float factor = io().out_scale * state.factor();
         const Draw first{round * 2, number(sample)}, second{round * 2 + 1, number(sample)};
-        int32_t own_clipped = 0, own_flags = 0;
-        for (int64_t i = at.thread; i < n_out(); i += at.threads) {
-            bool at_bound = false;
-            float result;
-            if (io().mode == ProductMode::PosNegSeparateDigitalSum) {
-                const float low = digital(current(sample, 0, i, round, inputs), i, 1, first, own_clipped, own_flags, at_bound);
-                const float high = digital(current(sample, 1, i, round, inputs), i, 1, second, own_clipped, own_flags, at_bound);
-                result = (low + high) * factor;
-            } else {
-                float y = current(sample, 0, i, round, inputs);
-                if (split()) y = y + current(sample, 1, i, round, inputs);
-                result = digital(y, i, factor, first, own_clipped, own_flags, at_bound);
-            }
-            args().y[sample * n_out() + i] = result;
-            if (args().saturated) args().saturated[sample * n_out() + i] = at_bound;
-        }
-        if (own_clipped) add_to(clipped, own_clipped);
-        if (own_flags) mark(flags, own_flags);
+        low = current(low, sample, 0, i, round, inputs);
+        if (!split()) return digital(low, i, factor, first);
+        high = current(high, sample, 1, i, round, inputs);
+        if (io().mode == ProductMode::PosNegSeparate) return digital(low + high, i, factor, first);
+        const Converted a = digital(low, i, 1, first), b = digital(high, i, 1, second);
+        return {(a.value + b.value) * factor, a.clipped + b.clipped, a.over || b.over};
     }
 
+    TW_INLINE void store(int64_t sample, int64_t i, float value, bool at_bound) const {
+        args().y[sample * n_out() + i] = value;
+        if (args().saturated) args().saturated[sample * n_out() + i] = at_bound;
+    }
+
+    // --- passes ----------------------------------------------------------------------------------------------------------
+
+    TW_INLINE bool bounded() const { return io().bound_management != BoundManagement::None; }
+    // Of a sample that is not repeated, whatever comes out.
+    TW_INLINE void pass_once(int64_t sample, float alpha) const {
+        count(kPasses, 1);
+        report(sample, alpha, 1, 1);
+    }
     // Whether the sample is to be repeated, with a smaller input.
     TW_INLINE bool reduce(SampleState& s) const {
         const ReadArgs& r = io();
@@ -240,7 +247,7 @@ struct ProductJob {
         ++s.passes;
         count(kPasses, 1);
         count(kClippedOutputs, clipped);
-        s.active = over && io().bound_management != BoundManagement::None && reduce(s);
+        s.active = over && reduce(s);
         if (s.active) return;
         count(kSaturatedOutputs, clipped);
         report(sample, s.alpha, s.rho, s.passes);

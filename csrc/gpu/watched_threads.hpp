@@ -39,7 +39,7 @@ TW_UNWATCHED void take_turns() {
 
 // Blocks share fibers, as far as there are not enough, and what one fiber does is in order. Blocks share none whose
 // distance is no multiple of the number of sets, so neighbours along both sides of an array are told apart.
-constexpr int kFiberSets = 7, kFibersOfBlock = 256;
+constexpr int kFiberSets = 7, kFibersOfBlock = 512;
 
 TW_UNWATCHED Fiber* fiber_of(int64_t block, int thread) {
     static Fiber fibers[kFiberSets * kFibersOfBlock];

@@ -39,12 +39,11 @@ def test_products_with_all_their_noise_are_the_same_bits(machine, periphery):
     both(tile_of(quieted(DEVICES["soft"]), forward=io, backward=io), machine)
 
 
-@pytest.mark.parametrize("samples", [1, 4, 9])
-def test_sums_do_not_depend_on_how_samples_are_shared_out(machine, samples):
-    weight, x = torch.randn(70, 261), torch.randn(samples, 261)
-    tile = AnalogTile(70, 261, configs.FloatingPointRPUConfig(), seed=1)
-    tile.set_weights(weight)
-    d = torch.randn(samples, 70)
+def products_are_alike(machine: Any, shape: tuple[int, int], samples: int) -> None:
+    """Exact products both ways: nothing but sums."""
+    tile = AnalogTile(*shape, configs.FloatingPointRPUConfig(), seed=1)
+    tile.set_weights(torch.randn(shape))
+    x, d = torch.randn(samples, shape[1]), torch.randn(samples, shape[0])
     expected = [tile.forward(x), tile.backward(d)]
     with machine.running():
         machine.put(tile)
@@ -52,17 +51,42 @@ def test_sums_do_not_depend_on_how_samples_are_shared_out(machine, samples):
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize(("weight", "samples"), [((512, 20), 513), ((3, 1030), 1025)])
-def test_large_products_share_out_more_sums_to_a_thread(machine, weight, samples):
+@pytest.mark.parametrize("samples", [1, 2, 4, 9])
+@pytest.mark.parametrize("shape", [(70, 261), (128, 33), (129, 70), (300, 36), (1160, 37)])
+def test_sums_do_not_depend_on_how_samples_are_shared_out(machine, shape, samples):
+    """Rows of one stretch and of several, up to more than a block of threads sums at once."""
+    products_are_alike(machine, shape, samples)
+
+
+@pytest.mark.parametrize(("shape", "samples"), [((512, 20), 513), ((3, 1030), 1400), ((1030, 70), 2050)])
+def test_large_products_share_out_more_sums_to_a_thread(machine, shape, samples):
     """So many sums that each thread takes more of them, at sizes that leave some threads idle."""
-    tile = AnalogTile(*weight, configs.FloatingPointRPUConfig(), seed=1)
-    tile.set_weights(torch.randn(weight))
-    x, d = torch.randn(samples, weight[1]), torch.randn(samples, weight[0])
-    expected = [tile.forward(x), tile.backward(d)]
+    products_are_alike(machine, shape, samples)
+
+
+PASSES: dict[str, dict[str, Any]] = {
+    "one pass": {},
+    "polarities apart": {"mv_type": "PosNegSeparate"},
+    "polarities apart and unequal": {"mv_type": "PosNegSeparateDigitalSum", "w_read_asymmetry_dtod": 0.2},
+}
+
+
+@pytest.mark.parametrize("passes", PASSES)
+@pytest.mark.parametrize("shape", [(300, 290), (530, 20), (20, 1100)])
+def test_repeated_passes_of_large_tiles_are_the_same_bits(machine, shape, passes):
+    """More outputs than the block that repeats a sample takes at once; one sample passes at once."""
+    io = configs.IOParameters(out_bound=1.0, inp_noise=0.01, out_noise=0.01, **PASSES[passes])
+    tile = AnalogTile(*shape, configs.SingleRPUConfig(device=configs.IdealDevice(), forward=io), seed=4)
+    tile.set_weights(torch.rand(shape) * 0.3)
+    other, x = copy.deepcopy(tile), torch.rand(3, shape[1])
+    x[1, 1:] *= -1e-3
+    expected = tile.forward(x)
     with machine.running():
-        machine.put(tile)
-        found = [tile.forward(machine.put(x)).cpu(), tile.backward(machine.put(d)).cpu()]
-    assert_same(found, expected)
+        found = machine.put(other).forward(machine.put(x)).cpu()
+        assert other.passes == tile.passes
+    assert_same([found], [expected])
+    assert tile.passes[0] > 5
+    assert tile.observe(x).passes[1] == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (9, 257), (130, 31)])
