@@ -39,11 +39,12 @@ void bind_transfers(py::module_& m) {
                at<const int64_t>(first), at<void>(stream));
     });
 
+    m.def("buffer_memory", [](int64_t events, int64_t length) { return buffer_memory(events, length); });
     m.def("buffer", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t line,
                        std::array<uintptr_t, 2> signs, uintptr_t buffer_at, int64_t line_stride, int64_t element_stride,
                        uintptr_t gain, float momentum, bool forget, bool restart, int max_pulses, float cap,
                        std::array<uintptr_t, 4> relative, float mean_rate, uintptr_t pulses, uintptr_t sent_event,
-                       uintptr_t live, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t stream) {
+                       uintptr_t live, uint64_t seed, uint64_t first_event, uintptr_t first, uintptr_t memory, uintptr_t stream) {
         py::gil_scoped_release release;
         BufferArgs b = buffer_args(read_lines_args(io, read_input, events, length, lines, seed, first_event),
                                    {line, buffer_at, line_stride, element_stride}, gain, {momentum, forget, max_pulses, cap},
@@ -56,13 +57,13 @@ void bind_transfers(py::module_& m) {
         b.fresh = at<const int8_t>(relative[2]);
         b.writes = at<const int8_t>(relative[3]);
         b.mean_rate = mean_rate;
-        buffer(b, at<const int64_t>(first), at<int64_t>(live), at<void>(stream));
+        buffer(b, at<const int64_t>(first), at<int64_t>(live), at<void>(memory), at<void>(stream));
     });
 
     m.def("plan_transfers", [](const TransferPlanArgs& settings, uintptr_t x, uintptr_t d, int64_t samples, int64_t inputs,
                                int64_t outputs, int64_t period, double lr, uintptr_t rate, uint64_t seed,
                                std::array<uintptr_t, 5> state,
-                               std::array<uintptr_t, 10> results, uintptr_t maxima, uintptr_t first_read, uintptr_t stream) {
+                               std::array<uintptr_t, 10> results, int64_t events, uintptr_t maxima, uintptr_t before, uintptr_t stream) {
         py::gil_scoped_release release;
         TransferPlanArgs t = settings;
         t.x = at<const float>(x);
@@ -88,7 +89,7 @@ void bind_transfers(py::module_& m) {
         t.event_out_sign = at<int8_t>(results[7]);
         t.event_fresh = at<int8_t>(results[8]);
         t.event_writes = at<int8_t>(results[9]);
-        TW_ISA::plan_transfers(t, at<const double>(rate), at<float>(maxima), at<int64_t>(first_read), at<void>(stream));
+        TW_ISA::plan_transfers(t, at<const double>(rate), events, at<float>(maxima), at<int64_t>(before), at<void>(stream));
     });
 
     m.def("carry_memory", [](int64_t rows, int64_t cols) {

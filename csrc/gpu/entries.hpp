@@ -72,9 +72,10 @@ void next_lines(const LinesArgs& a, void* stream);
 // `first` is kept on the device and added to the number of the first event; null is 0.
 void read_lines(const BufferArgs& b, const int64_t* first, void* stream);
 void follow(const FollowArgs& f, const int64_t* first, void* stream);
-void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream);
-// `maxima`: room for two numbers of each sample.
-void plan_transfers(const TransferPlanArgs& a, const double* rate, float* maxima, int64_t* first_read, void* stream);
+int64_t buffer_memory(int64_t events, int64_t length);
+void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* memory, void* stream);
+// `events`: reads there is room for. `maxima`: room for two numbers of each sample; `before`: for the counters as they were.
+void plan_transfers(const TransferPlanArgs& a, const double* rate, int64_t events, float* maxima, int64_t* before, void* stream);
 int64_t carry_memory(const CarryArgs& c);
 void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream);
 // Nothing happens where `live` is given and 0, and no more samples pass than it says.

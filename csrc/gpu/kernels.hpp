@@ -221,14 +221,30 @@ void follow(const FollowArgs& f, const int64_t* first, void* stream) {
     launch(body, body.blocks(), stream);
 }
 
-void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* stream) {
-    launch(BufferBody{b, first, live}, 1, stream);
+int64_t buffer_memory(int64_t events, int64_t length) {
+    Pieces pieces(nullptr);
+    pieces.take<float>(events * length);
+    pieces.take<int32_t>(events);
+    return pieces.used();
 }
 
-void plan_transfers(const TransferPlanArgs& a, const double* rate, float* maxima, int64_t* first_read, void* stream) {
+void buffer(const BufferArgs& b, const int64_t* first, int64_t* live, void* memory, void* stream) {
+    constexpr int64_t kMostGroups = 128;
+    if (b.events <= 1) return launch(BufferBody{b, first, 1, b.pulses, nullptr, live}, 1, stream);
+    Pieces pieces(memory);
+    float* steps = pieces.take<float>(b.events * b.length);
+    int32_t* holds = pieces.take<int32_t>(b.events);
+    const int64_t groups = b.events < kMostGroups ? b.events : kMostGroups;
+    launch(BufferBody{b, first, groups, steps, holds, nullptr}, groups, stream);
+    launch(PackBody{steps, holds, nullptr, b.events, b.length, b.pulses, b.sent_event, live}, b.events, stream);
+}
+
+void plan_transfers(const TransferPlanArgs& a, const double* rate, int64_t events, float* maxima, int64_t* before, void* stream) {
     float *x_max = maxima, *d_max = maxima + a.samples;
     if (a.auto_scale) launch(LargestBody{a, x_max, d_max}, a.samples, stream);
-    launch(TransferPlanBody{a, rate, x_max, d_max, first_read}, 1, stream);
+    launch(TransferPlanBody{a, rate, x_max, d_max, before}, 1, stream);
+    const ChopBody chop(a, before, events);
+    launch(chop, chop.blocks(), stream);
 }
 
 int64_t carry_memory(const CarryArgs& c) {
@@ -243,7 +259,7 @@ void carry(const CarryArgs& c, int64_t* live, void* memory, void* stream) {
     float* steps = pieces.take<float>(c.n_rows * c.cols);
     int32_t* holds = pieces.take<int32_t>(c.n_rows);
     launch(CarryBody{c, steps, holds}, c.n_rows, stream);
-    launch(PackBody{c, steps, holds, live}, c.n_rows, stream);
+    launch(PackBody{steps, holds, c.rows, c.n_rows, c.cols, c.steps, c.sent_row, live}, c.n_rows, stream);
 }
 
 void advance(Clock clock, int64_t samples, int64_t calls, const int64_t* live, void* stream) {

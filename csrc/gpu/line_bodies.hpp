@@ -78,40 +78,52 @@ struct FollowBody : OnePhase<FollowBody, 128> {
     int64_t blocks() const { return blocks_for(f.reads.length, kThreads); }
 };
 
-// All events in order by one block: whether an event sends anything decides where the next one goes.
+// Reads into the buffer. Blocks share out the lines, and each takes the reads of its own in order. What they send is moved
+// together afterwards; a single read has nothing before it.
 struct BufferBody {
     static constexpr int kThreads = 256;
     struct Shared {
+        int64_t event;
         int32_t sends;
-        int64_t sent;
     };
     BufferArgs b;
     const int64_t* first;  // added to the number of the first event; null is 0
-    int64_t* live;         // number of events that send pulses
+    int64_t groups;        // of lines, a block each
+    float* steps;          // (events, length) what each read sends, not packed
+    int32_t* holds;        // (events) whether there is any
+    int64_t* live;         // where there is one event at most: number of events that send pulses; null otherwise
 
     TW_INLINE bool phase(int p, Place at, Shared& shared) const {
         if (p == 0) {
-            if (at.thread == 0) shared.sends = 0, shared.sent = 0;
-            for (int64_t e = at.thread; e < b.events; e += at.threads) b.sent_event[e] = 0;
-            return true;
-        }
-        const int64_t e = (p - 1) / 2;
-        if (e == b.events) {
-            if (at.thread == 0) *live = shared.sent;
-            return false;
-        }
-        if ((p - 1) % 2 == 0) {
-            if (line(e, at, shared.sent)) mark(&shared.sends, 1);
+            if (at.thread == 0) {
+                shared.event = next(0, at.block);
+                shared.sends = 0;
+                if (live) *live = 0;
+            }
+        } else if (p % 2 == 1) {
+            if (shared.event == b.events) return false;
+            if (line(shared.event, at)) mark(&shared.sends, 1);
         } else if (at.thread == 0) {
-            if (shared.sends && (!b.writes || b.writes[e])) b.sent_event[shared.sent++] = (int32_t)e;
+            conclude(shared);
+            shared.event = next(shared.event + 1, at.block);
             shared.sends = 0;
         }
         return true;
     }
 
   private:
+    TW_INLINE int64_t next(int64_t event, int64_t group) const {
+        while (event < b.events && b.line[event] % groups != group) ++event;
+        return event;
+    }
+    TW_INLINE void conclude(const Shared& shared) const {
+        const int32_t sent = shared.sends && (!b.writes || b.writes[shared.event]);
+        b.sent_event[shared.event] = 0;  // what is packed into fewer places leaves no others unset
+        if (live) *live = sent;
+        else holds[shared.event] = sent;
+    }
     // The part of a thread; says whether it sends pulses.
-    TW_INLINE bool line(int64_t e, Place place, int64_t sent) const {
+    TW_INLINE bool line(int64_t e, Place place) const {
         bool sends = false;
         for (int64_t j = place.thread; j < b.length; j += place.threads) {
             const int64_t at = b.line[e] * b.line_stride + j * b.element_stride;
@@ -122,7 +134,7 @@ struct BufferBody {
             const BufferStep<float> step = fill(b, b.restart ? 0.0f : b.buffer[at], sign * b.gain[e] * value);
             b.buffer[at] = step.held;
             sends |= step.pulses != 0.0f;
-            b.pulses[sent * b.length + j] = -step.pulses;
+            steps[e * b.length + j] = -step.pulses;
         }
         return sends;
     }
@@ -176,15 +188,18 @@ struct CarryBody {
     }
 };
 
-// Rows that hold steps, moved together.
+// Rows that hold anything, moved together.
 struct PackBody {
     static constexpr int kThreads = 128;
     struct Shared {
         int32_t before;
     };
-    CarryArgs c;
-    const float* steps;
-    const int32_t* holds;
+    const float* rows;      // (blocks, width)
+    const int32_t* holds;   // (blocks)
+    const int32_t* number;  // (blocks) of each row; null where they are numbered one after the other
+    int64_t count, width;
+    float* packed;    // (live, width)
+    int32_t* source;  // (live) numbers of the rows
     int64_t* live;
 
     TW_INLINE bool phase(int p, Place at, Shared& shared) const {
@@ -198,10 +213,10 @@ struct PackBody {
         } else {
             const int64_t place = shared.before;
             if (holds[r])
-                for (int64_t j = at.thread; j < c.cols; j += at.threads) c.steps[place * c.cols + j] = steps[r * c.cols + j];
+                for (int64_t j = at.thread; j < width; j += at.threads) packed[place * width + j] = rows[r * width + j];
             if (at.thread == 0) {
-                if (holds[r]) c.sent_row[place] = c.rows[r];
-                if (r + 1 == c.n_rows) *live = place + holds[r];
+                if (holds[r]) source[place] = number ? number[r] : (int32_t)r;
+                if (r + 1 == count) *live = place + holds[r];
             }
             return false;
         }

@@ -79,6 +79,51 @@ def test_options_of_algorithms_are_the_same_bits(machine, name):
         assert float(tile.cell.feedback) != 1
 
 
+SWEPT = {
+    "random choppers": (
+        configs.ChoppedTransferCompound,
+        {"in_chop_prob": 0.4, "out_chop_prob": 0.5, "auto_scale": True},
+    ),
+    "regular choppers": (configs.ChoppedTransferCompound, {"in_chop_prob": 0.5, "in_chop_random": False}),
+    "agad": (configs.DynamicTransferCompound, {"in_chop_prob": 0.6, "out_chop_prob": 0.3}),
+}
+
+
+@pytest.mark.parametrize("every", [1.0, 3.0])
+@pytest.mark.parametrize(("shape", "samples"), [((3, 4), 50), ((140, 3), 300)])
+@pytest.mark.parametrize("name", SWEPT)
+def test_mini_batches_in_which_lines_are_read_several_times(machine, name, shape, samples, every):
+    """Sweeps end and choppers flip within the mini-batch, and there are more reads than blocks to share them out."""
+    kind, options = SWEPT[name]
+    compound = kind(
+        unit_cell_devices=[DEVICE] * 2, construction_seed=4, transfer_every=every, transfer_columns=shape[0] < shape[1],
+        buffer_granularity=0.02, **options,
+    )  # fmt: skip
+    tile = AnalogTile(*shape, configs.UnitCellRPUConfig(device=compound), seed=9)
+    other, generator = copy.deepcopy(tile), torch.Generator().manual_seed(1)
+    batches = [
+        (torch.randn(samples, shape[1], generator=generator), torch.randn(samples, shape[0], generator=generator) * 0.3)
+        for _ in range(6)
+    ]
+
+    def train(one: AnalogTile, put: Any) -> list[torch.Tensor]:
+        for x, d in batches:
+            one.update(put(x), put(d), 0.05)
+        return [one.weight.detach().cpu(), *(array.persistent.cpu() for array in one.cell.pulsed_arrays().values())]
+
+    expected = train(tile, lambda t: t)
+    with machine.running():
+        found = train(machine.put(other), machine.put)
+    assert_same(found, expected)
+    ours, theirs = other.to("cpu").state_dict(), tile.state_dict()
+    for key, value in theirs.items():
+        if isinstance(value, torch.Tensor) and not key.endswith(
+            "_extra_state"
+        ):  # the processor may take parts by turns
+            assert torch.equal(ours[key], value), key
+    assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
+
+
 FULL_READS = configs.IOParameters(inp_noise=0.02, out_bound=0.6)
 PAIRS = {
     "every mini-batch": {"refresh_every": 1},

@@ -88,7 +88,7 @@ def test_repeated_passes_of_large_tiles_are_the_same_bits(machine, shape, passes
         assert other.passes == tile.passes
     assert_same([found], [expected])
     passes = tile.observe(x).passes
-    assert passes[0] > 1 and passes[1] == 1 and (passes[2] > 1) == io.bm_test_negative_bound
+    assert (passes[:3] > 1).tolist() == [True, False, io.bm_test_negative_bound]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (9, 257), (130, 31)])

@@ -64,12 +64,14 @@ def read_into_buffer(
             relative.reference.data_ptr(), relative.mean.data_ptr(),
             address_of(transfers.fresh), address_of(transfers.writes),
         )  # fmt: skip
-    kernels_in_use().buffer(
+    module = kernels_in_use()
+    memory = torch.empty(module.buffer_memory(events, length), dtype=torch.uint8, device=lines.device)
+    module.buffer(
         settings, read_input, events, length, lines.data_ptr(), line.data_ptr(),
         (address_of(line_sign), address_of(out_sign)), buffer.data_ptr(), 1 if columns else inputs,
         inputs if columns else 1, gains.data_ptr(), momentum, forget, restart, max_pulses, cap, planes, rate,
         sent.pulses.data_ptr(), sent.source.data_ptr(), sent.live.data_ptr(), seed, *number_of(first_event),
-        stream_of(lines),
+        memory.data_ptr(), stream_of(lines),
     )  # fmt: skip
     return sent
 
@@ -111,7 +113,7 @@ def plan_transfers(
         fresh=flags[0],
         writes=flags[1],
     )
-    maxima, first_read = empty(2, samples, dtype=torch.float32), empty(1, dtype=torch.int64)
+    maxima, before = empty(2, samples, dtype=torch.float32), empty(4, dtype=torch.int64)  # counters as they were
     rate = lr.tensor(torch.float64) if isinstance(lr, DeviceRate) else None
     kernels_in_use().plan_transfers(
         plan, x.data_ptr(), d.data_ptr(), samples, inputs, outputs, period, NAN if rate is not None else lr,
@@ -125,6 +127,6 @@ def plan_transfers(
             out.after.data_ptr(), out.line.data_ptr(), out.lr.data_ptr(), out.line_sign.data_ptr(),
             out.out_sign.data_ptr(), address_of(out.fresh), address_of(out.writes),
         ),
-        maxima.data_ptr(), first_read.data_ptr(), stream_of(x),
+        events, maxima.data_ptr(), before.data_ptr(), stream_of(x),
     )  # fmt: skip
-    return out, first_read
+    return out, before[3:]
