@@ -90,10 +90,10 @@ SWEPT = {
 
 
 @pytest.mark.parametrize("every", [1.0, 3.0])
-@pytest.mark.parametrize(("shape", "samples"), [((3, 4), 50), ((140, 3), 300)])
+@pytest.mark.parametrize(("shape", "samples"), [((3, 4), 50), ((140, 3), 300), ((3, 4), 1)])
 @pytest.mark.parametrize("name", SWEPT)
 def test_mini_batches_in_which_lines_are_read_several_times(machine, name, shape, samples, every):
-    """Sweeps end and choppers flip within the mini-batch, and there are more reads than blocks to share them out."""
+    """Sweeps end and choppers flip within it, there are more reads than blocks to share them out, and also only one."""
     kind, options = SWEPT[name]
     compound = kind(
         unit_cell_devices=[DEVICE] * 2, construction_seed=4, transfer_every=every, transfer_columns=shape[0] < shape[1],
@@ -117,11 +117,11 @@ def test_mini_batches_in_which_lines_are_read_several_times(machine, name, shape
     assert_same(found, expected)
     ours, theirs = other.to("cpu").state_dict(), tile.state_dict()
     for key, value in theirs.items():
-        if isinstance(value, torch.Tensor) and not key.endswith(
-            "_extra_state"
-        ):  # the processor may take parts by turns
+        # The processor takes many vectors in parts, and counts its calls.
+        if isinstance(value, torch.Tensor) and (samples == 1 or not key.endswith("_extra_state")):
             assert torch.equal(ours[key], value), key
-    assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
+    if samples > 1:
+        assert all(array.sent.pulses > 0 for array in tile.cell.pulsed_arrays().values()), "every array was written"
 
 
 FULL_READS = configs.IOParameters(inp_noise=0.02, out_bound=0.6)
