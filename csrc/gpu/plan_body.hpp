@@ -104,6 +104,7 @@ struct TransferPlanBody {
             }
         } else if (p == 1) {
             for (int64_t e = at.thread; e < reads.count(); e += at.threads) finish(reads, e);
+            if (!(a.out_chop_prob > 0)) return true;
             for (int64_t i = at.thread; i < reads.length(); i += at.threads) a.out_chop[i] = (int8_t)reads.out_sign(0, i);
         } else {
             if (at.thread > 0) return false;
