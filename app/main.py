@@ -6,7 +6,7 @@ import streamlit as st
 
 from studio.chart import offer_plotly
 from studio.errors import guarded
-from studio.places import LOGO, WORDMARK, pages, take_carried
+from studio.places import LOGO, WORDMARK, begin_visit, pages, take_carried
 
 # Streamlit marks a link of the bar that has the keyboard's focus by a hardly visible ground.
 FOCUS = '[data-testid="stTopNavLink"]:focus-visible { outline: 3px solid #3f92ca; outline-offset: 1px; }'
@@ -18,5 +18,6 @@ st.html(f"<style>{FOCUS}</style>")
 take_carried()
 offer_plotly()
 page = st.navigation(pages(), position="top")
+begin_visit(page.url_path)
 with guarded():
     page.run()

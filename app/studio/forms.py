@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from streamlit.delta_generator import DeltaGenerator
 
 from studio.numbers import significant
+from studio.places import LAST, carry, first_of_visit
 from studio.words import plain
 from tilewright.parameters import (
     ParameterError,
@@ -58,17 +59,29 @@ def parameter_form(
         only: when given, just these fields, without headings.
         errors: where to say what is wrong, for a form that is scrolled; below the form when not given.
     """
-    _follow_base(base, key)
+    left = _follow_base(base, key)
     values: dict[str, Any] = {}
     if only is not None:
         for name in only:
             values[name] = _field_widget(base, name, key)
-        return _built(base, values, key, errors)
-    for group, names in _groups(base, skip).items():
-        with st.expander(group, expanded=group in open_groups):
-            for name in names:
-                values[name] = _field_widget(base, name, key)
+    else:
+        for group, names in _groups(base, skip).items():
+            with st.expander(group, expanded=group in open_groups):
+                for name in names:
+                    values[name] = _field_widget(base, name, key)
+    lost = {n: v for n, v in left.items() if n in values and _widget_value(values[n]) != _widget_value(v)}
+    _insist({f"{key}.{name}": value for name, value in lost.items()})
     return _built(base, values, key, errors)
+
+
+def _insist(left: dict[str, Any]) -> None:
+    """Draw the page again with widgets as they were left, where Streamlit gave them their defaults all the same.
+
+    It does so when the browser's Back leads to an address without parameters.
+    """
+    if left:
+        carry(**{key: _widget_value(value) for key, value in left.items()})
+        st.rerun()
 
 
 def changes_line(base: Parameters, made: Parameters) -> str:
@@ -96,20 +109,27 @@ def _short(value: Any) -> str:
     return str(getattr(value, "value", value))
 
 
-def _follow_base(base: Parameters, key: str) -> None:
+def _follow_base(base: Parameters, key: str) -> dict[str, Any]:
     """When the object behind a form was saved anew, its widgets start again from it; else from where they were left.
 
     Streamlit forgets the widgets of a page that is left. What they said comes back with the page, unless its address
     says otherwise.
+
+    Returns:
+        the fields that come back, by name, at the first sight of a form in a visit of its page.
     """
+    left: dict[str, Any] = {}
     text, mark, last = base.to_json(full=True), f"{key}#base", st.session_state.get(f"{key}#valid")
+    entered = first_of_visit(key)
     if st.session_state.get(mark, text) != text:
         _set_widgets(base, key)
     elif type(last) is type(base) and not any(name.startswith(f"{key}.") for name in st.query_params):
         for name in type(base).model_fields:
-            if f"{key}.{name}" not in st.session_state and getattr(last, name) != getattr(base, name):
+            if (entered or f"{key}.{name}" not in st.session_state) and getattr(last, name) != getattr(base, name):
                 st.session_state[f"{key}.{name}"] = _widget_value(getattr(last, name))
+                left[name] = getattr(last, name)
     st.session_state[mark] = text
+    return left if entered else {}
 
 
 def _set_widgets(base: Parameters, key: str) -> None:
@@ -311,12 +331,15 @@ def named_choice(
     """
     if not options:
         return None
-    last, wanted = f"{key}#last", st.session_state.get(key)
+    last, wanted = f"{key}{LAST}", st.session_state.get(key)
+    entered = first_of_visit(key) and key not in st.query_params
     if wanted is not None and wanted not in options:
         st.session_state.pop(key)
-    elif wanted is None and key not in st.query_params and st.session_state.get(last) in options:
-        st.session_state[key] = st.session_state[last]
+    elif (wanted is None or entered) and key not in st.query_params and st.session_state.get(last) in options:
+        wanted = st.session_state[key] = st.session_state[last]
     index = options.index(default) if default in options else 0
     chosen = st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", **widget)
+    if entered and wanted in options and chosen != wanted:
+        _insist({key: wanted})
     st.session_state[last] = chosen
     return chosen

@@ -45,7 +45,8 @@ def pages() -> list[Any]:
     ]
 
 
-CARRIED = "#carried"
+CARRIED, PAGE, VISIT = "#carried", "#page", "#visit"
+LAST = "#last"  # after the key of a choice: what it was, on any page
 
 
 def carry(**values: Any) -> None:
@@ -57,6 +58,25 @@ def take_carried() -> None:
     """Apply what the run before carried over; to be called before any widget is drawn."""
     for key, value in st.session_state.pop(CARRIED, {}).items():
         st.session_state[key] = value
+        st.session_state[f"{key}{LAST}"] = value
+
+
+def begin_visit(page: str) -> None:
+    """Note which page is drawn; to be called before it is."""
+    if st.session_state.get(PAGE) != page:
+        st.session_state[PAGE] = page
+        st.session_state[VISIT] = st.session_state.get(VISIT, 0) + 1
+
+
+def first_of_visit(key: str) -> bool:
+    """Whether what is called ``key`` is drawn for the first time since its page was entered.
+
+    The browser's Back leads to an address without parameters, at which Streamlit gives widgets their defaults.
+    """
+    visit, mark = st.session_state.get(VISIT, 0), f"{key}{VISIT}"
+    first = st.session_state.get(mark) != visit
+    st.session_state[mark] = visit
+    return first
 
 
 def go(page: str, **carried: Any) -> None:

@@ -112,3 +112,21 @@ def test_a_link_restores_the_page(studio, chromium):
         0.3
     )
     visitor.close()
+
+
+def test_back_leads_to_a_page_as_it_was_left(studio, chromium):
+    visitor = Visitor(chromium, studio[0])
+    page, slider = visitor.page, visitor.page.get_by_role("slider", name=re.compile("^w_max"))
+    visitor.open("/device?device=EcRamPresetDevice")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(re.compile("w_max="))
+    left = slider.input_value()
+    visitor.visit("Help")
+    page.go_back()
+    page.get_by_role("heading", name="Device", exact=True).wait_for()
+    page.wait_for_url(re.compile("w_max="))
+    visitor.settle()
+    assert slider.input_value() == left
+    assert page.get_by_text("EcRamPresetDevice").first.is_visible()
+    visitor.close()

@@ -572,3 +572,19 @@ def test_an_algorithm_without_settings_shows_the_periphery_first(empty):
     assert app.tabs[0].label == "Forward"
     assert any("no settings of its own" in text.value for text in app.caption)
     assert open_page("tile", algorithm="ttv2").tabs[0].label == "Algorithm"
+
+
+def test_the_back_button_brings_a_form_as_it_was_left(filled):
+    """It leads to an address without parameters, at which Streamlit gives the widgets their defaults."""
+    key = "TutorialRRAMPresetDevice.w_max"
+    app = open_page("device", device="TutorialRRAMPresetDevice")
+    app.slider(key=key).set_value(1.0).run()
+    go_on(app, "help")
+    app.session_state[key], app.session_state["device"] = 2.0, "mine"
+    go_on(app, "device")
+    assert (app.selectbox(key="device").value, app.slider(key=key).value) == ("TutorialRRAMPresetDevice", 1.0)
+    app.slider(key=key).set_value(2.0).run()  # the default, on purpose
+    app.selectbox(key="device").set_value("mine").run()
+    assert app.selectbox(key="device").value == "mine"
+    app.selectbox(key="device").set_value("TutorialRRAMPresetDevice").run()
+    assert app.slider(key=key).value == 2.0
