@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tilewright.configs import (
     ConstantStepDevice,
@@ -112,6 +113,23 @@ def test_matrices_are_split_in_balance():
     assert [(t.out_size, t.in_size) for t in layer.tiles()] == [(300, 392)] * 4
     assert isinstance(AnalogLinear(8, 8).tile, AnalogTile)
     assert isinstance(AnalogLinearMapped(8, 8).tile, TileArray)
+
+
+def test_inputs_that_tiles_share_are_copied_once():
+    """For the product and for the update after it."""
+    layer = AnalogLinear(784, 60, rpu_config=SingleRPUConfig(device=SoftBoundsReferenceDevice()))
+    optimiser, copies = AnalogSGD(layer.parameters(), lr=0.1), []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten.clone.default:
+                copies.append(args[0].shape)
+            return function(*args, **(kwargs or {}))
+
+    with Copies():
+        layer(torch.rand(5, 784)).sum().backward()
+        optimiser.step()
+    assert copies.count((5, 392)) == 2
 
 
 def test_a_layer_refuses_the_wrong_width():

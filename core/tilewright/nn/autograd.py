@@ -17,6 +17,7 @@ class _TileProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tile: AnalogTile) -> Tensor:
+        x = x.contiguous()  # part of a row, where a layer is split over tiles: copied once, not again for the update
         y, ctx.saturated = tile.product(x)
         ctx.tile = tile
         ctx.substitute = type(weight) is not AnalogWeight
@@ -30,7 +31,7 @@ class _TileProduct(torch.autograd.Function):
                 "tiles have first derivatives only: create_graph=True, as gradient penalties ask for it, does not work "
                 "through an analog layer; use convert_to_digital(model) for that"
             )
-        d, tile = grads[0], ctx.tile
+        d, tile = grads[0].contiguous(), ctx.tile
         needs_error, needs_weight, needs_bias, _ = ctx.needs_input_grad
         bias_error = (d if d.dim() == 2 else d.reshape(-1, d.shape[-1])).sum(0) if needs_bias else None
         if ctx.saturated is not None:
