@@ -136,6 +136,29 @@ def in_turn(machine: Machine, tile: AnalogTile, samples: int) -> str:
     return difference(found, expected)
 
 
+def repeated_passes(machine: Machine, shape: tuple[int, int]) -> str:
+    """Samples that bound management repeats, beside one that passes at once."""
+    io = configs.IOParameters(out_bound=1.0, inp_noise=0.01)
+    tile = AnalogTile(*shape, configs.SingleRPUConfig(device=configs.IdealDevice(), forward=io), seed=4)
+    generator = torch.Generator().manual_seed(1)
+    tile.set_weights(torch.rand(shape, generator=generator) * 0.3)
+    x = torch.rand(3, shape[1], generator=generator)
+    x[1, 1:] *= -1e-3
+    other, expected = copy.deepcopy(tile), tile.forward(x)
+    with machine.running():
+        found = machine.put(other).forward(machine.put(x))
+    return difference([found], [expected]) or ("" if tile.passes[0] > 5 else "no sample was repeated")
+
+
+def read_often(machine: Machine) -> str:
+    """More reads than lines and than blocks that share them out, with choppers that flip on the way."""
+    compound = configs.ChoppedTransferCompound(
+        unit_cell_devices=[quieted(DEVICES["reference"])] * 2, construction_seed=4, transfer_every=1.0,
+        in_chop_prob=0.4, out_chop_prob=0.5, buffer_granularity=0.02,
+    )  # fmt: skip
+    return in_turn(machine, AnalogTile(3, 140, configs.UnitCellRPUConfig(device=compound), seed=9), 300)
+
+
 def noise(machine: Machine) -> str:
     """Pulses of constant steps with cycle and write noise on 4000 devices: states, and the noise of what is seen."""
     device = without_spread(
@@ -271,9 +294,13 @@ def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     for shape, samples in (((1, 1), 1), ((1, 33), 2), ((130, 1), 5), ((9, 257), 1)):
         tile = AnalogTile(*shape, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
         yield f"a tile of {shape[0]} x {shape[1]}, batch {samples}", lambda t=tile, s=samples: in_turn(machine, t, s)
-    for shape, samples in (((512, 20), 513), ((3, 1030), 1025)):  # where each thread has more of the sums
+    # Where each thread has more of the sums, and columns of one stretch and of several.
+    for shape, samples in (((512, 20), 513), ((3, 1030), 1400), ((1030, 70), 2050), ((1160, 36), 4), ((1160, 37), 1)):
         tile = AnalogTile(*shape, configs.FloatingPointRPUConfig(), seed=3)
         yield f"products of {shape[0]} x {shape[1]}, batch {samples}", lambda t=tile, s=samples: in_turn(machine, t, s)
+    for shape in ((530, 20), (300, 290)):
+        yield f"repeated passes of {shape[0]} x {shape[1]}", lambda shape=shape: repeated_passes(machine, shape)
+    yield "lines read several times in a mini-batch", lambda: read_often(machine)
     many = 70_000 if on_gpu else 700  # more blocks than 16 bits can count
     small = AnalogTile(9, 12, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
     yield f"a batch of {many}", lambda: in_turn(machine, small, many)

@@ -86,6 +86,15 @@ def test_work_on_a_stream_of_its_own(cuda):
     assert torch.equal(y.cpu(), tile.forward(x))
 
 
+def test_vectors_may_begin_anywhere(cuda):
+    """Four numbers are loaded at once where they lie so that they can be."""
+    tile = AnalogTile(64, 40, configs.FloatingPointRPUConfig(), seed=1)
+    flat, other = torch.rand(1 + 5 * 64), copy.deepcopy(tile).to("cuda")
+    for begin in (0, 1):
+        found = other.backward(flat.to("cuda")[begin : begin + 5 * 64].view(5, 64))
+        assert torch.equal(found.cpu(), tile.backward(flat[begin : begin + 5 * 64].view(5, 64)))
+
+
 def test_tensors_of_different_devices_are_refused(cuda):
     tile = AnalogTile(3, 4, configs.SingleRPUConfig()).to("cuda")
     with pytest.raises(RuntimeError, match=r"x is on cpu and the tile on cuda"):
