@@ -10,6 +10,7 @@ import streamlit as st
 
 from studio.errors import show_error
 from studio.places import tell
+from studio.words import plain
 
 
 def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = "") -> tuple[str, str | None]:
@@ -30,9 +31,15 @@ def save_as(thing: Any, shelf: Any, kind: str, *, suggestion: str, key: str = ""
     offered = shelf.free_name(suggestion)
     name = row.text_input(f"Save this {kind} as", value=offered, key=f"{key}.name.{offered}", max_chars=60) or ""
     pressed = row.button("Save", icon=":material/save:", key=f"{key}.button", disabled=not name.strip())
-    if shelf.exists(name):
+    said = st.session_state.pop(f"{key}#saved", "")
+    if said:
+        st.caption(f":green[:material/check: Saved as “{plain(said)}”.]")
+    elif shelf.exists(name):
         st.caption(f"Replaces your {kind} of that name.")
-    return name, keep(thing, shelf, kind, name) if pressed else None
+    kept = keep(thing, shelf, kind, name) if pressed else None
+    if kept:
+        st.session_state[f"{key}#saved"] = kept  # said here too: the heading may be out of sight
+    return name, kept
 
 
 def keep(thing: Any, shelf: Any, kind: str, name: str) -> str | None:

@@ -39,6 +39,7 @@ def test_what_was_saved_is_said_by_the_next_heading_and_covers_nothing(empty):
     app.button(key="save-device.button").click().run()
     (name,) = empty.devices.names()
     assert any(f"Saved the device “{name}”." in item.value for item in app.caption)
+    assert any(f"Saved as “{name}”." in item.value for item in app.caption)  # where it was pressed
     assert not app.toast
     app.run()
     assert not any("Saved" in item.value for item in app.caption)
