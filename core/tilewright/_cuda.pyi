@@ -15,6 +15,8 @@ def accumulate(
 ) -> None: ...
 def next_lines(
     counters: int,
+    array: int,
+    vectors: int,
     lines: int,
     transfers: int,
     reads: int,

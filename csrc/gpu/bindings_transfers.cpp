@@ -15,11 +15,12 @@ namespace tilewright {
 using namespace TW_ISA;
 
 void bind_transfers(py::module_& m) {
-    m.def("next_lines", [](uintptr_t counters, int64_t lines, int64_t transfers, int64_t reads, int64_t soonest, int64_t period,
-                           uintptr_t line, uintptr_t after, uintptr_t first, uintptr_t stream) {
+    m.def("next_lines", [](uintptr_t counters, int64_t array, int64_t vectors, int64_t lines, int64_t transfers, int64_t reads,
+                           int64_t soonest, int64_t period, uintptr_t line, uintptr_t after, uintptr_t first, uintptr_t stream) {
         py::gil_scoped_release release;
-        next_lines({at<int64_t>(counters), lines, transfers, reads, soonest, period, at<int32_t>(line), at<int32_t>(after),
-                    at<int64_t>(first)}, at<void>(stream));
+        int64_t* const all = at<int64_t>(counters);
+        next_lines({all, vectors, all + 1 + 3 * array, lines, transfers, reads, soonest, period, at<int32_t>(line),
+                    at<int32_t>(after), at<int64_t>(first)}, at<void>(stream));
     });
 
     m.def("read_lines", [](const ReadArgs& io, float read_input, int64_t events, int64_t length, uintptr_t lines, uintptr_t out,

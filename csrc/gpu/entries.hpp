@@ -50,6 +50,8 @@ struct DeviceField {
 
 // Lines of an array that are read one after the other, so many at a time: which come next.
 struct LinesArgs {
+    int64_t* vectors = nullptr;   // so many so far, and more of them
+    int64_t more = 0;
     int64_t* counters = nullptr;  // next line, reads, transfers of the array; they move on
     int64_t lines = 0, transfers = 0, reads = 0;  // lines there are; transfers, and reads of each
     int64_t soonest = 0, period = 0;              // vector of the first transfer, and vectors between two

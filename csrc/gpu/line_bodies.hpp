@@ -36,6 +36,7 @@ struct NextLinesBody {
             a.counters[0] = (a.counters[0] + events) % a.lines;
             a.counters[1] += events;
             a.counters[2] += a.transfers;
+            *a.vectors += a.more;
         }
         return false;
     }

@@ -159,7 +159,7 @@ def read_often(machine: Machine) -> str:
     return in_turn(machine, AnalogTile(3, 140, configs.UnitCellRPUConfig(device=compound), seed=9), 300)
 
 
-def noise(machine: Machine) -> str:
+def noise(machine: Machine, samples: int) -> str:
     """Pulses of constant steps with cycle and write noise on 4000 devices: states, and the noise of what is seen."""
     device = without_spread(
         configs.LinearStepDevice, gamma_up=0.0, gamma_down=0.0, dw_min=0.001, dw_min_std=0.5, write_noise_std=0.5
@@ -167,7 +167,7 @@ def noise(machine: Machine) -> str:
 
     def pulsed(put: Any) -> list[Tensor]:
         tile = put(AnalogTile(50, 80, configs.SingleRPUConfig(device=device), seed=2))
-        tile.update(put(torch.full((3, 80), 0.5)), put(torch.full((3, 50), -1.0)), 0.01)
+        tile.update(put(torch.full((samples, 80), 0.5)), put(torch.full((samples, 50), -1.0)), 0.01)
         state = tile.cell.array.persistent.cpu().flatten()
         return [state, tile.weight.detach().cpu().flatten() - state]
 
@@ -286,6 +286,11 @@ def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     for name in ("fixed", "plain", "counted", "implicit", "clipped"):
         tile = tile_of(quieted(DEVICES["soft"]), UPDATES[name])
         yield f"updates, {name}", lambda tile=tile: on_both(tile, machine)
+    longer = [(name, quieted(DEVICES[name]), {}) for name in DEVICES]
+    longer += [(name, quieted(DEVICES["soft"]), UPDATES[name]) for name in ("fixed", "counted", "implicit", "clipped")]
+    for name, device, update in longer:  # more than a block keeps at once
+        tile = tile_of(device, update)
+        yield f"updates of 150 vectors, {name}", lambda tile=tile: in_turn(machine, tile, 150)
     for name in DEVICES:
         yield f"traces, {name}", lambda name=name: traces(machine, name)
     for name in CONFIGURATIONS:
@@ -304,7 +309,8 @@ def checks(machine: Machine) -> Iterator[tuple[str, Check]]:
     many = 70_000 if on_gpu else 700  # more blocks than 16 bits can count
     small = AnalogTile(9, 12, configs.SingleRPUConfig(device=quieted(DEVICES["soft"])), seed=3)
     yield f"a batch of {many}", lambda: in_turn(machine, small, many)
-    yield "noise of pulses and writes", lambda: noise(machine)
+    for samples in (3, 20):  # few, and more than go that way
+        yield f"noise of pulses and writes, batch {samples}", lambda s=samples: noise(machine, s)
     yield "the same again, with all noise", lambda: repeated(machine, 20 if on_gpu else 2)
     size = (4096, 4096) if on_gpu else (130, 90)
     yield f"a tile of {size[0]} x {size[1]}", lambda: large(machine, size)

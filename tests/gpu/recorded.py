@@ -7,6 +7,7 @@ also says where a step would look at a number that is on the device, and so wait
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,11 @@ class Recording(TorchDispatchMode):
         self._log.append((kernel, args, {}, []))
         addresses = {value for value in tree_flatten(args)[0] if isinstance(value, int)}
         self._on_device.update(_address(tensor) for tensor in self._kept if tensor.data_ptr() in addresses)
+
+    @property
+    def launches(self) -> Counter[str]:
+        """How often each kernel of ours was called for."""
+        return Counter(name for function, *_ in self._log if (name := getattr(function, "__name__", "")) in LAUNCHES)
 
     @torch.no_grad()
     def replay(self) -> None:

@@ -121,6 +121,30 @@ def test_no_step_waits_for_the_device(name):
     assert not recording.waits
 
 
+LAUNCHED = {
+    "sgd": {"run": 2},
+    "ttv2": {"run": 3, "plan_transfers": 1, "buffer": 1},
+    "mp": {"run": 2, "accumulate": 1, "carry": 1},
+    "tiki-taka": {"run": 3, "next_lines": 1, "read_lines": 1},
+    "residual-v2": {"run": 3, "plan_transfers": 1, "next_lines": 1, "follow": 1},
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_a_step_calls_for_no_kernel_that_only_counts(name):
+    """A product, updates, reads and what settles them, where devices do not age."""
+    device = DEVICE.model_copy(update={"diffusion": 0.0, "lifetime": 0.0})
+    config = configs.build_config(name, device, cell={} if name in ("sgd", "mp") else EVERY_BATCH)
+    model = AnalogLinear(20, 9, rpu_config=config)
+    with watched_host() as recordings:
+        training = Training(model.to("cpu"))
+        training.go(training.step, range(3))
+        recording = Recording(model)
+        recordings.append(recording)
+        training.go(training.step, range(3, 4))
+    assert recording.launches == LAUNCHED[name]
+
+
 REFUSED = {
     "every": ("tiki-taka", {"units_in_mbatch": False, "transfer_every": 4.0}, "as many reads"),
     "random lines": ("tiki-taka", {"random_selection": True}, "settled on the CPU"),

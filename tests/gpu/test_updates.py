@@ -190,6 +190,16 @@ def test_the_last_slot_and_the_last_sample_of_a_group(machine):
         assert torch.equal(other.to("cpu").weight, tile.weight)
 
 
+def test_crosspoints_that_take_more_pulses_than_16_bits_count(machine):
+    """What a block sends is summed in two halves."""
+    tile = tile_of(quieted(DEVICES["constant"]), SCHEMES["many counted"], shape=(2, 3))
+    x, d = torch.ones(200, 3), torch.ones(200, 2)
+    d[1::2] = -1
+    with machine.running():
+        machine.put(tile).update(machine.put(x), machine.put(d), 0.5)
+        assert tile.cell.array.sent.pulses == 2 * 3 * 200 * 500
+
+
 @pytest.mark.parametrize("scheme", ["trains", "two words", "counted", "implicit"])
 def test_pulses_that_only_raise(machine, scheme):
     update = Update(150, SCHEMES[scheme], raise_only=True)

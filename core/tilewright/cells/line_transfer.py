@@ -233,13 +233,13 @@ class LineTransferCell(Cell):
         samples, counters = writes.x.shape[0], self._counters()
         start = int(counters[0])
         counters[0] += samples
-        if self._counted is not None:
-            gpu.count(self._counted, samples)
+        uncounted = samples if self._counted is not None else 0  # on the GPU, by the first kernel that counts there
         first = self._first_array()
         for k, period in enumerate(every):
             if k < first:
                 continue
-            events = self._due(k, start, samples, period, counters) if period else None
+            events = self._due(k, start, samples, period, counters, uncounted) if period else None
+            uncounted = uncounted if events is None else 0
             if writes is None and events is None:
                 continue
             if writes is not None and events is not None and rates[k] != 0 and self._goes_at_once(k, writes, events):
@@ -253,6 +253,8 @@ class LineTransferCell(Cell):
             counters[2 + 3 * k] += lines.shape[0]
             number = first_read if events.on_gpu is None else events.on_gpu.first
             writes = self._transfer(k, events, lines, rates[k], number)
+        if self._counted is not None and uncounted:
+            gpu.count(self._counted, uncounted)
 
     def _goes_at_once(self, k: int, writes: Writes, events: Events) -> bool:
         """Whether one compiled call does what array ``k`` is given, its reads, and their writes onto the last array."""
@@ -308,8 +310,10 @@ class LineTransferCell(Cell):
     def _end_batch(self) -> None:
         """What is due after a mini-batch, before the weight is shown."""
 
-    def _due(self, k: int, start: int, samples: int, period: int, counters: NDArray[np.int64]) -> Events | None:
-        """Reads of array ``k`` in the next ``samples`` vectors."""
+    def _due(
+        self, k: int, start: int, samples: int, period: int, counters: NDArray[np.int64], uncounted: int
+    ) -> Events | None:
+        """Reads of array ``k`` in the next ``samples`` vectors; with them a GPU counts ``uncounted`` vectors."""
         n = (start + samples) // period - start // period
         if n == 0:
             return None
@@ -320,7 +324,7 @@ class LineTransferCell(Cell):
         counters[3 + 3 * k] += n
         swept = any(first + reads >= self.lines for first in starts)
         if self._counted is not None:
-            due = gpu.next_lines(self._counted[1 + 3 * k : 4 + 3 * k], self.lines, n, reads, soonest, period)
+            due = gpu.next_lines(self._counted, k, uncounted, self.lines, n, reads, soonest, period)
             after = [soonest + period * event for event in range(n) for _ in range(reads)]
             return Events(due.line, after, n == 1 and soonest == samples - 1, swept, due)
         if n == 1 and starts[0] + reads <= self.lines:

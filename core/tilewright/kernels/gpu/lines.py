@@ -25,11 +25,15 @@ class NextLines(NamedTuple):
     first: Tensor  # int64 (1,): number of the first one
 
 
-def next_lines(counters: Tensor, lines: int, transfers: int, reads: int, soonest: int, period: int) -> NextLines:
-    """The reads that are due, settled on the device.
+def next_lines(
+    counters: Tensor, array: int, vectors: int, lines: int, transfers: int, reads: int, soonest: int, period: int
+) -> NextLines:
+    """The reads of an array that are due, settled on the device.
 
     Args:
-        counters: int64 (3,): next line, reads and transfers so far; they move on.
+        counters: int64: vectors so far, then of each array the next line, reads and transfers so far; they move on.
+        array: which one.
+        vectors: added to those so far.
         lines: lines there are.
         transfers: how many are due.
         reads: neighbouring lines read by each.
@@ -40,8 +44,8 @@ def next_lines(counters: Tensor, lines: int, transfers: int, reads: int, soonest
     first = torch.empty(1, dtype=torch.int64, device=counters.device)
     due = NextLines(line, torch.empty_like(line), first)
     kernels_in_use().next_lines(
-        counters.data_ptr(), lines, transfers, reads, soonest, period, due.line.data_ptr(), due.after.data_ptr(),
-        due.first.data_ptr(), stream_of(counters),
+        counters.data_ptr(), array, vectors, lines, transfers, reads, soonest, period, due.line.data_ptr(),
+        due.after.data_ptr(), due.first.data_ptr(), stream_of(counters),
     )  # fmt: skip
     return due
 
