@@ -95,6 +95,10 @@ struct TransferPlanBody {
     int64_t* before;             // where the cell stood, by Reads::Counter
 
     TW_INLINE bool phase(int p, Place at, Shared&) const {
+        if (p == 2) {
+            if (at.thread == 0) move_on(Reads(a));
+            return false;
+        }
         const Reads reads(a);
         if (p == 0) {
             for (int64_t e = at.thread; e < reads.count(); e += at.threads) read(reads, e);
@@ -102,18 +106,10 @@ struct TransferPlanBody {
                 settle_rates();
                 for (int k = 0; k < 4; ++k) before[k] = a.counters[k];
             }
-        } else if (p == 1) {
+        } else {
             for (int64_t e = at.thread; e < reads.count(); e += at.threads) finish(reads, e);
             if (!(a.out_chop_prob > 0)) return true;
             for (int64_t i = at.thread; i < reads.length(); i += at.threads) a.out_chop[i] = (int8_t)reads.out_sign(0, i);
-        } else {
-            if (at.thread > 0) return false;
-            const int64_t count = reads.count();
-            a.counters[Reads::kVectors] += a.samples;
-            a.counters[Reads::kNextLine] = reads.line(count);
-            a.counters[Reads::kSweeps] = reads.sweeps_before(count);
-            a.counters[Reads::kReads] += count;
-            return false;
         }
         return true;
     }
@@ -123,6 +119,13 @@ struct TransferPlanBody {
         const double rate = (1 - a.auto_momentum) / (double)(a.samples > 0 ? a.samples : 1);
         if (mean <= 0) mean = value;
         else if (value > 0) mean = (1 - rate) * mean + rate * value;
+    }
+    TW_INLINE void move_on(const Reads& reads) const {
+        const int64_t count = reads.count();
+        a.counters[Reads::kVectors] += a.samples;
+        a.counters[Reads::kNextLine] = reads.line(count);
+        a.counters[Reads::kSweeps] = reads.sweeps_before(count);
+        a.counters[Reads::kReads] += count;
     }
     // Of each vector, in order: running maxima follow them.
     TW_INLINE void settle_rates() const {
