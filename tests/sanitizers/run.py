@@ -146,8 +146,10 @@ def check(kind: str) -> None:
         "LD_PRELOAD": ":".join(map(library, plan.libraries)),
     }
     built = time.monotonic()
-    # Nothing is captured: a finding ends the process at once, and with it what pytest has kept back.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=no", *plan.tests]
+    # Nothing is captured: a finding ends the process at once, and with it what pytest has kept back. Another process a
+    # processor goes on with the tests until then.
+    alone = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=no"]
+    command = [*alone, "-n", "auto", "--exitfirst", *plan.tests]
     command += ["--deselect", NEEDS_LITTLE_MEMORY]
     done = subprocess.run(command, env=environment, cwd=ROOT, check=False)
     if done.returncode != 0:
