@@ -58,6 +58,7 @@ def follow(
     first: int,
     stream: int,
 ) -> None: ...
+def buffer_memory(events: int, length: int) -> int: ...
 def buffer(
     settings: ReadSettings,
     read_input: float,
@@ -83,6 +84,7 @@ def buffer(
     seed: int,
     first_event: int,
     first: int,
+    memory: int,
     stream: int,
 ) -> None: ...
 def plan_transfers(
@@ -98,8 +100,9 @@ def plan_transfers(
     seed: int,
     state: tuple[int, ...],
     results: tuple[int, ...],
+    events: int,
     maxima: int,
-    first_read: int,
+    before: int,
     stream: int,
 ) -> None: ...
 def carry_memory(rows: int, cols: int) -> int: ...

@@ -114,17 +114,17 @@ struct ColumnSums {
         float before[K][S][kNarrow];  // of earlier turns
     };
 
+    TW_INLINE static int64_t stretches(const Operands& of) { return (of.p.n_in() + kStretch - 1) / kStretch; }
     // Columns side by side: as many as leave a thread for each stretch, or so few that stretches take turns.
     TW_INLINE static int wide(const Operands& of) {
-        const int64_t stretches = (of.p.n_in() + kStretch - 1) / kStretch;
         int columns = Threads;
-        while (columns > kNarrow && columns * stretches > Threads) columns /= 2;
+        while (columns > kNarrow && columns * stretches(of) > Threads) columns /= 2;
         return columns;
     }
     TW_INLINE static int outputs_of(const Operands& of) { return K * wide(of); }
     TW_INLINE static int turns(const Operands& of) {
-        const int64_t in_turn = Threads / wide(of) * kStretch;
-        return (int)((of.p.n_in() + in_turn - 1) / in_turn);
+        const int64_t at_once = Threads / wide(of);
+        return (int)((stretches(of) + at_once - 1) / at_once);
     }
     TW_INLINE static int steps(const Operands& of) { return 2 * turns(of) - 1; }
 
@@ -153,11 +153,11 @@ struct ColumnSums {
     // The sum after a turn.
     TW_INLINE static float so_far(const Operands& of, int turn, int columns, int k, int s, int column, const Shared& shared) {
         const int at_once = Threads / columns;
-        const int64_t left = (of.p.n_in() + kStretch - 1) / kStretch - (int64_t)turn * at_once;
+        const int64_t left = stretches(of) - (int64_t)turn * at_once;
         const int here = left < at_once ? (int)left : at_once;
-        const float* stretches = shared.stretches[k][s] + column;
-        float sum = turn > 0 ? shared.before[k][s][column] + stretches[0] : stretches[0];
-        for (int stretch = 1; stretch < here; ++stretch) sum = sum + stretches[stretch * columns];
+        const float* sums = shared.stretches[k][s] + column;
+        float sum = turn > 0 ? shared.before[k][s][column] + sums[0] : sums[0];
+        for (int stretch = 1; stretch < here; ++stretch) sum = sum + sums[stretch * columns];
         return sum;
     }
 
